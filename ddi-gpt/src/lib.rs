@@ -1,0 +1,3 @@
+//! GUID partition tables.
+#![no_std]
+#![forbid(unsafe_code)]

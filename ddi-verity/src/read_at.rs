@@ -1,0 +1,280 @@
+//! Storage that is read at an offset: [`ReadAt`], a window on it ([`Section`]), and files ([`FileSource`]).
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes that can be read at any offset, by several threads at once.
+///
+/// The size is taken once, when the source is opened, and stays: a source that shrinks afterwards answers
+/// reads past its new end with [`io::ErrorKind::UnexpectedEof`], one that grows never shows the new bytes.
+/// No answer is ever partial.
+pub trait ReadAt: Send + Sync {
+    /// Size in bytes.
+    fn size(&self) -> u64;
+
+    /// Fills `buf` from `offset`, or fails.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if `offset + buf.len()` lies past [`size`](Self::size) or the storage
+    /// ends early; what the storage reports otherwise. After an error the content of `buf` is unspecified.
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// The first byte at or after `offset` that may differ from zero; `None` if only zeros follow.
+    ///
+    /// A hint for sparse files. It may lag behind (a zero byte may be reported as data), but a range that it
+    /// leaves out does read as zeros. The default knows of no holes.
+    fn next_data(&self, offset: u64) -> Option<u64> {
+        (offset < self.size()).then_some(offset)
+    }
+
+    /// Another handle on the same bytes, with a position and read-ahead state of its own in the kernel.
+    ///
+    /// Threads that read long ranges of one file each want their own; `None` means that sharing `self` is as
+    /// good.
+    fn reopen(&self) -> Option<Box<dyn ReadAt>> {
+        None
+    }
+
+    /// The whole source as memory, if that is what it is. Its content must not change while it is borrowed.
+    fn as_slice(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// Is `offset..offset + len` inside `size` bytes?
+fn check_range(size: u64, offset: u64, len: usize) -> io::Result<()> {
+    match u64::try_from(len).ok().and_then(|len| offset.checked_add(len)) {
+        Some(end) if end <= size => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+impl ReadAt for [u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let source = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.get(start..start.checked_add(buf.len())?))
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(source);
+        Ok(())
+    }
+    fn as_slice(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> u64 {
+        self.as_slice().size()
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        ReadAt::read_exact_at(self.as_slice(), offset, buf)
+    }
+    fn as_slice(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+}
+
+macro_rules! forward {
+    ($($t:ty),*) => {$(
+        impl<R: ReadAt + ?Sized> ReadAt for $t {
+            fn size(&self) -> u64 {
+                (**self).size()
+            }
+            fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+                (**self).read_exact_at(offset, buf)
+            }
+            fn next_data(&self, offset: u64) -> Option<u64> {
+                (**self).next_data(offset)
+            }
+            fn reopen(&self) -> Option<Box<dyn ReadAt>> {
+                (**self).reopen()
+            }
+            fn as_slice(&self) -> Option<&[u8]> {
+                (**self).as_slice()
+            }
+        }
+    )*};
+}
+forward!(&R, Box<R>, Arc<R>);
+
+/// A window on another source, such as a partition: its bytes and no others.
+#[derive(Debug, Clone, Copy)]
+pub struct Section<R> {
+    source: R,
+    offset: u64,
+    size: u64,
+}
+
+impl<R: ReadAt> Section<R> {
+    /// The `size` bytes of `source` from `offset`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if they are not all inside `source`.
+    pub fn new(source: R, offset: u64, size: u64) -> io::Result<Self> {
+        match offset.checked_add(size) {
+            Some(end) if end <= source.size() => Ok(Section { source, offset, size }),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Where the window starts in the source below.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+}
+
+impl<R: ReadAt> ReadAt for Section<R> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check_range(self.size, offset, buf.len())?;
+        // inside the source, so it cannot wrap
+        self.source.read_exact_at(self.offset + offset, buf)
+    }
+    fn next_data(&self, offset: u64) -> Option<u64> {
+        if offset >= self.size {
+            return None;
+        }
+        let next = self.source.next_data(self.offset + offset)?.checked_sub(self.offset)?;
+        (next < self.size).then_some(next.max(offset))
+    }
+    fn reopen(&self) -> Option<Box<dyn ReadAt>> {
+        let source = self.source.reopen()?;
+        Section::new(source, self.offset, self.size).ok().map(|s| Box::new(s) as Box<dyn ReadAt>)
+    }
+    fn as_slice(&self) -> Option<&[u8]> {
+        let start = usize::try_from(self.offset).ok()?;
+        self.source.as_slice()?.get(start..start.checked_add(usize::try_from(self.size).ok()?)?)
+    }
+}
+
+/// A regular file or a block device.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    size: u64,
+    /// Only a regular file tells of its holes.
+    regular: bool,
+}
+
+impl FileSource {
+    /// Opens `path` for reading. A FIFO without a writer does not block, a terminal does not become ours.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] unless it is a regular file or a block device; what `open` reports.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        use rustix::fs::{Mode, OFlags};
+        // O_NONBLOCK so that a FIFO or a device cannot hold us up before its type is known
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let file = File::from(rustix::fs::open(path.as_ref(), flags, Mode::empty())?);
+        Self::new(file)
+    }
+
+    /// Takes over an open file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn new(mut file: File) -> io::Result<Self> {
+        let kind = file.metadata()?;
+        let regular = kind.is_file();
+        if !regular && !is_block_device(&kind) {
+            let what =
+                if kind.is_dir() { "a directory" } else { "neither a regular file nor a block device" };
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("is {what}")));
+        }
+        // block devices have no length in their metadata
+        let size = if regular { kind.len() } else { file.seek(SeekFrom::End(0))? };
+        Ok(FileSource { file, size, regular })
+    }
+
+    /// The file below.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+fn is_block_device(kind: &fs::Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    kind.file_type().is_block_device()
+}
+
+impl ReadAt for FileSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check_range(self.size, offset, buf.len())?;
+        self.file.read_exact_at(buf, offset)
+    }
+    fn next_data(&self, offset: u64) -> Option<u64> {
+        if offset >= self.size {
+            return None;
+        }
+        if !self.regular {
+            return Some(offset);
+        }
+        match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(next) => (next < self.size).then_some(next.max(offset)),
+            Err(rustix::io::Errno::NXIO) => None,
+            Err(_) => Some(offset),
+        }
+    }
+    fn reopen(&self) -> Option<Box<dyn ReadAt>> {
+        use rustix::fs::{Mode, OFlags};
+        use std::os::fd::AsRawFd;
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let fd =
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()).ok()?;
+        let (here, there) = (rustix::fs::fstat(&self.file).ok()?, rustix::fs::fstat(&fd).ok()?);
+        // only the very same file will do
+        let same = (here.st_dev, here.st_ino, here.st_rdev) == (there.st_dev, there.st_ino, there.st_rdev);
+        same.then(|| {
+            Box::new(FileSource { file: File::from(fd), size: self.size, regular: self.regular })
+                as Box<dyn ReadAt>
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn section_never_reads_outside_itself() {
+        let disk: Vec<u8> = (0..100).collect();
+        let part = Section::new(&disk, 10, 20).unwrap();
+        let mut buf = [0; 20];
+        part.read_exact_at(0, &mut buf).unwrap();
+        assert_eq!(buf[..], disk[10..30]);
+        assert_eq!(part.as_slice(), Some(&disk[10..30]));
+        for offset in [1, 20, 21, u64::MAX] {
+            let error = part.read_exact_at(offset, &mut buf).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+        assert!(part.read_exact_at(20, &mut []).is_ok());
+    }
+
+    #[test]
+    fn section_must_fit() {
+        let disk = vec![0; 100];
+        for (offset, size) in [(0, 101), (100, 1), (101, 0), (u64::MAX, 2), (1, u64::MAX)] {
+            assert!(Section::new(&disk, offset, size).is_err(), "{offset} {size}");
+        }
+        assert!(Section::new(&disk, 100, 0).is_ok());
+    }
+
+    #[test]
+    fn directory_and_fifo_are_refused_at_once() {
+        let error = FileSource::open(std::env::temp_dir()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(FileSource::open("/dev/null").is_err());
+    }
+}

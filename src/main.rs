@@ -1,0 +1,2 @@
+//! The `ddi` command.
+fn main() {}

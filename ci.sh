@@ -1,0 +1,56 @@
+#!/bin/bash
+# Everything that CI runs, runnable by hand: installs the tools that the tests compare with (Debian 12, apt), then
+# formatting, lints, documentation, builds without features, and all tests.
+#
+#   ./ci.sh               everything
+#   ./ci.sh --no-install  the same, with the tools that are there; what is missing fails a test by name
+set -euo pipefail
+cd "$(dirname "$0")"
+
+packages=(cryptsetup-bin gdisk fdisk util-linux systemd-container erofs-utils squashfs-tools e2fsprogs dosfstools mtools openssl attr
+    btrfs-progs xfsprogs f2fs-tools strace jq)
+here=../shared/corpus/make-corpus.sh
+[ ! -x $here ] || packages+=(mmdebstrap)
+
+step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
+
+missing=()
+for p in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+done
+if [ "${1:-}" != --no-install ] && [ ${#missing[@]} -gt 0 ]; then
+    step "install ${missing[*]}"
+    root=
+    [ "$(id -u)" = 0 ] || root=sudo
+    $root apt-get update -qq
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+# mkfs and veritysetup live there, and an ordinary user's PATH leaves it out
+export PATH="$PATH:/usr/sbin:/sbin"
+export DDI_REQUIRE_TOOLS=1
+
+step formatting
+cargo fmt --all --check
+
+step lints
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step "without features"
+cargo clippy -p ddi-gpt -p ddi-verity --no-default-features --locked -- -D warnings
+
+step documentation
+RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+
+# The corpus of images by current tools, where its maker is there. Without it the tests make images of their own.
+if [ -x $here ] && [ "$(id -u)" = 0 ]; then
+    step corpus
+    export DDI_CORPUS=${DDI_CORPUS:-${TMPDIR:-/tmp}/ddi-corpus}
+    # a complete corpus is left as it is; one that could not be made (no network) is made up for by our own images
+    $here "$DDI_CORPUS" >"${TMPDIR:-/tmp}/ddi-corpus.log" 2>&1 || {
+        tail -n 20 "${TMPDIR:-/tmp}/ddi-corpus.log"
+        echo "the corpus could not be made; going on without it"
+    }
+fi
+
+step tests
+cargo test --workspace --locked

@@ -1,0 +1,383 @@
+//! What can keep us from an answer.
+
+use core::fmt;
+use std::io;
+
+use crate::geometry::Widened;
+use crate::hash::Algorithm;
+
+/// Which of the two sources of a verity device is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// The blocks that are protected.
+    Data,
+    /// The superblock and the hash tree.
+    Hash,
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Storage::Data => "data",
+            Storage::Hash => "hash area",
+        })
+    }
+}
+
+/// The algorithm field of a superblock, as found: 32 bytes that may be anything.
+///
+/// Displays the bytes before the first NUL, escaped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AlgorithmName(pub [u8; 32]);
+
+impl AlgorithmName {
+    /// The bytes before the first NUL.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.split(|&byte| byte == 0).next().unwrap_or(&[])
+    }
+}
+
+impl fmt::Display for AlgorithmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_bytes().escape_ascii())
+    }
+}
+
+impl fmt::Debug for AlgorithmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AlgorithmName(\"{}\")", self.0.escape_ascii())
+    }
+}
+
+/// What a caller does about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The image breaks the format.
+    Corrupt,
+    /// The image may be fine; we are not able, or were told not to.
+    Unsupported,
+    /// A source or a sink failed.
+    Io,
+    /// Well formed, and not what was promised.
+    Mismatch,
+    /// The call makes no sense, or was called off.
+    Usage,
+}
+
+/// Why there is no answer.
+///
+/// Offsets in superblock variants count from the start of the superblock. That a block does not match its digest is
+/// an answer to [`HashTree::verify`](crate::HashTree::verify), not an error.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The first eight bytes are not `verity\0\0`.
+    Signature {
+        /// The bytes in its place.
+        found: [u8; 8],
+    },
+    /// Only version 1 exists.
+    Version {
+        /// The version field.
+        found: u32,
+    },
+    /// Neither 0 (Chrome OS) nor 1 (normal).
+    HashType {
+        /// The hash type field.
+        found: u32,
+    },
+    /// No algorithm that this crate knows has this exact, lower-case name.
+    UnknownAlgorithm {
+        /// The name.
+        name: AlgorithmName,
+    },
+    /// Behind the NUL that ends the algorithm's name there is something.
+    AlgorithmTail {
+        /// Its offset in the superblock.
+        offset: u64,
+    },
+    /// Not a power of two from 512 to 524288.
+    DataBlockSize {
+        /// The size in bytes.
+        found: u32,
+    },
+    /// Not a power of two from 512 to 524288.
+    HashBlockSize {
+        /// The size in bytes.
+        found: u32,
+    },
+    /// A hash block must hold two digests at least.
+    DigestTooLarge {
+        /// Size of a digest in bytes.
+        digest_size: usize,
+        /// Size of a hash block in bytes.
+        hash_block_size: u32,
+    },
+    /// No data block at all, or more bytes than a file can have.
+    DataBlocks {
+        /// The number of data blocks.
+        found: u64,
+    },
+    /// More than 256 bytes.
+    SaltSize {
+        /// Size of the salt in bytes.
+        found: usize,
+    },
+    /// A byte that must be zero is not: padding, the rest of the salt field, or the rest of the hash block that
+    /// the superblock begins.
+    Padding {
+        /// Its offset, from the start of the superblock.
+        offset: u64,
+        /// Its value.
+        found: u8,
+    },
+    /// The hash area does not start where it may.
+    HashOffset {
+        /// The offset in bytes.
+        offset: u64,
+        /// What it must be a multiple of.
+        multiple: u32,
+    },
+    /// The tree would end behind the last offset that a file can have (2⁶³ − 1).
+    TreeTooLarge,
+    /// The data is longer or shorter than the blocks that the superblock names.
+    DataSize {
+        /// `data_blocks * data_block_size`.
+        expected: u64,
+        /// Size of the source in bytes.
+        found: u64,
+    },
+    /// A source ends before the data or the tree does.
+    TooShort {
+        /// Which source.
+        storage: Storage,
+        /// Size in bytes that it must have at least.
+        needed: u64,
+        /// Size in bytes.
+        found: u64,
+    },
+    /// Allowed by the format, refused by the [`Strictness`](crate::Strictness) in force.
+    NotAllowed(Widened),
+    /// The algorithm is accepted for reading only.
+    ReadOnlyAlgorithm {
+        /// Which.
+        algorithm: Algorithm,
+    },
+    /// The root hash is not as long as the algorithm's digests.
+    RootHashSize {
+        /// Digest size in bytes.
+        expected: usize,
+        /// Size of the root hash in bytes.
+        found: usize,
+    },
+    /// A source or a sink did not do as asked. A source that is shorter than it was when it was opened counts too.
+    Io {
+        /// Which of them.
+        storage: Storage,
+        /// Where the transfer began, in bytes from the start of the source.
+        offset: u64,
+        /// What it said.
+        error: io::Error,
+    },
+    /// A block does not match its digest, where that cannot be worked around.
+    BlockMismatch {
+        /// Level of the hash block; `None` for a data block.
+        level: Option<usize>,
+        /// Number of the block in its level.
+        block: u64,
+    },
+    /// A hash block holds something in slots or padding that must be zero.
+    SpareNotZero {
+        /// Level of the hash block.
+        level: usize,
+        /// Number of the block in its level.
+        block: u64,
+    },
+    /// There is no such data block.
+    BlockRange {
+        /// Number of the block.
+        block: u64,
+        /// How many there are.
+        data_blocks: u64,
+    },
+    /// A data block was written twice to a [`TreeWriter`](crate::TreeWriter).
+    BlockTwice {
+        /// Number of the block.
+        block: u64,
+    },
+    /// Not all data blocks were written to a [`TreeWriter`](crate::TreeWriter).
+    BlocksMissing {
+        /// How many.
+        blocks: u64,
+    },
+    /// Bytes that are not whole blocks, where only whole blocks will do.
+    PartialBlock {
+        /// How many bytes, or their offset.
+        bytes: u64,
+    },
+    /// The caller's flag was raised.
+    Cancelled,
+    /// A worker thread panicked (in the source, the sink or the progress callback), or ended without a result.
+    Worker,
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        use Error::*;
+        match self {
+            Signature { .. }
+            | Version { .. }
+            | HashType { .. }
+            | AlgorithmTail { .. }
+            | DataBlockSize { .. }
+            | HashBlockSize { .. }
+            | DigestTooLarge { .. }
+            | DataBlocks { .. }
+            | SaltSize { .. }
+            | Padding { .. }
+            | HashOffset { .. }
+            | TreeTooLarge
+            | DataSize { .. }
+            | TooShort { .. } => ErrorKind::Corrupt,
+            UnknownAlgorithm { .. } | NotAllowed(_) | ReadOnlyAlgorithm { .. } => ErrorKind::Unsupported,
+            Io { .. } | Worker => ErrorKind::Io,
+            RootHashSize { .. } | BlockMismatch { .. } | SpareNotZero { .. } => ErrorKind::Mismatch,
+            BlockRange { .. }
+            | BlockTwice { .. }
+            | BlocksMissing { .. }
+            | PartialBlock { .. }
+            | Cancelled => ErrorKind::Usage,
+        }
+    }
+
+    /// A name for programs, which does not change between versions.
+    pub fn code(&self) -> &'static str {
+        use Error::*;
+        match self {
+            Signature { .. } => "verity-signature",
+            Version { .. } => "verity-version",
+            HashType { .. } => "verity-hash-type",
+            UnknownAlgorithm { .. } => "verity-unknown-algorithm",
+            AlgorithmTail { .. } => "verity-algorithm-tail",
+            DataBlockSize { .. } => "verity-data-block-size",
+            HashBlockSize { .. } => "verity-hash-block-size",
+            DigestTooLarge { .. } => "verity-digest-too-large",
+            DataBlocks { .. } => "verity-data-blocks",
+            SaltSize { .. } => "verity-salt-size",
+            Padding { .. } => "verity-padding",
+            HashOffset { .. } => "verity-hash-offset",
+            TreeTooLarge => "verity-tree-too-large",
+            DataSize { .. } => "verity-data-size",
+            TooShort { .. } => "verity-too-short",
+            NotAllowed(_) => "verity-not-allowed",
+            ReadOnlyAlgorithm { .. } => "verity-read-only-algorithm",
+            RootHashSize { .. } => "verity-root-hash-size",
+            Io { .. } => "verity-io",
+            BlockMismatch { .. } => "verity-block-mismatch",
+            SpareNotZero { .. } => "verity-spare-not-zero",
+            BlockRange { .. } => "verity-block-range",
+            BlockTwice { .. } => "verity-block-twice",
+            BlocksMissing { .. } => "verity-blocks-missing",
+            PartialBlock { .. } => "verity-partial-block",
+            Cancelled => "verity-cancelled",
+            Worker => "verity-worker",
+        }
+    }
+
+    /// For a fault of a superblock: where in it the field or byte is.
+    pub fn superblock_offset(&self) -> Option<u64> {
+        use Error::*;
+        match self {
+            Signature { .. } => Some(0),
+            Version { .. } => Some(8),
+            HashType { .. } => Some(12),
+            UnknownAlgorithm { .. } => Some(32),
+            AlgorithmTail { offset } | Padding { offset, .. } => Some(*offset),
+            DataBlockSize { .. } => Some(64),
+            HashBlockSize { .. } | DigestTooLarge { .. } => Some(68),
+            DataBlocks { .. } => Some(72),
+            SaltSize { .. } => Some(80),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Error::*;
+        match self {
+            Signature { found } => {
+                write!(f, "superblock: signature is \"{}\", expected \"verity\\0\\0\"", found.escape_ascii())
+            }
+            Version { found } => write!(f, "superblock: version is {found}, expected 1"),
+            HashType { found } => write!(f, "superblock: hash type is {found}, expected 0 or 1"),
+            UnknownAlgorithm { name } => write!(f, "superblock: unknown hash algorithm \"{name}\""),
+            AlgorithmTail { offset } => {
+                write!(f, "superblock: byte {offset}, behind the hash algorithm's name, is not zero")
+            }
+            DataBlockSize { found } => {
+                write!(f, "data block size is {found}, expected a power of two from 512 to 524288")
+            }
+            HashBlockSize { found } => {
+                write!(f, "hash block size is {found}, expected a power of two from 512 to 524288")
+            }
+            DigestTooLarge { digest_size, hash_block_size } => {
+                write!(
+                    f,
+                    "a hash block of {hash_block_size} bytes does not hold two digests of {digest_size} bytes"
+                )
+            }
+            DataBlocks { found: 0 } => write!(f, "number of data blocks is 0"),
+            DataBlocks { found } => write!(f, "number of data blocks is {found}, more than a file can have"),
+            SaltSize { found } => write!(f, "salt size is {found}, expected at most 256"),
+            Padding { offset, found } => {
+                write!(f, "superblock: byte {offset} is {found:#04x}, expected zero")
+            }
+            HashOffset { offset, multiple } => {
+                write!(f, "hash area at byte {offset}, expected a multiple of {multiple}")
+            }
+            TreeTooLarge => write!(f, "the hash tree would end behind the last possible offset"),
+            DataSize { expected, found } => {
+                write!(f, "data has {found} bytes, the superblock names {expected}")
+            }
+            TooShort { storage, needed, found } => {
+                write!(f, "{storage} ends at byte {found}, needed up to {needed}")
+            }
+            NotAllowed(widened) => write!(f, "{widened}, which is not allowed here"),
+            ReadOnlyAlgorithm { algorithm } => {
+                write!(f, "{} is accepted for reading only", algorithm.name())
+            }
+            RootHashSize { expected, found } => {
+                write!(f, "root hash has {found} bytes, expected {expected}")
+            }
+            Io { storage, offset, error } => write!(f, "{storage}, byte {offset}: {error}"),
+            BlockMismatch { level: None, block } => {
+                write!(f, "data block {block} does not match its digest")
+            }
+            BlockMismatch { level: Some(level), block } => {
+                write!(f, "hash block {block} of level {level} does not match its digest")
+            }
+            SpareNotZero { level, block } => {
+                write!(f, "hash block {block} of level {level} is not zero where it must be")
+            }
+            BlockRange { block, data_blocks } => {
+                write!(f, "data block {block} does not exist, there are {data_blocks}")
+            }
+            BlockTwice { block } => write!(f, "data block {block} was written twice"),
+            BlocksMissing { blocks } => write!(f, "{blocks} data blocks were not written"),
+            PartialBlock { bytes } => write!(f, "{bytes} bytes are not a whole number of blocks"),
+            Cancelled => write!(f, "cancelled"),
+            Worker => write!(f, "a worker thread ended without a result"),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Error::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the root hash does not bind: the parameters against the sizes of what they describe.
+//!
+//! A root hash says nothing of the level it belongs to, the hash type or the number of blocks: hash blocks presented as
+//! data, or a shortened device, may hash to the same root. So the size of the data must be the one that the parameters
+//! name, and everything unusual must be asked for.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use core::fmt;
+
+use crate::error::{Error, Storage};
+use crate::hash::{Algorithm, HashType};
+use crate::layout::Layout;
+use crate::params::Params;
+
+/// Which images are taken. The default takes what systemd-repart can make: hash type 1, SHA-256, SHA-384 or SHA-512,
+/// blocks of 512 to 4096 bytes, and all of the data protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Strictness {
+    /// Data behind the last protected block, which nothing vouches for.
+    pub unprotected_tail: bool,
+    /// Hash type 0.
+    pub chrome_os: bool,
+    /// SHA-1.
+    pub sha1: bool,
+    /// Blocks of more than 4096 bytes, which no kernel with pages of 4 KiB opens.
+    pub large_blocks: bool,
+}
+
+impl Strictness {
+    /// The strict default.
+    pub const STRICT: Strictness =
+        Strictness { unprotected_tail: false, chrome_os: false, sha1: false, large_blocks: false };
+
+    /// All that the format allows, as `veritysetup` does.
+    pub const ANY: Strictness =
+        Strictness { unprotected_tail: true, chrome_os: true, sha1: true, large_blocks: true };
+}
+
+/// A rule that was widened for this image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Widened {
+    /// This many bytes of data lie behind the last protected block.
+    UnprotectedTail(u64),
+    /// Hash type 0.
+    ChromeOs,
+    /// SHA-1.
+    Sha1,
+    /// Blocks of this many bytes.
+    LargeBlocks(u32),
+}
+
+impl fmt::Display for Widened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Widened::UnprotectedTail(1) => write!(f, "1 byte of data is not protected"),
+            Widened::UnprotectedTail(bytes) => write!(f, "{bytes} bytes of data are not protected"),
+            Widened::ChromeOs => write!(f, "hash type is 0"),
+            Widened::Sha1 => write!(f, "hash algorithm is sha1"),
+            Widened::LargeBlocks(size) => write!(f, "block size is {size}"),
+        }
+    }
+}
+
+/// How parameters and sources fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Geometry {
+    /// What would have been refused without an option; empty for an image that is fit for the strict default.
+    pub widened: Vec<Widened>,
+    /// Bytes of the hash source behind the tree. Nothing reads them.
+    pub unused_hash_bytes: u64,
+}
+
+/// Checks the parameters against the sizes (in bytes) of the two sources and against `strictness`.
+///
+/// # Errors
+/// [`Error::TooShort`] if a source ends before the data or the tree does, [`Error::DataSize`] if the data goes on behind
+/// its last protected block, [`Error::NotAllowed`] for what `strictness` does not allow.
+pub fn check_geometry(
+    params: &Params,
+    layout: &Layout,
+    data_size: u64,
+    hash_size: u64,
+    strictness: Strictness,
+) -> Result<Geometry, Error> {
+    let protected = params.data_size();
+    let tail = data_size.checked_sub(protected).ok_or(Error::TooShort {
+        storage: Storage::Data,
+        needed: protected,
+        found: data_size,
+    })?;
+    let needed = layout.least_size();
+    if hash_size < needed {
+        return Err(Error::TooShort { storage: Storage::Hash, needed, found: hash_size });
+    }
+
+    let mut widened = Vec::new();
+    let mut check = |is_so: bool, allowed: bool, what: Widened| match (is_so, allowed) {
+        (false, _) => Ok(()),
+        (true, true) => {
+            widened.push(what);
+            Ok(())
+        }
+        (true, false) => Err(Error::NotAllowed(what)),
+    };
+    if tail > 0 && !strictness.unprotected_tail {
+        return Err(Error::DataSize { expected: protected, found: data_size });
+    }
+    check(tail > 0, true, Widened::UnprotectedTail(tail))?;
+    check(params.hash_type() == HashType::ChromeOs, strictness.chrome_os, Widened::ChromeOs)?;
+    check(params.algorithm() == Algorithm::Sha1, strictness.sha1, Widened::Sha1)?;
+    let largest = params.data_block_size().max(params.hash_block_size());
+    check(largest > 4096, strictness.large_blocks, Widened::LargeBlocks(largest))?;
+    let unused_hash_bytes = hash_size.saturating_sub(layout.tree().end);
+    Ok(Geometry { widened, unused_hash_bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Placement;
+    use crate::params::Salt;
+
+    const DATA: u64 = 300 * 4096;
+    const HASH: u64 = 5 * 4096;
+
+    fn check(
+        params: (HashType, Algorithm, u32),
+        sizes: (u64, u64),
+        strictness: Strictness,
+    ) -> Result<Geometry, Error> {
+        let (hash_type, algorithm, block_size) = params;
+        let params = Params::new(
+            hash_type,
+            algorithm,
+            block_size,
+            block_size,
+            DATA / u64::from(block_size),
+            Salt::EMPTY,
+        )?;
+        let layout = Layout::new(&params, Placement::Superblock(0))?;
+        check_geometry(&params, &layout, sizes.0, sizes.1, strictness)
+    }
+    const USUAL: (HashType, Algorithm, u32) = (HashType::Normal, Algorithm::Sha256, 4096);
+
+    #[test]
+    fn data_must_have_the_size_that_is_named() {
+        assert_eq!(check(USUAL, (DATA, HASH), Strictness::STRICT).unwrap().widened, []);
+        for (found, ok) in [(DATA + 1, true), (DATA + 4096, true), (DATA - 1, false), (0, false)] {
+            let strict = check(USUAL, (found, HASH), Strictness::STRICT).unwrap_err();
+            let wide = check(USUAL, (found, HASH), Strictness::ANY);
+            if ok {
+                assert!(matches!(strict, Error::DataSize { expected: DATA, found: f } if f == found));
+                assert_eq!(wide.unwrap().widened, [Widened::UnprotectedTail(found - DATA)]);
+            } else {
+                for error in [strict, wide.unwrap_err()] {
+                    assert!(matches!(error, Error::TooShort { storage: Storage::Data, needed: DATA, .. }));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tree_must_fit() {
+        let short = check(USUAL, (DATA, HASH - 1), Strictness::ANY).unwrap_err();
+        assert!(matches!(short, Error::TooShort { storage: Storage::Hash, needed: HASH, .. }), "{short}");
+        assert_eq!(check(USUAL, (DATA, HASH + 7), Strictness::STRICT).unwrap().unused_hash_bytes, 7);
+    }
+
+    #[test]
+    fn the_unusual_must_be_asked_for() {
+        use {Algorithm::*, HashType::*};
+        for (params, strictness, widened) in [
+            (
+                (ChromeOs, Sha256, 4096),
+                Strictness { chrome_os: true, ..Default::default() },
+                Widened::ChromeOs,
+            ),
+            ((Normal, Sha1, 4096), Strictness { sha1: true, ..Default::default() }, Widened::Sha1),
+            (
+                (Normal, Sha256, 8192),
+                Strictness { large_blocks: true, ..Default::default() },
+                Widened::LargeBlocks(8192),
+            ),
+        ] {
+            let error = check(params, (DATA, 1 << 20), Strictness::STRICT).unwrap_err();
+            assert!(matches!(error, Error::NotAllowed(what) if what == widened), "{error}");
+            assert_eq!(check(params, (DATA, 1 << 20), strictness).unwrap().widened, [widened]);
+        }
+        for params in [(Normal, Sha384, 512), (Normal, Sha512, 1024), (Normal, Sha256, 2048)] {
+            assert_eq!(check(params, (DATA, 1 << 20), Strictness::STRICT).unwrap().widened, []);
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! What can keep us from an answer, or is the answer that systemd would give.
+
+use core::fmt;
+use std::io;
+
+use ddi_gpt::{Architecture, Designator};
+use ddi_verity::RootHash;
+
+use crate::fs;
+use crate::trust::Role;
+
+/// What a caller does about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The image breaks a specification.
+    Corrupt,
+    /// The image may be fine; it is not one that can be used in this way.
+    Unsupported,
+    /// The image is well formed and not what was asked for, or forbidden by policy.
+    Mismatch,
+    /// A source failed.
+    Io,
+    /// The call makes no sense.
+    Usage,
+}
+
+/// What was being done when something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// Opening the image.
+    Open,
+    /// Reading the partition table.
+    Table,
+    /// Looking for a file system.
+    Probe,
+    /// Reading a verity superblock.
+    Superblock,
+    /// Reading the top block of a hash tree.
+    Tree,
+    /// Reading a signature partition.
+    Signature,
+    /// Looking for data in the gaps between partitions.
+    Gaps,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Open => "opening",
+            Step::Table => "reading the partition table",
+            Step::Probe => "looking for a file system",
+            Step::Superblock => "reading the verity superblock",
+            Step::Tree => "reading the top of the hash tree",
+            Step::Signature => "reading the signature partition",
+            Step::Gaps => "reading the gaps between partitions",
+        })
+    }
+}
+
+/// Why there is no [`DissectedImage`](crate::DissectedImage), or no answer at all.
+///
+/// The variants from [`NothingRecognised`](Error::NothingRecognised) on are those of systemd's dissection;
+/// [`systemd_errno`](Error::systemd_errno) gives the name of the errno that it ends with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A source did not do as asked.
+    Io {
+        /// What for.
+        step: Step,
+        /// Where in the image, in bytes, if anywhere.
+        offset: Option<u64>,
+        /// What it said.
+        error: io::Error,
+    },
+    /// The image has no byte at all.
+    Empty,
+    /// There is a GPT, and no copy of it can be used.
+    Table(ddi_gpt::Error),
+    /// Neither a file system nor a partition table that can be used (step A3, C1).
+    NothingRecognised,
+    /// The whole image could be more than one file system (step A3).
+    AmbiguousImage(fs::Error),
+    /// A root hash whose first and last 16 bytes cannot be partition GUIDs (step A2).
+    UnusableRootHash(ddi_gpt::Error),
+    /// Hash data beside an image that has a partition table (step C2).
+    ExternalVerityWithTable,
+    /// A signature partition that cannot be read, while a root hash is asked for (step D6).
+    Signature {
+        /// Number of the partition.
+        partition: u32,
+        /// What is wrong with it.
+        error: ddi_verity::SignatureError,
+    },
+    /// Policy does not allow what was found (steps B, D9, F5, G, I).
+    Policy {
+        /// For which partition.
+        designator: Designator,
+        /// What the policy is not content with.
+        why: PolicyRefusal,
+    },
+    /// A hash or signature partition without its data partition (step F1).
+    DataMissing {
+        /// The role whose data partition is missing.
+        role: Role,
+    },
+    /// A signature partition without its hash partition (step F2).
+    HashMissing {
+        /// The role whose hash partition is missing.
+        role: Role,
+    },
+    /// The root and usr partitions are for different machines (step F3).
+    ArchitecturesDiffer {
+        /// That of the root partition.
+        root: Architecture,
+        /// That of the usr partition.
+        usr: Architecture,
+    },
+    /// Neither root nor usr, and several partitions of the generic type (step F4).
+    SeveralGenericRoots {
+        /// Number of the first.
+        first: u32,
+        /// Number of the second.
+        second: u32,
+    },
+    /// No root partition, and the caller wants one (step F6).
+    NoRoot,
+    /// Hash trees for both root and usr: systemd can set up one only (step F7).
+    RootAndUsrVerity,
+    /// A hash tree for root, and a usr partition that would lie over it (step F8).
+    RootVerityWithUsr,
+    /// No data partition for the root hash (steps F9, F10).
+    NoDataForRootHash {
+        /// What the root hash is for.
+        role: Role,
+    },
+    /// No hash partition for the root hash (step F10).
+    NoHashForRootHash {
+        /// What the root hash is for.
+        role: Role,
+    },
+    /// There is no partition that can be used (step H).
+    NothingUsable,
+    /// A partition could be more than one file system (step I).
+    AmbiguousFileSystem {
+        /// Which partition.
+        designator: Designator,
+        /// Its number.
+        partition: Option<u32>,
+        /// What was recognised.
+        error: fs::Error,
+    },
+    /// All candidates were excluded by the caller's filter (step B).
+    ExcludedByFilter,
+    /// Verity: parameters, geometry, tree.
+    Verity {
+        /// What the set is for.
+        role: Role,
+        /// Number of the hash partition, if it is in one.
+        partition: Option<u32>,
+        /// What is wrong.
+        error: ddi_verity::Error,
+    },
+    /// Data, hash and signature do not belong together.
+    Binding(BindingError),
+    /// No root hash was given, found or guessed.
+    RootHashUnknown {
+        /// For which partition.
+        role: Role,
+    },
+    /// The protected partition holds nothing that is recognised as a whole file system; see
+    /// [`Content`](crate::Content) for why that is asked for.
+    UnrecognisedContent {
+        /// What the set is for.
+        role: Role,
+        /// Number of the data partition, if it is in one.
+        partition: Option<u32>,
+    },
+    /// The file system says that it is larger than the bytes that are protected.
+    ContentTooLarge {
+        /// What the set is for.
+        role: Role,
+        /// Number of the data partition, if it is in one.
+        partition: Option<u32>,
+        /// What the file system claims, in bytes.
+        claimed: u64,
+        /// What is there, in bytes.
+        available: u64,
+    },
+}
+
+/// What a policy is not content with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PolicyRefusal {
+    /// The partition exists and must not.
+    Present,
+    /// The partition is missing and must not be.
+    Missing,
+    /// It is protected in a way, or unprotected, that is not allowed.
+    Protection,
+    /// The read-only attribute.
+    ReadOnly,
+    /// The grow-file-system attribute.
+    GrowFileSystem,
+    /// It is encrypted and must not be, or the reverse.
+    Encryption,
+}
+
+impl fmt::Display for PolicyRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PolicyRefusal::Present => "must not exist",
+            PolicyRefusal::Missing => "must exist",
+            PolicyRefusal::Protection => "is not protected in an allowed way",
+            PolicyRefusal::ReadOnly => "has the read-only attribute in the wrong state",
+            PolicyRefusal::GrowFileSystem => "has the grow-file-system attribute in the wrong state",
+            PolicyRefusal::Encryption => "is not encrypted in an allowed way",
+        })
+    }
+}
+
+/// Why data, hash and signature do not belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BindingError {
+    /// The GUID of a data or hash partition is not the half of the root hash that it has to be.
+    Guid {
+        /// Data or hash partition.
+        designator: Designator,
+        /// Its number.
+        partition: u32,
+        /// What the GUID has to be.
+        expected: ddi_gpt::Guid,
+        /// What it is.
+        found: ddi_gpt::Guid,
+    },
+    /// The top of the hash tree hashes to another root hash.
+    Tree {
+        /// Number of the hash partition, if it is in one.
+        partition: Option<u32>,
+        /// The root hash to be used.
+        expected: RootHash,
+        /// The root hash of the tree.
+        found: RootHash,
+    },
+    /// The signature partition names another root hash.
+    Signature {
+        /// Number of the signature partition.
+        partition: u32,
+        /// The root hash to be used.
+        expected: RootHash,
+        /// The root hash in the signature partition.
+        found: RootHash,
+    },
+}
+
+impl fmt::Display for BindingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindingError::Guid { designator, partition, expected, found } => {
+                write!(f, "{designator} partition {partition} has the GUID {found}, the root hash wants {expected}")
+            }
+            BindingError::Tree { partition: Some(number), expected, found } => {
+                write!(f, "the hash tree in partition {number} has the root hash {found}, expected {expected}")
+            }
+            BindingError::Tree { partition: None, expected, found } => {
+                write!(f, "the hash tree has the root hash {found}, expected {expected}")
+            }
+            BindingError::Signature { partition, expected, found } => {
+                write!(f, "signature partition {partition} is for the root hash {found}, expected {expected}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for BindingError {}
+
+impl BindingError {
+    /// Stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            BindingError::Guid { .. } => "binding-guid",
+            BindingError::Tree { .. } => "binding-tree",
+            BindingError::Signature { .. } => "binding-signature",
+        }
+    }
+
+    /// The partition at fault, if it is one.
+    pub fn partition(&self) -> Option<u32> {
+        match self {
+            BindingError::Guid { partition, .. } | BindingError::Signature { partition, .. } => Some(*partition),
+            BindingError::Tree { partition, .. } => *partition,
+        }
+    }
+}
+
+impl Error {
+    /// Stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Io { .. } => "io",
+            Error::Empty => "empty-image",
+            Error::Table(error) => error.code(),
+            Error::NothingRecognised => "nothing-recognised",
+            Error::AmbiguousImage(_) => "ambiguous-image",
+            Error::UnusableRootHash(_) => "unusable-root-hash",
+            Error::ExternalVerityWithTable => "external-verity-with-table",
+            Error::Signature { error, .. } => error.code(),
+            Error::Policy { .. } => "policy",
+            Error::DataMissing { .. } => "verity-without-data",
+            Error::HashMissing { .. } => "signature-without-verity",
+            Error::ArchitecturesDiffer { .. } => "architectures-differ",
+            Error::SeveralGenericRoots { .. } => "several-generic-roots",
+            Error::NoRoot => "no-root",
+            Error::RootAndUsrVerity => "root-and-usr-verity",
+            Error::RootVerityWithUsr => "root-verity-with-usr",
+            Error::NoDataForRootHash { .. } => "no-data-for-root-hash",
+            Error::NoHashForRootHash { .. } => "no-hash-for-root-hash",
+            Error::NothingUsable => "nothing-usable",
+            Error::AmbiguousFileSystem { .. } => "ambiguous-file-system",
+            Error::ExcludedByFilter => "excluded-by-filter",
+            Error::Verity { error, .. } => error.code(),
+            Error::Binding(error) => error.code(),
+            Error::RootHashUnknown { .. } => "root-hash-unknown",
+            Error::UnrecognisedContent { .. } => "unrecognised-content",
+            Error::ContentTooLarge { .. } => "content-too-large",
+        }
+    }
+
+    /// The errno by name with which systemd (version 261) ends in this case; `None` where it has no such case.
+    pub fn systemd_errno(&self) -> Option<&'static str> {
+        Some(match self {
+            Error::Table(ddi_gpt::Error::AmbiguousBlockSize { .. }) => "ENOTUNIQ",
+            Error::Table(_) | Error::NothingRecognised | Error::AmbiguousImage(_) => "ENOPKG",
+            Error::UnusableRootHash(_) | Error::Signature { .. } => "EINVAL",
+            Error::ExternalVerityWithTable => "EBADR",
+            Error::Policy { .. } => "ERFKILL",
+            Error::DataMissing { .. }
+            | Error::HashMissing { .. }
+            | Error::RootVerityWithUsr
+            | Error::NoDataForRootHash { .. }
+            | Error::NoHashForRootHash { .. } => "EADDRNOTAVAIL",
+            Error::ArchitecturesDiffer { .. } => "EREMOTE",
+            Error::SeveralGenericRoots { .. } | Error::RootAndUsrVerity => "ENOTUNIQ",
+            Error::NoRoot => "ENXIO",
+            Error::NothingUsable => "ENOMSG",
+            Error::AmbiguousFileSystem { .. } => "EUCLEAN",
+            Error::ExcludedByFilter => "ECOMM",
+            Error::Io { .. }
+            | Error::Empty
+            | Error::Verity { .. }
+            | Error::Binding(_)
+            | Error::RootHashUnknown { .. }
+            | Error::UnrecognisedContent { .. }
+            | Error::ContentTooLarge { .. } => return None,
+        })
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Io { .. } => ErrorKind::Io,
+            Error::Empty | Error::Table(_) => ErrorKind::Corrupt,
+            Error::NothingRecognised
+            | Error::AmbiguousImage(_)
+            | Error::ArchitecturesDiffer { .. }
+            | Error::SeveralGenericRoots { .. }
+            | Error::NoRoot
+            | Error::RootAndUsrVerity
+            | Error::RootVerityWithUsr
+            | Error::NothingUsable
+            | Error::AmbiguousFileSystem { .. }
+            | Error::RootHashUnknown { .. } => ErrorKind::Unsupported,
+            Error::UnusableRootHash(_) | Error::ExternalVerityWithTable => ErrorKind::Usage,
+            Error::Signature { .. } | Error::DataMissing { .. } | Error::HashMissing { .. } => ErrorKind::Corrupt,
+            Error::Policy { .. }
+            | Error::NoDataForRootHash { .. }
+            | Error::NoHashForRootHash { .. }
+            | Error::ExcludedByFilter
+            | Error::Binding(_)
+            | Error::UnrecognisedContent { .. }
+            | Error::ContentTooLarge { .. } => ErrorKind::Mismatch,
+            Error::Verity { error, .. } => match error.kind() {
+                ddi_verity::ErrorKind::Corrupt => ErrorKind::Corrupt,
+                ddi_verity::ErrorKind::Unsupported => ErrorKind::Unsupported,
+                ddi_verity::ErrorKind::Io => ErrorKind::Io,
+                ddi_verity::ErrorKind::Mismatch => ErrorKind::Mismatch,
+                ddi_verity::ErrorKind::Usage => ErrorKind::Usage,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { step, offset: Some(offset), error } => write!(f, "{step}, at byte {offset}: {error}"),
+            Error::Io { step, offset: None, error } => write!(f, "{step}: {error}"),
+            Error::Empty => f.write_str("the image is empty"),
+            Error::Table(error) => write!(f, "partition table: {error}"),
+            Error::NothingRecognised => f.write_str("no usable partition table or file system recognised"),
+            Error::AmbiguousImage(error) => write!(f, "whole image: {error}"),
+            Error::UnusableRootHash(error) => write!(f, "root hash: {error}"),
+            Error::ExternalVerityWithTable => {
+                f.write_str("there is verity data beside the image, but the image has a partition table")
+            }
+            Error::Signature { partition, error } => write!(f, "signature partition {partition}: {error}"),
+            Error::Policy { designator, why } => write!(f, "image policy: {designator} partition {why}"),
+            Error::DataMissing { role } => write!(f, "verity or signature partition without {role} partition"),
+            Error::HashMissing { role } => write!(f, "{role} signature partition without {role} verity partition"),
+            Error::ArchitecturesDiffer { root, usr } => {
+                write!(f, "the root partition is for {root}, the usr partition for {usr}")
+            }
+            Error::SeveralGenericRoots { first, second } => {
+                write!(f, "several partitions could be the root file system: {first} and {second} at least")
+            }
+            Error::NoRoot => f.write_str("no root partition"),
+            Error::RootAndUsrVerity => f.write_str("verity partitions for both root and usr"),
+            Error::RootVerityWithUsr => f.write_str("a verity partition for root, together with a usr partition"),
+            Error::NoDataForRootHash { role } => write!(f, "no {role} partition for the root hash"),
+            Error::NoHashForRootHash { role } => write!(f, "no {role} verity partition for the root hash"),
+            Error::NothingUsable => f.write_str("no usable partition"),
+            Error::AmbiguousFileSystem { designator, partition: Some(number), error } => {
+                write!(f, "{designator} partition {number}: {error}")
+            }
+            Error::AmbiguousFileSystem { designator, partition: None, error } => write!(f, "{designator}: {error}"),
+            Error::ExcludedByFilter => f.write_str("excluded by the image filter"),
+            Error::Verity { role, partition: Some(number), error } => {
+                write!(f, "{role} verity partition {number}: {error}")
+            }
+            Error::Verity { role, partition: None, error } => write!(f, "{role} verity data: {error}"),
+            Error::Binding(error) => error.fmt(f),
+            Error::RootHashUnknown { role } => write!(f, "no root hash known for {role}"),
+            Error::UnrecognisedContent { role, partition: Some(number) } => {
+                write!(f, "{role} partition {number} holds nothing that is recognised as a file system")
+            }
+            Error::UnrecognisedContent { role, partition: None } => {
+                write!(f, "{role} holds nothing that is recognised as a file system")
+            }
+            Error::ContentTooLarge { role, partition, claimed, available } => {
+                write!(f, "the file system of {role}")?;
+                if let Some(number) = partition {
+                    write!(f, " in partition {number}")?;
+                }
+                write!(f, " claims {claimed} bytes, {available} are there")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Error::Io { error, .. } => Some(error),
+            Error::Table(error) | Error::UnusableRootHash(error) => Some(error),
+            Error::AmbiguousImage(error) | Error::AmbiguousFileSystem { error, .. } => Some(error),
+            Error::Signature { error, .. } => Some(error),
+            Error::Verity { error, .. } => Some(error),
+            Error::Binding(error) => Some(error),
+            _ => None,
+        }
+    }
+}

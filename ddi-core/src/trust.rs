@@ -1,0 +1,232 @@
+//! Whose word a root hash is.
+//!
+//! A root hash says which blocks belong together, not who put them there. So there are two types:
+//!
+//! | type | where from | what a proof under it is worth |
+//! | --- | --- | --- |
+//! | [`KnownRootHash`] | the image, or a file beside it | *intact*: the blocks match each other |
+//! | [`TrustedRootHash`] | the caller | *trusted*: the blocks are those that the caller named |
+//!
+//! Nothing in an image, beside it, or in the environment makes the second out of the first.
+
+use core::fmt;
+
+use ddi_gpt::Designator;
+use ddi_verity::RootHash;
+
+/// What a verity-protected partition is for. A root hash is for one of the two and never opens the other: with
+/// the keys of a machine bound to "the root file system is genuine", a genuine `/usr` must not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The root file system.
+    Root,
+    /// `/usr`.
+    Usr,
+}
+
+impl Role {
+    /// Both.
+    pub const ALL: [Role; 2] = [Role::Root, Role::Usr];
+
+    /// The designator of the data partition.
+    pub fn data(self) -> Designator {
+        match self {
+            Role::Root => Designator::Root,
+            Role::Usr => Designator::Usr,
+        }
+    }
+
+    /// The designator of the partition with the hash tree.
+    pub fn hash(self) -> Designator {
+        match self {
+            Role::Root => Designator::RootVerity,
+            Role::Usr => Designator::UsrVerity,
+        }
+    }
+
+    /// The designator of the partition with the signature.
+    pub fn signature(self) -> Designator {
+        match self {
+            Role::Root => Designator::RootVeritySig,
+            Role::Usr => Designator::UsrVeritySig,
+        }
+    }
+
+    /// The role that a designator, of data, hash or signature partition, has a part in.
+    pub fn of(designator: Designator) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| [role.data(), role.hash(), role.signature()].contains(&designator))
+    }
+
+    /// `root` or `usr`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Root => "root",
+            Role::Usr => "usr",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Where a root hash was found, in the order in which systemd looks (`verity_settings_load`,
+/// `dissected_image_load_verity_sig_partition`, `dissected_image_guess_verity_roothash`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RootHashOrigin {
+    /// The caller named it.
+    Caller,
+    /// The extended attribute `user.verity.roothash` or `user.verity.usrhash` of the image file.
+    Xattr,
+    /// A file beside the image: `NAME.roothash` or `NAME.usrhash`.
+    Sidecar,
+    /// The JSON of the signature partition. A signature *is there*; nobody has checked it.
+    SignaturePartition,
+    /// Put together from the GUIDs of data and hash partition: a guess, possible for 32-byte root hashes only.
+    PartitionGuids,
+}
+
+impl RootHashOrigin {
+    /// Stable name for programs: `caller`, `xattr`, `sidecar`, `signature-partition`, `partition-guids`.
+    pub fn name(self) -> &'static str {
+        match self {
+            RootHashOrigin::Caller => "caller",
+            RootHashOrigin::Xattr => "xattr",
+            RootHashOrigin::Sidecar => "sidecar",
+            RootHashOrigin::SignaturePartition => "signature-partition",
+            RootHashOrigin::PartitionGuids => "partition-guids",
+        }
+    }
+
+    /// Is the hash put together from halves rather than written down anywhere?
+    pub fn is_guess(self) -> bool {
+        self == RootHashOrigin::PartitionGuids
+    }
+}
+
+impl fmt::Display for RootHashOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            RootHashOrigin::Caller => "given by the caller",
+            RootHashOrigin::Xattr => "extended attribute of the image",
+            RootHashOrigin::Sidecar => "file beside the image",
+            RootHashOrigin::SignaturePartition => "signature partition, not checked",
+            RootHashOrigin::PartitionGuids => "guessed from the partition GUIDs",
+        })
+    }
+}
+
+/// A root hash and where it was found. Good for finding damage, not for trusting anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRootHash {
+    /// The hash.
+    pub hash: RootHash,
+    /// Which partition it is for.
+    pub role: Role,
+    /// Where it was found.
+    pub origin: RootHashOrigin,
+}
+
+/// Whose word makes a root hash trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Word {
+    /// The caller named the root hash itself.
+    Caller,
+}
+
+/// A root hash that the caller vouches for, and the role that it is for.
+///
+/// There is no way to make one from what an image holds:
+///
+/// ```
+/// use ddi_core::{Role, TrustedRootHash};
+///
+/// let hash = "0b02558e5692d4c7028416cd86dafb69df95c4aef3d09519d02b6669c3aa6686".parse()?;
+/// let trusted = TrustedRootHash::by_caller(hash, Role::Usr);
+/// assert!(trusted.vouches_for(&hash, Role::Usr));
+/// assert!(!trusted.vouches_for(&hash, Role::Root));
+/// # Ok::<(), ddi_core::verity::ParseRootHashError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustedRootHash {
+    hash: RootHash,
+    role: Role,
+    word: Word,
+}
+
+impl TrustedRootHash {
+    /// On the word of the caller: `hash` must come from a place that whoever made the image cannot write to, never
+    /// from the image or from beside it.
+    pub fn by_caller(hash: RootHash, role: Role) -> Self {
+        TrustedRootHash { hash, role, word: Word::Caller }
+    }
+
+    /// The hash.
+    pub fn hash(&self) -> &RootHash {
+        &self.hash
+    }
+
+    /// What it is for.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whose word it is.
+    pub fn word(&self) -> Word {
+        self.word
+    }
+
+    /// Is it this very hash, for this very role, that is vouched for?
+    pub fn vouches_for(&self, hash: &RootHash, role: Role) -> bool {
+        self.role == role && self.hash == *hash
+    }
+}
+
+impl From<TrustedRootHash> for KnownRootHash {
+    fn from(trusted: TrustedRootHash) -> Self {
+        KnownRootHash { hash: trusted.hash, role: trusted.role, origin: RootHashOrigin::Caller }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(byte: u8) -> RootHash {
+        RootHash::from_bytes(&[byte; 32]).unwrap()
+    }
+
+    /// Every combination of hash and role: only the very same pair is vouched for.
+    #[test]
+    fn a_hash_for_usr_never_opens_root() {
+        for role in Role::ALL {
+            let trusted = TrustedRootHash::by_caller(hash(1), role);
+            for other in Role::ALL {
+                for byte in [1, 2] {
+                    assert_eq!(trusted.vouches_for(&hash(byte), other), byte == 1 && other == role);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_the_hash_is_another_hash() {
+        let trusted = TrustedRootHash::by_caller(hash(1), Role::Root);
+        assert!(!trusted.vouches_for(&RootHash::from_bytes(&[1; 31]).unwrap(), Role::Root));
+        assert!(!trusted.vouches_for(&RootHash::from_bytes(&[1; 64]).unwrap(), Role::Root));
+    }
+
+    #[test]
+    fn designators_have_roles() {
+        for designator in Designator::ALL {
+            let role = Role::of(designator);
+            assert_eq!(role.is_some(), designator.name().starts_with("root") || designator.name().starts_with("usr"));
+            if let Some(role) = role {
+                assert!(designator.name().starts_with(role.name()));
+            }
+        }
+    }
+}

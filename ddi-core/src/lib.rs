@@ -2,3 +2,5 @@
 #![forbid(unsafe_code)]
 pub use ddi_gpt as gpt;
 pub use ddi_verity as verity;
+
+pub mod fs;

@@ -1,0 +1,3 @@
+//! Probes over minimal superblocks in memory, and over the corpus.
+
+mod corpus;

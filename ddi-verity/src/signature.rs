@@ -1,15 +1,90 @@
-//! Root-hash signatures: the verity signature partition and the check of what is in it.
+//! Root-hash signatures: the verity signature partition, and the check of what is in it.
 //!
-//! Two things that are easily taken for one another have different types here: [`RootHashSignature`] says that
-//! a signature *is present*.
+//! Two things that are easily taken for one another have different types here: a [`RootHashSignature`] or
+//! [`DetachedSignature`] says that a signature *is present*, a [`VerifiedRootHash`] that it *was verified*, with the
+//! key of a certificate that somebody trusts. Only [`Certificates::verify`] makes the latter.
+//!
+//! What is signed is the root hash and nothing else: not what the image is for, not its version, not the geometry of
+//! the tree. Whoever has a signed image can present it in the place of another one.
 
+mod algorithm;
+mod certificate;
+mod der;
 mod error;
 mod partition;
+mod pkcs7;
+mod trust;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
+pub use algorithm::{Oid, SignatureDigest, SignatureScheme};
+pub use certificate::Certificate;
 pub use error::SignatureError;
 pub use partition::{MAX_SIGNATURE_SIZE, RootHashSignature};
+pub use pkcs7::{DetachedSignature, SignerId};
+pub use trust::{CERTIFICATE_DIRECTORIES, CertificateFileError, Certificates, SkippedFile};
+
+use crate::hash::RootHash;
+
+/// A root hash that was signed with the key of a trusted certificate. Nothing but [`Certificates::verify`] makes
+/// one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedRootHash {
+    root_hash: RootHash,
+    signer: Signer,
+}
+
+impl VerifiedRootHash {
+    /// The root hash.
+    pub fn root_hash(&self) -> &RootHash {
+        &self.root_hash
+    }
+
+    /// Who signed it.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+}
+
+/// Facts about a signature that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Signer {
+    /// The trusted certificate whose key it was.
+    pub certificate: Certificate,
+    /// The kind of signature.
+    pub scheme: SignatureScheme,
+    /// What was hashed with.
+    pub digest: SignatureDigest,
+    /// Were there authenticated attributes?
+    pub has_attributes: bool,
+    /// What came along with the signature.
+    pub embedded: EmbeddedCertificate,
+}
+
+/// The certificates inside a signature. They are not covered by it, and nothing depends on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EmbeddedCertificate {
+    /// There is none.
+    None,
+    /// The very one that is trusted is among them.
+    Same,
+    /// There are others only.
+    Other,
+}
+
+impl RootHashSignature {
+    /// Is this signature good for the root hash that it comes with?
+    ///
+    /// # Errors
+    /// As [`DetachedSignature::parse`] and [`Certificates::verify`].
+    pub fn verify(&self, certificates: &Certificates) -> Result<VerifiedRootHash, SignatureError> {
+        certificates.verify(&DetachedSignature::parse(&self.pkcs7)?, &self.root_hash)
+    }
+}
 
 /// SHA-256 of a certificate as DER. Displayed as lower-case hex, as `openssl x509 -fingerprint -sha256` without
 /// its colons.

@@ -1,0 +1,270 @@
+//! Which certificates are trusted: systemd's `verity.d` directories, or what the caller names.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use std::collections::{BTreeMap, btree_map};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::certificate::{Certificate, fingerprint};
+use super::pkcs7::DetachedSignature;
+use super::{EmbeddedCertificate, SignatureError, Signer, VerifiedRootHash};
+use crate::hash::RootHash;
+
+/// Where systemd looks for certificates, the most important first.
+pub const CERTIFICATE_DIRECTORIES: [&str; 4] =
+    ["/etc/verity.d", "/run/verity.d", "/usr/local/lib/verity.d", "/usr/lib/verity.d"];
+/// Size in bytes above which a certificate file is not read.
+const MAX_FILE_SIZE: u64 = 1 << 20;
+
+/// The certificates that are trusted, each by itself: whoever has the key of one may sign any root hash.
+///
+/// That is systemd's model: a certificate is picked by the issuer and serial number that the signature names; there
+/// is no chain, and neither expiry nor usage matter. If several have the same issuer and serial number, each is
+/// tried.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates {
+    trusted: Vec<Certificate>,
+    skipped: Vec<SkippedFile>,
+}
+
+/// A file in a certificate directory that no certificate could be had from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What was wrong with it.
+    pub reason: CertificateFileError,
+}
+
+/// Why a file gave no certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateFileError {
+    /// It could not be opened, listed or read.
+    Io(io::ErrorKind),
+    /// It is a FIFO, a socket or a device.
+    NotRegular,
+    /// It is larger than a certificate file may be.
+    TooLarge {
+        /// Size in bytes.
+        size: u64,
+    },
+    /// What is in it is not a certificate.
+    Content(SignatureError),
+}
+
+impl CertificateFileError {
+    /// A short name that stays the same from release to release.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "certificate-io",
+            Self::NotRegular => "certificate-not-regular",
+            Self::TooLarge { .. } => "certificate-file-size",
+            Self::Content(error) => error.code(),
+        }
+    }
+}
+
+impl fmt::Display for CertificateFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(kind) => kind.fmt(f),
+            Self::NotRegular => f.write_str("not a regular file"),
+            Self::TooLarge { size } => {
+                write!(f, "file has {size} bytes, at most {MAX_FILE_SIZE} are allowed")
+            }
+            Self::Content(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for CertificateFileError {}
+
+impl Certificates {
+    /// None at all.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts one more.
+    pub fn add(&mut self, certificate: Certificate) {
+        self.trusted.push(certificate);
+    }
+
+    /// Those that are trusted, in the order they are tried.
+    pub fn trusted(&self) -> &[Certificate] {
+        &self.trusted
+    }
+
+    /// Files in certificate directories that were passed over, as systemd does. To be shown, not to be fatal.
+    pub fn skipped(&self) -> &[SkippedFile] {
+        &self.skipped
+    }
+
+    /// Trusts the certificate in a file (DER, or the first in a PEM file), or those in all `*.crt` of a directory.
+    ///
+    /// # Errors
+    /// [`CertificateFileError`] if `path` itself cannot be read or is a file without a certificate.
+    pub fn add_path(&mut self, path: impl AsRef<Path>) -> Result<(), CertificateFileError> {
+        let path = path.as_ref();
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                std::fs::read_dir(path).map_err(|error| CertificateFileError::Io(error.kind()))?;
+                self.add_directories(&[path]);
+                Ok(())
+            }
+            Ok(_) => {
+                self.trusted.push(read(path)?);
+                Ok(())
+            }
+            Err(error) => Err(CertificateFileError::Io(error.kind())),
+        }
+    }
+
+    /// Trusts what systemd would find in these directories ([`CERTIFICATE_DIRECTORIES`]): the first certificate of
+    /// each `*.crt` file, by order of file names. A file hides those of the same name in later directories; an
+    /// empty one, or a symbolic link to `/dev/null`, does only that.
+    ///
+    /// A directory that does not exist counts as empty.
+    pub fn add_directories<P: AsRef<Path>>(&mut self, directories: &[P]) {
+        let mut files: BTreeMap<OsString, Option<PathBuf>> = BTreeMap::new();
+        for directory in directories.iter().map(AsRef::as_ref) {
+            let entries = match std::fs::read_dir(directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    self.skip(directory.to_owned(), CertificateFileError::Io(error.kind()));
+                    continue;
+                }
+            };
+            for entry in entries {
+                match entry {
+                    Ok(entry) if is_certificate_name(&entry.file_name()) => {
+                        if let btree_map::Entry::Vacant(vacant) = files.entry(entry.file_name())
+                            && let Some(found) = look_at(entry.path())
+                        {
+                            vacant.insert(found);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.skip(directory.to_owned(), CertificateFileError::Io(error.kind())),
+                }
+            }
+        }
+        for path in files.into_values().flatten() {
+            match read(&path) {
+                Ok(certificate) => self.trusted.push(certificate),
+                Err(reason) => self.skip(path, reason),
+            }
+        }
+    }
+
+    fn skip(&mut self, path: PathBuf, reason: CertificateFileError) {
+        self.skipped.push(SkippedFile { path, reason });
+    }
+
+    /// Was this root hash signed with the key of a trusted certificate?
+    ///
+    /// What is signed is the root hash in lower-case hex, without an end of line; the text is made here from
+    /// `root_hash`, never taken from the image.
+    ///
+    /// # Errors
+    /// [`SignatureError::NotTrusted`] if no trusted certificate has the signer's issuer and serial number;
+    /// [`SignatureError::BadSignature`] or [`SignatureError::MessageDigest`] if the signature is not over this root
+    /// hash or not by this key; [`SignatureError::RootHashNotSignable`] for a root hash shorter than SHA-256;
+    /// those about keys ([`SignatureError::RsaSize`] and its neighbours).
+    pub fn verify(
+        &self,
+        signature: &DetachedSignature<'_>,
+        root_hash: &RootHash,
+    ) -> Result<VerifiedRootHash, SignatureError> {
+        let size = root_hash.as_bytes().len();
+        if !matches!(size, 32 | 48 | 64) {
+            return Err(SignatureError::RootHashNotSignable { size });
+        }
+        let content = root_hash.to_string();
+        let mut error = SignatureError::NotTrusted { signer: Box::new(signature.signer().clone()) };
+        for certificate in self.trusted.iter().filter(|c| c.id() == signature.signer()) {
+            match certificate.verify(signature, content.as_bytes()) {
+                Ok(()) => {
+                    let signer = Signer {
+                        certificate: certificate.clone(),
+                        scheme: signature.scheme(),
+                        digest: signature.digest(),
+                        has_attributes: signature.has_attributes(),
+                        embedded: embedded(signature, certificate),
+                    };
+                    return Ok(VerifiedRootHash { root_hash: *root_hash, signer });
+                }
+                Err(reason) => error = reason,
+            }
+        }
+        Err(error)
+    }
+}
+
+/// What came with the signature, compared with what is trusted.
+fn embedded(signature: &DetachedSignature<'_>, trusted: &Certificate) -> EmbeddedCertificate {
+    match signature.embedded_certificates() {
+        [] => EmbeddedCertificate::None,
+        all if all.iter().any(|der| fingerprint(der) == trusted.fingerprint()) => EmbeddedCertificate::Same,
+        _ => EmbeddedCertificate::Other,
+    }
+}
+
+/// `*.crt`, but no hidden file.
+fn is_certificate_name(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".crt") && !name.as_bytes().starts_with(b".")
+}
+
+/// What an entry of a directory is: nothing, a mask, or a file to read.
+///
+/// As `conf_files_list()` of systemd: what is neither a mask nor a regular file hides nothing.
+fn look_at(path: PathBuf) -> Option<Option<PathBuf>> {
+    let metadata = std::fs::metadata(&path).ok()?;
+    // the null device has number 1:3
+    let is_null = metadata.file_type().is_char_device() && metadata.rdev() == rustix::fs::makedev(1, 3);
+    match metadata.is_file() {
+        _ if is_null => Some(None),
+        true if metadata.len() == 0 => Some(None),
+        true => Some(Some(path)),
+        false => None,
+    }
+}
+
+/// The certificate in a file.
+fn read(path: &Path) -> Result<Certificate, CertificateFileError> {
+    use rustix::fs::{Mode, OFlags};
+    let io = |error: io::Error| CertificateFileError::Io(error.kind());
+    // O_NONBLOCK so that a FIFO cannot hold us up before its type is known
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| io(errno.into()))?);
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() {
+        return Err(CertificateFileError::NotRegular);
+    }
+    if metadata.len() > MAX_FILE_SIZE {
+        return Err(CertificateFileError::TooLarge { size: metadata.len() });
+    }
+    let mut content = Vec::new();
+    file.take(MAX_FILE_SIZE).read_to_end(&mut content).map_err(io)?;
+    let certificate = Certificate::parse(&content).map_err(CertificateFileError::Content)?;
+    Ok(certificate.with_path(path))
+}

@@ -1,0 +1,278 @@
+//! Parts of a whole on as many threads as there are, results in order.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::Error;
+use crate::options::Options;
+
+/// Inputs of fewer bytes than this stay on the calling thread.
+const SMALL: u64 = 4 << 20;
+
+/// Why a part ended early.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// Nobody wants its result any more.
+    Stopped,
+    /// It could not go on.
+    Error(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Halt::Error(error)
+    }
+}
+
+/// What the parts of a whole share: when to stop, and how far they are.
+pub(crate) struct Control<'a> {
+    options: &'a Options<'a>,
+    /// Parts behind this one need not go on.
+    last: AtomicUsize,
+    aborted: AtomicBool,
+    done: Mutex<u64>,
+    total: u64,
+}
+
+impl<'a> Control<'a> {
+    /// Of work on `total` bytes.
+    pub(crate) fn new(options: &'a Options<'a>, total: u64) -> Self {
+        Control {
+            options,
+            last: AtomicUsize::new(usize::MAX),
+            aborted: AtomicBool::new(false),
+            done: Mutex::new(0),
+            total,
+        }
+    }
+
+    /// May `part` go on?
+    pub(crate) fn check(&self, part: usize) -> Result<(), Halt> {
+        if self.options.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            return Err(Error::Cancelled.into());
+        }
+        if self.aborted.load(Ordering::Relaxed) || part > self.last.load(Ordering::Relaxed) {
+            return Err(Halt::Stopped);
+        }
+        Ok(())
+    }
+
+    /// No part behind this one matters any more.
+    pub(crate) fn stop_behind(&self, part: usize) {
+        self.last.fetch_min(part, Ordering::Relaxed);
+    }
+
+    /// `bytes` more are done.
+    pub(crate) fn advance(&self, bytes: u64) {
+        if let Some(progress) = self.options.progress {
+            // the lock keeps the calls apart and in order
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            *done = done.saturating_add(bytes).min(self.total);
+            progress(*done, self.total);
+        }
+    }
+}
+
+/// How many threads are worth while for `bytes` of input.
+pub(crate) fn workers(options: &Options<'_>, bytes: u64) -> usize {
+    if bytes < SMALL || options.threads == Some(1) {
+        return 1;
+    }
+    #[cfg(feature = "rayon")]
+    {
+        let in_pool = rayon::current_thread_index().is_some();
+        match options.threads {
+            Some(threads) if !in_pool => threads,
+            threads => threads.unwrap_or(usize::MAX).min(rayon::current_num_threads()),
+        }
+    }
+    #[cfg(not(feature = "rayon"))]
+    1
+}
+
+/// Runs `job` for each of `parts`, lowest first, on `workers` threads, each with what `init` makes for it.
+///
+/// Returns the results in order: of all parts, or up to the one that [`Control::stop_behind`] named. The first error
+/// ends everything; a panic is the error [`Error::Worker`].
+pub(crate) fn run<S, T: Send>(
+    control: &Control<'_>,
+    workers: usize,
+    parts: usize,
+    init: impl Fn() -> S + Sync,
+    job: impl Fn(&mut S, usize) -> Result<T, Halt> + Sync,
+) -> Result<Vec<T>, Error> {
+    let workers = workers.min(parts).max(1);
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    let error: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let fail = |part: usize, found: Error| {
+        control.aborted.store(true, Ordering::Relaxed);
+        let mut error = error.lock().unwrap_or_else(PoisonError::into_inner);
+        if error.as_ref().is_none_or(|(lowest, _)| part < *lowest) {
+            *error = Some((part, found));
+        }
+    };
+    let work = || {
+        let mut state = None;
+        loop {
+            let part = next.fetch_add(1, Ordering::Relaxed);
+            if part >= parts {
+                return;
+            }
+            // a panic in here leaves nothing behind that is used again: the state is dropped
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                control.check(part)?;
+                job(state.get_or_insert_with(&init), part)
+            }));
+            match outcome {
+                Ok(Ok(result)) => {
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((part, result));
+                }
+                Ok(Err(Halt::Stopped)) => return,
+                Ok(Err(Halt::Error(error))) => return fail(part, error),
+                Err(_panic) => return fail(part, Error::Worker),
+            }
+        }
+    };
+    if workers == 1 {
+        work()
+    } else {
+        on_threads(control.options, workers, &work)
+    }
+
+    if let Some((_, error)) = error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_unstable_by_key(|(part, _)| *part);
+    // whatever went wrong: no part may be missing
+    let wanted = control.last.load(Ordering::Relaxed).saturating_add(1).min(parts);
+    results.truncate(wanted);
+    if results.len() != wanted || results.iter().enumerate().any(|(i, (part, _))| i != *part) {
+        return Err(Error::Worker);
+    }
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+#[cfg(feature = "rayon")]
+fn on_threads(options: &Options<'_>, workers: usize, work: &(impl Fn() + Sync)) {
+    let spawn = || {
+        rayon::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|_| work());
+            }
+        });
+    };
+    if options.threads.is_none() || rayon::current_thread_index().is_some() {
+        return spawn();
+    }
+    match rayon::ThreadPoolBuilder::new().num_threads(workers).build() {
+        Ok(pool) => pool.install(spawn),
+        // no threads to be had
+        Err(_) => work(),
+    }
+}
+
+#[cfg(not(feature = "rayon"))]
+fn on_threads(_: &Options<'_>, _: usize, work: &(impl Fn() + Sync)) {
+    work();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn sum(workers: usize, job: impl Fn(usize) -> Result<usize, Halt> + Sync) -> Result<Vec<usize>, Error> {
+        let options = Options::new().threads(workers);
+        run(&Control::new(&options, 0), workers, 100, || (), |_, part| job(part))
+    }
+
+    #[test]
+    fn results_are_in_order() {
+        for workers in 1..=8 {
+            let squares = sum(workers, |part| {
+                std::thread::sleep(Duration::from_micros(part as u64 * 37 % 100));
+                Ok(part * part)
+            });
+            assert_eq!(squares.unwrap(), (0..100).map(|part| part * part).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn errors_and_panics_come_out() {
+        for workers in 1..=8 {
+            let failed =
+                sum(workers, |part| if part == 50 { Err(Error::TreeTooLarge.into()) } else { Ok(part) });
+            assert!(matches!(failed, Err(Error::TreeTooLarge)));
+            let panicked = sum(workers, |part| if part == 50 { panic!("on purpose") } else { Ok(part) });
+            assert!(matches!(panicked, Err(Error::Worker)));
+        }
+    }
+
+    #[test]
+    fn a_part_that_ends_without_a_result_is_an_error() {
+        for workers in 1..=8 {
+            let ended = sum(workers, |part| if part == 99 { Err(Halt::Stopped) } else { Ok(part) });
+            assert!(matches!(ended, Err(Error::Worker)));
+        }
+    }
+
+    #[test]
+    fn stopping_gives_all_parts_up_to_the_lowest_stop() {
+        for workers in 1..=8 {
+            let options = Options::new().threads(workers);
+            let control = Control::new(&options, 0);
+            let found = run(
+                &control,
+                workers,
+                100,
+                || (),
+                |(), part| {
+                    control.check(part)?;
+                    if [20, 21, 30].contains(&part) {
+                        control.stop_behind(part);
+                    }
+                    Ok(part)
+                },
+            );
+            assert_eq!(found.unwrap(), (0..=20).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn cancelled() {
+        let flag = AtomicBool::new(true);
+        let options = Options::new().cancel(&flag);
+        let outcome = run(&Control::new(&options, 0), 1, 1, || (), |(), part| Ok(part));
+        assert!(matches!(outcome, Err(Error::Cancelled)));
+    }
+
+    #[cfg(feature = "rayon")]
+    #[test]
+    fn stays_in_the_callers_pool() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let options = Options::new().threads(8);
+        let outside = AtomicBool::new(false);
+        pool.install(|| {
+            assert_eq!(workers(&options, SMALL), 3);
+            assert_eq!(workers(&Options::new(), SMALL), 3);
+            assert_eq!(workers(&Options::new(), SMALL - 1), 1);
+            run(
+                &Control::new(&options, 0),
+                3,
+                100,
+                || (),
+                |(), part| {
+                    if rayon::current_num_threads() != 3 {
+                        outside.store(true, Ordering::Relaxed);
+                    }
+                    Ok(part)
+                },
+            )
+        })
+        .unwrap();
+        assert!(!outside.into_inner());
+    }
+}

@@ -1,0 +1,95 @@
+//! Data blocks in, digests out: reads what must be read, hashes what must be hashed.
+
+use core::ops::Range;
+
+use crate::error::{Error, Storage};
+use crate::read_at::ReadAt;
+use crate::tree::{Handle, PIECE, Work, read, zeros};
+
+/// The data as one thread sees it.
+pub(crate) struct Feed<'a> {
+    work: &'a Work<'a>,
+    source: Handle<'a>,
+    buf: Vec<u8>,
+    block_size: usize,
+    /// Bytes that are known to be zero.
+    hole: Range<u64>,
+}
+
+impl<'a> Feed<'a> {
+    pub(super) fn new(work: &'a Work<'a>, data: &'a dyn ReadAt) -> Self {
+        let source = Handle::new(data, work.workers);
+        let block_size = work.tree.params.data_block_size() as usize;
+        Feed { work, source, buf: Vec::new(), block_size, hole: 0..0 }
+    }
+
+    /// Puts the digests of the data blocks `blocks` into the slots of hash blocks; `out` begins with the hash block of
+    /// which the first is slot 0.
+    pub(super) fn digests(&mut self, blocks: Range<u64>, out: &mut [u8]) -> Result<(), Error> {
+        let size = self.block_size as u64;
+        let step = (PIECE / self.block_size).max(1) as u64;
+        let mut at = blocks.start;
+        while at < blocks.end {
+            let end = (at + step).min(blocks.end);
+            let zeros = self.zero_blocks(at..end);
+            let slot = (at - blocks.start) as usize;
+            self.fill_zeros(zeros, out, slot);
+            if at + zeros < end {
+                let len = ((end - at - zeros) * size) as usize;
+                self.hash((at + zeros) * size, len, out, slot + zeros as usize)?;
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// How many of `blocks`, from the first on, lie in a hole.
+    fn zero_blocks(&mut self, blocks: Range<u64>) -> u64 {
+        if self.work.zeros.is_none() {
+            return 0;
+        }
+        let size = self.block_size as u64;
+        let (start, end) = (blocks.start * size, blocks.end * size);
+        if !self.hole.contains(&start) {
+            let source = self.source.get();
+            // past the end of the source there is nothing to be known
+            let next = source.next_data(start).unwrap_or_else(|| source.size());
+            self.hole = start..next.max(start);
+        }
+        (self.hole.end.min(end) - start) / size
+    }
+
+    fn fill_zeros(&self, count: u64, out: &mut [u8], first: usize) {
+        let Some(known) = self.work.zeros.as_ref().and_then(|zeros| zeros.known(None)) else { return };
+        let layout = self.work.layout();
+        let (per_block, slot_size) = (layout.digests_per_block(), layout.slot_size());
+        let (mut slot, end) = (first, first + count as usize);
+        while slot < end {
+            let now = (per_block - slot % per_block).min(end - slot);
+            let at = slot / per_block * layout.block_size() + slot % per_block * slot_size;
+            zeros::fill_all(known, now, &mut out[at..], slot_size);
+            slot += now;
+        }
+    }
+
+    fn hash(&mut self, offset: u64, len: usize, out: &mut [u8], slot: usize) -> Result<(), Error> {
+        let source = self.source.get();
+        if let Some(memory) = source.as_slice() {
+            let blocks =
+                usize::try_from(offset).ok().and_then(|start| memory.get(start..start.checked_add(len)?));
+            let blocks = blocks.ok_or(Error::TooShort {
+                storage: Storage::Data,
+                needed: offset + len as u64,
+                found: memory.len() as u64,
+            })?;
+            self.work.hash_to_slots(None, blocks, self.block_size, out, slot);
+            return Ok(());
+        }
+        if self.buf.len() < len {
+            self.buf.resize(len, 0);
+        }
+        read(source, Storage::Data, offset, &mut self.buf[..len])?;
+        self.work.hash_to_slots(None, &self.buf[..len], self.block_size, out, slot);
+        Ok(())
+    }
+}

@@ -266,5 +266,14 @@ pub fn probe_with(source: &dyn ReadAt, options: &Options<'_>) -> Result<Option<P
     Ok(found.into_iter().next())
 }
 
+/// The file system whose boot sector this is. Such a sector ends in `55 AA` as an MBR does, and is none.
+pub(crate) fn boot_sector(sector: &[u8; 512]) -> Option<&'static str> {
+    match sector.get(..11)? {
+        b"\xeb\x52\x90NTFS    " => Some("ntfs"),
+        b"\xeb\x76\x90EXFAT   " => Some("exfat"),
+        _ => vfat::is_boot_sector(sector).then_some(FsKind::Vfat.name()),
+    }
+}
+
 #[cfg(test)]
 mod tests;

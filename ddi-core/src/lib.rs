@@ -4,3 +4,4 @@ pub use ddi_gpt as gpt;
 pub use ddi_verity as verity;
 
 pub mod fs;
+pub mod mbr;

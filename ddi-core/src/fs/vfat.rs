@@ -93,6 +93,11 @@ struct Extended<'a> {
     label: Option<&'a [u8]>,
 }
 
+/// Is this the boot sector of a FAT file system?
+pub(super) fn is_boot_sector(sector: &[u8]) -> bool {
+    Bpb::parse(&Bytes::from(sector)).is_some()
+}
+
 impl Bpb {
     fn parse(boot: &Bytes<'_>) -> Option<Self> {
         let (magic, magic_offset) = MAGICS.into_iter().find(|(magic, offset)| {

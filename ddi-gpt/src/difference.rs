@@ -1,0 +1,162 @@
+//! What the two copies of a table say differently.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::{Guid, Name, TableCopy};
+
+/// Differences that are listed; what goes beyond is of no use to anyone.
+const MAX_DIFFERENCES: usize = 256;
+
+/// A field in which the two copies disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which field.
+    pub field: Field,
+    /// What the primary copy has there.
+    pub primary: Value,
+    /// What the backup copy has there.
+    pub backup: Value,
+}
+
+/// A field of the header, or of the entry of the partition with the given number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// Revision of the header.
+    Revision,
+    /// Size of the header.
+    HeaderSize,
+    /// The reserved field.
+    Reserved,
+    /// Where the primary header is: what it says itself, and what the backup header says of it.
+    PrimaryLba,
+    /// Where the backup header is: what the primary header says of it, and what it says itself.
+    BackupLba,
+    /// First usable block.
+    FirstUsableLba,
+    /// Last usable block.
+    LastUsableLba,
+    /// The disk's GUID.
+    DiskGuid,
+    /// Number of entries.
+    EntryCount,
+    /// Size of an entry.
+    EntrySize,
+    /// The byte at this place of the header's block, past the known fields.
+    HeaderByte(u32),
+    /// An entry's type.
+    TypeGuid(u32),
+    /// An entry's unique GUID.
+    UniqueGuid(u32),
+    /// An entry's first block.
+    StartingLba(u32),
+    /// An entry's last block.
+    EndingLba(u32),
+    /// An entry's attributes.
+    Attributes(u32),
+    /// An entry's name.
+    Name(u32),
+    /// The first byte that differs past the known fields of an entry.
+    EntryByte(u32),
+}
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A number, block address or byte.
+    Number(u64),
+    /// A GUID.
+    Guid(Guid),
+    /// A name.
+    Name(Name),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {} in the primary and {} in the backup copy", self.field, self.primary, self.backup)
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revision => write!(f, "revision"),
+            Self::HeaderSize => write!(f, "header size"),
+            Self::Reserved => write!(f, "reserved field"),
+            Self::PrimaryLba => write!(f, "LBA of the primary header"),
+            Self::BackupLba => write!(f, "LBA of the backup header"),
+            Self::FirstUsableLba => write!(f, "first usable LBA"),
+            Self::LastUsableLba => write!(f, "last usable LBA"),
+            Self::DiskGuid => write!(f, "disk GUID"),
+            Self::EntryCount => write!(f, "number of entries"),
+            Self::EntrySize => write!(f, "entry size"),
+            Self::HeaderByte(at) => write!(f, "byte {at} of the header block"),
+            Self::TypeGuid(number) => write!(f, "type of partition {number}"),
+            Self::UniqueGuid(number) => write!(f, "GUID of partition {number}"),
+            Self::StartingLba(number) => write!(f, "first LBA of partition {number}"),
+            Self::EndingLba(number) => write!(f, "last LBA of partition {number}"),
+            Self::Attributes(number) => write!(f, "attributes of partition {number}"),
+            Self::Name(number) => write!(f, "name of partition {number}"),
+            Self::EntryByte(number) => write!(f, "byte past the fields of entry {number}"),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Guid(guid) => guid.fmt(f),
+            Self::Name(name) => write!(f, "\"{name}\""),
+        }
+    }
+}
+
+/// Compares two copies field by field, unused entries and reserved bytes included. What must differ (the places, and so the
+/// header CRCs) is compared crosswise.
+pub(crate) fn compare(primary: &TableCopy, backup: &TableCopy) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let (Some(p), Some(b)) = (primary.header, backup.header) else { return found };
+    let mut add = |field, primary, backup| {
+        if primary != backup && found.len() < MAX_DIFFERENCES {
+            found.push(Difference { field, primary, backup });
+        }
+    };
+    let number = |n: u32| Value::Number(u64::from(n));
+    let lba = |n: u64| Value::Number(n);
+    let byte = |n: u8| Value::Number(u64::from(n));
+
+    add(Field::Revision, number(p.revision.get()), number(b.revision.get()));
+    add(Field::HeaderSize, number(p.header_size.get()), number(b.header_size.get()));
+    add(Field::Reserved, number(p.reserved.get()), number(b.reserved.get()));
+    add(Field::PrimaryLba, lba(p.my_lba.get()), lba(b.alternate_lba.get()));
+    add(Field::BackupLba, lba(p.alternate_lba.get()), lba(b.my_lba.get()));
+    add(Field::FirstUsableLba, lba(p.first_usable_lba.get()), lba(b.first_usable_lba.get()));
+    add(Field::LastUsableLba, lba(p.last_usable_lba.get()), lba(b.last_usable_lba.get()));
+    add(Field::DiskGuid, Value::Guid(p.disk_guid), Value::Guid(b.disk_guid));
+    let counts = (p.number_of_partition_entries.get(), b.number_of_partition_entries.get());
+    add(Field::EntryCount, number(counts.0), number(counts.1));
+    let sizes = (p.size_of_partition_entry.get(), b.size_of_partition_entry.get());
+    add(Field::EntrySize, number(sizes.0), number(sizes.1));
+    for (at, (p, b)) in (0..).zip(primary.block.iter().zip(&backup.block)) {
+        if at >= crate::Header::SIZE {
+            add(Field::HeaderByte(at), byte(*p), byte(*b));
+        }
+    }
+
+    for ((n, p, p_rest), (_, b, b_rest)) in primary.slots().zip(backup.slots()) {
+        if p == b && p_rest == b_rest {
+            continue;
+        }
+        add(Field::TypeGuid(n), Value::Guid(p.partition_type_guid), Value::Guid(b.partition_type_guid));
+        add(Field::UniqueGuid(n), Value::Guid(p.unique_partition_guid), Value::Guid(b.unique_partition_guid));
+        add(Field::StartingLba(n), lba(p.starting_lba.get()), lba(b.starting_lba.get()));
+        add(Field::EndingLba(n), lba(p.ending_lba.get()), lba(b.ending_lba.get()));
+        add(Field::Attributes(n), lba(p.attributes.get()), lba(b.attributes.get()));
+        add(Field::Name(n), Value::Name(p.partition_name), Value::Name(b.partition_name));
+        if let Some((p, b)) = p_rest.iter().zip(b_rest).find(|(p, b)| p != b) {
+            add(Field::EntryByte(n), byte(*p), byte(*b));
+        }
+    }
+    found
+}

@@ -1,0 +1,232 @@
+//! What is unusual about a table without being wrong.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::{Entry, Error, Examination, Header, Lba, ProtectiveMbr, Side, TableCopy};
+
+/// Something that whoever looks at an image may want to know, and that does not make the table unreadable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Oddity {
+    /// The disk does not end at the end of a block.
+    PartialBlock {
+        /// Where the last whole block ends.
+        offset: u64,
+        /// Bytes after it.
+        bytes: u32,
+    },
+    /// The MBR describes partitions besides the GPT.
+    HybridMbr,
+    /// The protective record does not start at block 1 and go on to the end of the disk: as when an image was copied to a larger
+    /// medium.
+    ProtectiveMbrExtent {
+        /// First block: should be 1.
+        start: u32,
+        /// Blocks.
+        size: u32,
+        /// What the size should be.
+        expected: u32,
+    },
+    /// The disk is larger than when it was partitioned: the backup is not at its end.
+    DiskGrown {
+        /// The last block at the time.
+        then: Lba,
+        /// The last block now.
+        now: Lba,
+    },
+    /// The disk is smaller than when it was partitioned.
+    DiskTruncated {
+        /// The last usable block.
+        last_usable: Lba,
+        /// The last block now.
+        now: Lba,
+    },
+    /// Only the backup told the block size. Other software takes 512 here and may not find the table.
+    BlockSizeFromBackup,
+    /// Reserved bytes of a header's block are not zero.
+    ReservedNotZero {
+        /// Which header.
+        side: Side,
+        /// The first of them.
+        offset: u64,
+        /// How many are not zero.
+        bytes: u32,
+    },
+    /// Entries are not of 128 bytes: allowed by UEFI, refused by libblkid and Linux.
+    EntrySize {
+        /// Which header.
+        side: Side,
+        /// Bytes of an entry.
+        size: u32,
+    },
+    /// Bytes of unused entries, or past the known fields of used ones, are not zero.
+    EntryBytesNotZero {
+        /// Which array.
+        side: Side,
+        /// The first such entry, from 1.
+        number: u32,
+        /// Of that entry.
+        offset: u64,
+        /// How many such entries.
+        entries: u32,
+    },
+    /// A partition has no unique GUID.
+    NilGuid {
+        /// Which array.
+        side: Side,
+        /// The first such partition, from 1.
+        number: u32,
+        /// Of its entry.
+        offset: u64,
+    },
+    /// There is text after the end of a name.
+    HiddenName {
+        /// Which array.
+        side: Side,
+        /// The first such partition, from 1.
+        number: u32,
+        /// Of its entry.
+        offset: u64,
+    },
+}
+
+impl Oddity {
+    /// A name for the variant that stays the same, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PartialBlock { .. } => "gpt-partial-block",
+            Self::HybridMbr => "gpt-hybrid-mbr",
+            Self::ProtectiveMbrExtent { .. } => "gpt-protective-mbr-extent",
+            Self::DiskGrown { .. } => "gpt-disk-grown",
+            Self::DiskTruncated { .. } => "gpt-disk-truncated",
+            Self::BlockSizeFromBackup => "gpt-block-size-from-backup",
+            Self::ReservedNotZero { .. } => "gpt-reserved-not-zero",
+            Self::EntrySize { .. } => "gpt-unusual-entry-size",
+            Self::EntryBytesNotZero { .. } => "gpt-entry-bytes-not-zero",
+            Self::NilGuid { .. } => "gpt-nil-guid",
+            Self::HiddenName { .. } => "gpt-hidden-name",
+        }
+    }
+
+    /// Where on the disk it is, in bytes, if it has one place.
+    pub fn offset(&self) -> Option<u64> {
+        match *self {
+            Self::HybridMbr | Self::ProtectiveMbrExtent { .. } => Some(446),
+            Self::PartialBlock { offset, .. }
+            | Self::ReservedNotZero { offset, .. }
+            | Self::EntryBytesNotZero { offset, .. }
+            | Self::NilGuid { offset, .. }
+            | Self::HiddenName { offset, .. } => Some(offset),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PartialBlock { bytes, .. } => write!(f, "the disk ends with {bytes} bytes of a block"),
+            Self::HybridMbr => write!(f, "the MBR describes partitions besides the GPT"),
+            Self::ProtectiveMbrExtent { start, size, expected } => {
+                write!(f, "the protective MBR covers {size} blocks from {start}, expected {expected} from 1")
+            }
+            Self::DiskGrown { then, now } => {
+                write!(f, "the disk ended at LBA {then} when it was partitioned, now at {now}")
+            }
+            Self::DiskTruncated { last_usable, now } => {
+                write!(f, "the disk ends at LBA {now}, before its last usable LBA {last_usable}")
+            }
+            Self::BlockSizeFromBackup => write!(f, "only the backup header tells the block size"),
+            Self::ReservedNotZero { side, bytes, .. } => {
+                write!(f, "{bytes} reserved bytes of the {side} header's block are not zero")
+            }
+            Self::EntrySize { side, size } => {
+                write!(f, "the {side} entry array has entries of {size} bytes, which Linux does not read")
+            }
+            Self::EntryBytesNotZero { side, number, entries, .. } => {
+                write!(
+                    f,
+                    "{entries} entries of the {side} array have bytes without meaning that are not zero, the first is {number}"
+                )
+            }
+            Self::NilGuid { side, number, .. } => {
+                write!(f, "partition {number} of the {side} array has no GUID")
+            }
+            Self::HiddenName { side, number, .. } => {
+                write!(f, "partition {number} of the {side} array has text after the end of its name")
+            }
+        }
+    }
+}
+
+/// Everything odd about an examination, at most once for each kind and copy.
+pub(crate) fn find_oddities(examination: &Examination) -> Vec<Oddity> {
+    let mut found = Vec::new();
+    let Ok(disk) = examination.disk() else { return found };
+    let whole = disk.block_size.byte_range(crate::LbaRange { first: Lba(0), last: disk.last_lba() });
+    let whole = whole.map_or(0, |range| range.size);
+    if let Some(bytes @ 1..) = disk.size.checked_sub(whole).and_then(|bytes| u32::try_from(bytes).ok()) {
+        found.push(Oddity::PartialBlock { offset: whole, bytes });
+    }
+    if let Ok(mbr) = &examination.protective_mbr {
+        let (start, size) = (mbr.starting_lba(), mbr.size_in_lba());
+        let expected = ProtectiveMbr::expected_size(disk.size, disk.block_size);
+        if mbr.is_hybrid() {
+            found.push(Oddity::HybridMbr);
+        } else if start != 1 || (size != expected && size != u32::MAX) {
+            found.push(Oddity::ProtectiveMbrExtent { start, size, expected });
+        }
+    }
+    let now = disk.last_lba();
+    if let Err(Error::UsableBeyondDisk { found: last_usable, .. }) = examination.primary.outcome {
+        found.push(Oddity::DiskTruncated { last_usable, now });
+    }
+    let good = [&examination.primary, &examination.backup].into_iter().find(|copy| copy.outcome.is_ok());
+    if let Some(header) = good.and_then(|copy| copy.header) {
+        let then = header.my_lba().max(header.alternate_lba());
+        if then < now {
+            found.push(Oddity::DiskGrown { then, now });
+        }
+    }
+    if examination.primary.header.is_none() {
+        found.push(Oddity::BlockSizeFromBackup);
+    }
+    odd_copy(&examination.primary, &mut found);
+    odd_copy(&examination.backup, &mut found);
+    found
+}
+
+fn odd_copy(copy: &TableCopy, found: &mut Vec<Oddity>) {
+    let Some(header) = copy.header else { return };
+    let side = copy.side;
+    let start = copy.location.map_or(0, |location| location.offset);
+
+    let reserved = |at: &u32| (20..24).contains(at) || *at >= Header::SIZE;
+    let odd = || (0..).zip(&copy.block).filter(|(at, byte)| reserved(at) && **byte != 0).map(|(at, _)| at);
+    if let Some(first) = odd().next() {
+        let bytes = u32::try_from(odd().count()).unwrap_or(u32::MAX);
+        let offset = start.saturating_add(u64::from(first));
+        found.push(Oddity::ReservedNotZero { side, offset, bytes });
+    }
+    let size = header.size_of_partition_entry.get();
+    if size != Entry::SIZE && copy.array_location.is_some() {
+        found.push(Oddity::EntrySize { side, size });
+    }
+    let offset = |number| copy.entry_offset(number).unwrap_or(start);
+
+    let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let unused = Entry::default();
+    let odd =
+        || copy.slots().filter(|(_, entry, rest)| !zero(rest) || (!entry.is_used() && **entry != unused));
+    if let Some((number, ..)) = odd().next() {
+        let entries = u32::try_from(odd().count()).unwrap_or(u32::MAX);
+        found.push(Oddity::EntryBytesNotZero { side, number, offset: offset(number), entries });
+    }
+    if let Some((number, _)) = copy.entries().find(|(_, entry)| entry.unique_partition_guid.is_nil()) {
+        found.push(Oddity::NilGuid { side, number, offset: offset(number) });
+    }
+    if let Some((number, _)) = copy.entries().find(|(_, entry)| entry.partition_name.has_hidden_text()) {
+        found.push(Oddity::HiddenName { side, number, offset: offset(number) });
+    }
+}

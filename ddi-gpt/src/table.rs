@@ -1,0 +1,323 @@
+//! The checked table: one of two copies chosen, and what they say differently.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::examine::{Disk, Truncated};
+use crate::{
+    AttributeEffect, Attributes, BlockSize, Builder, ByteRange, Difference, Error, Examination, Guid, Header,
+    Lba, LbaRange, Name, NewPartition, Oddity, PartitionType, ProtectiveMbr, Side, TableCopy, difference,
+};
+
+/// How much may be wrong with a table that is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// One good copy will do, and the protective MBR need only be one: as libblkid has it. [`Gpt::condition`] and
+    /// [`Gpt::oddities`] say what is amiss.
+    #[default]
+    Tolerant,
+    /// Two good and equal copies in their places, and a proper protective MBR.
+    Strict,
+}
+
+/// Which copies of a table are good, and if they say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// Both are good, equal, and in their places.
+    Intact,
+    /// Both are good and equal, but the backup is not in the last block, where software that needs it will look for it.
+    BackupMisplaced,
+    /// The primary is good, the backup damaged or missing.
+    PrimaryOnly,
+    /// The primary is damaged or missing, and the backup stands in.
+    BackupOnly,
+    /// Both are whole, and say different things. The primary is taken, as other software takes it.
+    Differ,
+}
+
+impl Condition {
+    /// A name that stays the same, for programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Intact => "intact",
+            Self::BackupMisplaced => "backup-misplaced",
+            Self::PrimaryOnly => "primary-only",
+            Self::BackupOnly => "backup-only",
+            Self::Differ => "differ",
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A GUID partition table that passed every check.
+///
+/// What that guarantees: no two partitions share a block or a GUID; each is within the usable range and the disk, and none is
+/// over a part of the table. Made by [`Examination::gpt`] alone.
+#[derive(Clone, Debug)]
+pub struct Gpt {
+    disk: Disk,
+    side: Side,
+    header: Header,
+    protective_mbr: ProtectiveMbr,
+    partitions: Vec<Partition>,
+    condition: Condition,
+    differences: Vec<Difference>,
+    other_error: Option<Error>,
+    oddities: Vec<Oddity>,
+}
+
+/// A partition of a [`Gpt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its place in the entry array, from 1. Unused entries count.
+    pub number: u32,
+    /// What it is for: see [`Partition::partition_type`].
+    pub type_guid: Guid,
+    /// Its own GUID, unlike that of any other partition of the table.
+    pub guid: Guid,
+    /// Its blocks.
+    pub lbas: LbaRange,
+    /// Its bytes, which are all on the disk.
+    pub range: ByteRange,
+    /// Its attribute bits.
+    pub attributes: Attributes,
+    /// Its name.
+    pub name: Name,
+    /// Where its entry is, in bytes from the start of the disk.
+    pub entry_offset: u64,
+}
+
+impl Partition {
+    /// The type, recognised.
+    pub fn partition_type(&self) -> PartitionType {
+        PartitionType::from_guid(self.type_guid)
+    }
+
+    /// What the attribute bits mean on a partition of this type.
+    pub fn effect(&self) -> AttributeEffect {
+        self.attributes.effect(self.partition_type())
+    }
+}
+
+impl Examination {
+    /// The table, if it is good enough.
+    ///
+    /// A copy that is damaged (its bytes are not those that were written) is passed over for the other one. A copy that is whole
+    /// and breaks the rules makes the table an error even if the other is good: other software reads the first one, and an image
+    /// must not mean two things.
+    ///
+    /// # Errors
+    /// [`Error::NoTable`] and [`Error::AmbiguousBlockSize`]; those of the protective MBR, without which libblkid and Linux see no
+    /// GPT either; [`Error::NoValidCopy`] if both copies are damaged; else what is wrong with the copy that other software
+    /// reads. With [`Mode::Strict`] also anything that is wrong with either copy, [`Error::CopiesDiffer`],
+    /// [`Error::BackupMisplaced`], [`Error::MbrNotProper`].
+    pub fn gpt(&self, mode: Mode) -> Result<Gpt, Error> {
+        let disk = self.disk()?;
+        let protective_mbr = self.protective_mbr.clone()?;
+        let differences = match (&self.primary.outcome, &self.backup.outcome) {
+            (Err(error), _) if !error.is_damage() => return Err(error.clone()),
+            (Err(_), Err(error)) if !error.is_damage() => return Err(error.clone()),
+            (Err(primary), Err(backup)) if mode == Mode::Strict || !is_truncation(primary) => {
+                return Err(no_valid_copy(primary.clone(), backup.clone()));
+            }
+            (Ok(()), Ok(())) => difference::compare(&self.primary, &self.backup),
+            // whole, but not good: it says something else than the primary
+            (Ok(()), Err(error)) if !error.is_damage() => difference::compare(&self.primary, &self.backup),
+            _ => Vec::new(),
+        };
+        let (chosen, condition, other_error) = match (&self.primary.outcome, &self.backup.outcome) {
+            (Ok(()), Ok(())) if !differences.is_empty() => (&self.primary, Condition::Differ, None),
+            (Ok(()), Ok(())) if self.backup.lba != disk.last_lba() => {
+                (&self.primary, Condition::BackupMisplaced, None)
+            }
+            (Ok(()), Ok(())) => (&self.primary, Condition::Intact, None),
+            (Ok(()), Err(error)) if error.is_damage() => (&self.primary, Condition::PrimaryOnly, Some(error)),
+            (Ok(()), Err(error)) => (&self.primary, Condition::Differ, Some(error)),
+            (Err(error), Ok(())) => (&self.backup, Condition::BackupOnly, Some(error)),
+            (Err(_), Err(error)) => (&self.primary, Condition::PrimaryOnly, Some(error)),
+        };
+        let other_error = other_error.cloned();
+        let partitions = match (chosen.judge(&disk, Truncated::Accept), &other_error) {
+            (Ok(partitions), _) => partitions,
+            (Err(error), Some(other)) => return Err(no_valid_copy(error, other.clone())),
+            (Err(error), None) => return Err(error),
+        };
+        let header = chosen.header.ok_or(Error::NoTable)?;
+        let gpt = Gpt {
+            disk,
+            side: chosen.side,
+            header,
+            protective_mbr,
+            partitions,
+            condition,
+            differences,
+            other_error,
+            oddities: self.oddities.clone(),
+        };
+        gpt.check_other_array(self.copy(chosen.side.other()))?;
+        match mode {
+            Mode::Tolerant => {}
+            Mode::Strict => gpt.check_strict(self.backup.lba)?,
+        }
+        Ok(gpt)
+    }
+}
+
+fn is_truncation(error: &Error) -> bool {
+    matches!(error, Error::UsableBeyondDisk { .. })
+}
+
+fn no_valid_copy(primary: Error, backup: Error) -> Error {
+    Error::NoValidCopy { primary: Box::new(primary), backup: Box::new(backup) }
+}
+
+impl Side {
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Backup,
+            Self::Backup => Self::Primary,
+        }
+    }
+}
+
+impl Gpt {
+    /// The block size.
+    pub fn block_size(&self) -> BlockSize {
+        self.disk.block_size
+    }
+
+    /// The size of the disk in bytes.
+    pub fn disk_size(&self) -> u64 {
+        self.disk.size
+    }
+
+    /// The disk's GUID: systemd's image UUID.
+    pub fn disk_guid(&self) -> Guid {
+        self.header.disk_guid
+    }
+
+    /// The copy that this table is from.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The header of that copy.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The blocks that partitions may use. Only with [`Oddity::DiskTruncated`] do they go on past the end of the disk.
+    pub fn usable(&self) -> LbaRange {
+        self.header.usable()
+    }
+
+    /// Entries in the array, used or not.
+    pub fn entry_count(&self) -> u32 {
+        self.header.number_of_partition_entries.get()
+    }
+
+    /// Bytes of an entry: 128, with nearly every writer.
+    pub fn entry_size(&self) -> u32 {
+        self.header.size_of_partition_entry.get()
+    }
+
+    /// The partitions, by number.
+    pub fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
+    /// The partition with this number.
+    pub fn partition(&self, number: u32) -> Option<&Partition> {
+        let at = self.partitions.binary_search_by_key(&number, |partition| partition.number).ok()?;
+        self.partitions.get(at)
+    }
+
+    /// The protective MBR.
+    pub fn protective_mbr(&self) -> &ProtectiveMbr {
+        &self.protective_mbr
+    }
+
+    /// Which copies are good.
+    pub fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// What the copies say differently: not empty only with [`Condition::Differ`]. Stops at 256.
+    pub fn differences(&self) -> &[Difference] {
+        &self.differences
+    }
+
+    /// What is wrong with the copy that this table is not from.
+    pub fn other_error(&self) -> Option<&Error> {
+        self.other_error.as_ref()
+    }
+
+    /// What is unusual and breaks no rule, or none that matters.
+    pub fn oddities(&self) -> &[Oddity] {
+        &self.oddities
+    }
+
+    /// A builder that makes this table again, numbers, order and usable range included, with arrays in their usual places.
+    pub fn to_builder(&self) -> Builder {
+        let builder = Builder::new(self.disk.size, self.disk.block_size, self.header.disk_guid)
+            .entries(self.entry_count(), self.entry_size())
+            .usable(self.usable());
+        self.partitions.iter().fold(builder, |builder, partition| {
+            builder.partition(
+                NewPartition::new(partition.type_guid, partition.guid)
+                    .number(partition.number)
+                    .lbas(partition.lbas)
+                    .attributes(partition.attributes)
+                    .name(partition.name),
+            )
+        })
+    }
+
+    /// The usable range leaves this copy's array alone; the other one's place is known only now.
+    fn check_other_array(&self, other: &TableCopy) -> Result<(), Error> {
+        if other.outcome.as_ref().is_err_and(Error::is_damage) {
+            return Ok(());
+        }
+        let Some(blocks) = other.array_lbas(&self.disk) else { return Ok(()) };
+        match self.partitions.iter().find(|partition| partition.lbas.overlaps(&blocks)) {
+            None => Ok(()),
+            Some(partition) => Err(Error::PartitionOverTable {
+                side: self.side,
+                number: partition.number,
+                offset: partition.entry_offset,
+                lbas: partition.lbas,
+                part: crate::TablePart::OtherArray,
+                blocks,
+            }),
+        }
+    }
+
+    fn check_strict(&self, backup: Lba) -> Result<(), Error> {
+        if let Some(error) = &self.other_error {
+            return Err(error.clone());
+        }
+        if let Some(first) = self.differences.first() {
+            return Err(Error::CopiesDiffer { first: Box::new(*first), count: self.differences.len() });
+        }
+        if self.condition != Condition::Intact {
+            return Err(Error::BackupMisplaced { found: backup, expected: self.disk.last_lba() });
+        }
+        let mbr = &self.protective_mbr;
+        if !mbr.is_proper(self.disk.size, self.disk.block_size) {
+            return Err(Error::MbrNotProper {
+                start: mbr.starting_lba(),
+                size: mbr.size_in_lba(),
+                expected: ProtectiveMbr::expected_size(self.disk.size, self.disk.block_size),
+                hybrid: mbr.is_hybrid(),
+            });
+        }
+        Ok(())
+    }
+}

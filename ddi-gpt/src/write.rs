@@ -1,0 +1,413 @@
+//! Making a table.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::{U32, U64};
+
+use crate::examine::{MAX_ARRAY_SIZE, is_entry_size};
+use crate::header::header_crc32;
+use crate::mbr::BootRecord;
+use crate::source::len_u64;
+use crate::{Attributes, BlockSize, Entry, Error, Gpt, Guid, Header, Lba, LbaRange, Mode, Name, examine};
+
+/// Bytes that UEFI wants kept free for an entry array, however small it is (UEFI 2.10, 5.3.1).
+const LEAST_ARRAY: u64 = 16384;
+/// Where partitions start, and what they are aligned to, unless the disk is small (libfdisk, `topology_get_grain()`).
+const MEBIBYTE: u64 = 1 << 20;
+
+/// Makes a table: both copies and the protective MBR.
+///
+/// Laid out as libfdisk and systemd-repart do it: the primary array from block 2, the backup array right before the backup
+/// header in the last block, partitions aligned to 1 MiB unless the disk has no more than four.
+///
+/// ```
+/// use ddi_gpt::{BlockSize, Builder, Guid, NewPartition, PartitionType};
+///
+/// let root = PartitionType::from_name("root-x86-64", None)?.guid().unwrap();
+/// let table = Builder::new(64 << 20, BlockSize::B512, Guid::from_u128(1))
+///     .partition(NewPartition::new(root, Guid::from_u128(2)).size(10 << 20).name("root".parse()?))
+///     .build()?;
+/// let mut disk = vec![0; 64 << 20];
+/// for (offset, bytes) in table.writes() {
+///     disk[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+/// }
+/// assert_eq!(table.gpt().partitions()[0].range.offset, 1 << 20);
+/// # Ok::<(), ddi_gpt::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    disk_size: u64,
+    block_size: BlockSize,
+    disk_guid: Guid,
+    entry_count: u32,
+    entry_size: u32,
+    alignment: Option<u64>,
+    usable: Option<LbaRange>,
+    partitions: Vec<NewPartition>,
+}
+
+/// A partition for a [`Builder`].
+#[derive(Clone, Copy, Debug)]
+pub struct NewPartition {
+    type_guid: Guid,
+    guid: Guid,
+    number: Option<u32>,
+    place: Place,
+    attributes: Attributes,
+    name: Name,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Lbas(LbaRange),
+    Size(u64),
+    Rest,
+}
+
+impl NewPartition {
+    /// A partition of this type, with this GUID of its own, in the largest free range.
+    pub fn new(type_guid: Guid, guid: Guid) -> Self {
+        Self {
+            type_guid,
+            guid,
+            number: None,
+            place: Place::Rest,
+            attributes: Attributes::default(),
+            name: Name::EMPTY,
+        }
+    }
+
+    /// At these blocks.
+    pub fn lbas(self, lbas: LbaRange) -> Self {
+        Self { place: Place::Lbas(lbas), ..self }
+    }
+
+    /// Of this many bytes, rounded up to whole blocks, in the first free range that has room.
+    pub fn size(self, bytes: u64) -> Self {
+        Self { place: Place::Size(bytes), ..self }
+    }
+
+    /// With this number, from 1; otherwise the lowest free one.
+    pub fn number(self, number: u32) -> Self {
+        Self { number: Some(number), ..self }
+    }
+
+    /// With these attribute bits.
+    pub fn attributes(self, attributes: Attributes) -> Self {
+        Self { attributes, ..self }
+    }
+
+    /// With this name.
+    pub fn name(self, name: Name) -> Self {
+        Self { name, ..self }
+    }
+}
+
+impl Builder {
+    /// A table without partitions, of 128 entries, for a disk of `disk_size` bytes.
+    pub fn new(disk_size: u64, block_size: BlockSize, disk_guid: Guid) -> Self {
+        Self {
+            disk_size,
+            block_size,
+            disk_guid,
+            entry_count: 128,
+            entry_size: Entry::SIZE,
+            alignment: None,
+            usable: None,
+            partitions: Vec::new(),
+        }
+    }
+
+    /// `count` entries of `size` bytes. Linux and libblkid read only entries of 128 bytes.
+    pub fn entries(self, count: u32, size: u32) -> Self {
+        Self { entry_count: count, entry_size: size, ..self }
+    }
+
+    /// Partitions placed by size start at a multiple of so many bytes.
+    pub fn alignment(self, bytes: u64) -> Self {
+        Self { alignment: Some(bytes), ..self }
+    }
+
+    /// The blocks that partitions may use; otherwise all that the table leaves, from the first aligned one on.
+    pub fn usable(self, usable: LbaRange) -> Self {
+        Self { usable: Some(usable), ..self }
+    }
+
+    /// Adds a partition. Those with fixed blocks are placed first, the others in the order they are added.
+    pub fn partition(mut self, partition: NewPartition) -> Self {
+        self.partitions.push(partition);
+        self
+    }
+
+    /// Makes the table, and checks it as if it had been read.
+    ///
+    /// # Errors
+    /// The variants of [`Error`] about writing; those about partitions (overlap, not within the usable range, the same GUID
+    /// twice), as reading the table would give them.
+    pub fn build(&self) -> Result<WrittenTable, Error> {
+        let layout = self.layout()?;
+        let array = self.array(&layout)?;
+        let array_crc32 = crc32fast::hash(&array);
+        let header = |my_lba: u64, alternate_lba: u64, array_lba: u64| {
+            let mut header = Header {
+                my_lba: U64::new(my_lba),
+                alternate_lba: U64::new(alternate_lba),
+                first_usable_lba: U64::new(layout.usable.first.0),
+                last_usable_lba: U64::new(layout.usable.last.0),
+                disk_guid: self.disk_guid,
+                partition_entry_lba: U64::new(array_lba),
+                number_of_partition_entries: U32::new(self.entry_count),
+                size_of_partition_entry: U32::new(self.entry_size),
+                partition_entry_array_crc32: U32::new(array_crc32),
+                ..Header::default()
+            };
+            header.header_crc32 = U32::new(header_crc32(header.as_bytes()));
+            header
+        };
+        let mut head = BootRecord::protective(layout.blocks).as_bytes().to_vec();
+        self.pad(&mut head);
+        head.extend_from_slice(header(1, layout.last_lba, 2).as_bytes());
+        self.pad(&mut head);
+        head.extend_from_slice(&array);
+        self.pad(&mut head);
+        let mut tail = array;
+        self.pad(&mut tail);
+        tail.extend_from_slice(header(layout.last_lba, 1, layout.backup_array).as_bytes());
+        self.pad(&mut tail);
+        let tail_offset = self.block_size.offset(Lba(layout.backup_array)).unwrap_or(self.disk_size);
+
+        let bytes = Bytes { head, tail, tail_offset };
+        let examination = examine(self.disk_size, Some(self.block_size), |offset, buf| {
+            bytes.read(offset, buf);
+            Ok::<_, Error>(())
+        })?;
+        Ok(WrittenTable { gpt: examination.gpt(Mode::Strict)?, bytes })
+    }
+
+    /// Fills up to the next block.
+    fn pad(&self, bytes: &mut Vec<u8>) {
+        let blocks = self.block_size.blocks_for(len_u64(bytes));
+        let size = blocks.saturating_mul(u64::from(self.block_size.bytes()));
+        bytes.resize(usize::try_from(size).unwrap_or(bytes.len()), 0);
+    }
+
+    fn layout(&self) -> Result<Layout, Error> {
+        let bad_array = Error::BadArray { count: self.entry_count, entry_size: self.entry_size };
+        let array_size = u64::from(self.entry_count).saturating_mul(u64::from(self.entry_size));
+        if !is_entry_size(self.entry_size) || array_size == 0 || array_size > MAX_ARRAY_SIZE {
+            return Err(bad_array);
+        }
+        let block_bytes = u64::from(self.block_size.bytes());
+        let alignment = self.alignment.unwrap_or(match self.disk_size {
+            0..=0x40_0000 => block_bytes,
+            _ => MEBIBYTE,
+        });
+        let alignment_blocks = self.block_size.whole_blocks(alignment);
+        if alignment == 0 || self.block_size.offset(Lba(alignment_blocks)) != Some(alignment) {
+            return Err(Error::BadAlignment { alignment });
+        }
+
+        // protective MBR, header, array, at least one block, array, header
+        let array_blocks = self.block_size.blocks_for(array_size);
+        let kept_blocks = self.block_size.blocks_for(array_size.max(LEAST_ARRAY));
+        let needed = kept_blocks.saturating_mul(2).saturating_add(4);
+        let blocks = self.block_size.whole_blocks(self.disk_size);
+        let no_room =
+            Error::NoRoomForTable { disk_size: self.disk_size, needed: needed.saturating_mul(block_bytes) };
+        let from_end = |count: u64| blocks.checked_sub(count).ok_or(no_room.clone());
+        if blocks < needed {
+            return Err(no_room);
+        }
+        let last_lba = from_end(1)?;
+        let backup_array = last_lba.saturating_sub(array_blocks);
+        let most = LbaRange::new(array_blocks.saturating_add(2), backup_array.saturating_sub(1));
+        let first = align_up(kept_blocks.saturating_add(2), alignment_blocks);
+        let default = LbaRange::new(first, last_lba.saturating_sub(kept_blocks).saturating_sub(1));
+        let usable = self.usable.unwrap_or(default);
+        if usable.is_inverted() || usable.first < most.first || usable.last > most.last {
+            return Err(Error::BadUsable { usable, most });
+        }
+        Ok(Layout { blocks, last_lba, backup_array, usable, alignment_blocks })
+    }
+
+    /// The bytes of the array.
+    fn array(&self, layout: &Layout) -> Result<Vec<u8>, Error> {
+        let count = usize::try_from(self.entry_count).unwrap_or_default();
+        let stride = usize::try_from(self.entry_size).unwrap_or_default();
+        let mut array = vec![0; count.saturating_mul(stride)];
+        for (number, partition, lbas) in self.place(layout)? {
+            let entry = Entry {
+                partition_type_guid: partition.type_guid,
+                unique_partition_guid: partition.guid,
+                starting_lba: U64::new(lbas.first.0),
+                ending_lba: U64::new(lbas.last.0),
+                attributes: U64::new(partition.attributes.0),
+                partition_name: partition.name,
+            };
+            let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
+            if let Some(slot) = array.chunks_exact_mut(stride).nth(index) {
+                slot.iter_mut().zip(entry.as_bytes()).for_each(|(to, from)| *to = *from);
+            }
+        }
+        Ok(array)
+    }
+
+    /// Gives each partition its number and blocks.
+    fn place(&self, layout: &Layout) -> Result<Vec<(u32, &NewPartition, LbaRange)>, Error> {
+        let numbers = self.numbers()?;
+        let mut free = Free::new(layout);
+        for partition in &self.partitions {
+            if let Place::Lbas(lbas) = partition.place {
+                free.take(lbas);
+            }
+        }
+        let mut placed = Vec::with_capacity(self.partitions.len());
+        for (partition, number) in self.partitions.iter().zip(numbers) {
+            if partition.type_guid.is_nil() {
+                return Err(Error::NilType { number });
+            }
+            let (found, size) = match partition.place {
+                Place::Lbas(lbas) => (Some(lbas), 0),
+                Place::Size(size) => (free.first_fit(self.block_size.blocks_for(size)), size),
+                Place::Rest => (free.largest(), u64::from(self.block_size.bytes())),
+            };
+            let lbas = found.ok_or(Error::NoRoom { number, size })?;
+            free.take(lbas);
+            placed.push((number, partition, lbas));
+        }
+        Ok(placed)
+    }
+
+    fn numbers(&self) -> Result<Vec<u32>, Error> {
+        let count = self.entry_count;
+        let mut taken: BTreeSet<u32> = BTreeSet::new();
+        for number in self.partitions.iter().filter_map(|partition| partition.number) {
+            if number == 0 || number > count || !taken.insert(number) {
+                return Err(Error::BadNumber { number, count });
+            }
+        }
+        let mut free = (1..=count).filter(|number| !taken.contains(number));
+        let number = |partition: &NewPartition| {
+            let number = partition.number.or_else(|| free.next());
+            number.ok_or(Error::BadNumber { number: count.saturating_add(1), count })
+        };
+        self.partitions.iter().map(number).collect()
+    }
+}
+
+/// Where things are, in blocks.
+struct Layout {
+    blocks: u64,
+    last_lba: u64,
+    backup_array: u64,
+    usable: LbaRange,
+    alignment_blocks: u64,
+}
+
+fn align_up(lba: u64, alignment: u64) -> u64 {
+    lba.checked_next_multiple_of(alignment).unwrap_or(u64::MAX)
+}
+
+/// The free ranges, in order.
+struct Free {
+    ranges: Vec<LbaRange>,
+    alignment: u64,
+}
+
+impl Free {
+    fn new(layout: &Layout) -> Self {
+        Self { ranges: vec![layout.usable], alignment: layout.alignment_blocks }
+    }
+
+    fn take(&mut self, lbas: LbaRange) {
+        let mut rest = Vec::with_capacity(self.ranges.len().saturating_add(1));
+        for free in &self.ranges {
+            if !free.overlaps(&lbas) || lbas.is_inverted() {
+                rest.push(*free);
+                continue;
+            }
+            if free.first < lbas.first {
+                rest.push(LbaRange { first: free.first, last: Lba(lbas.first.0.saturating_sub(1)) });
+            }
+            if lbas.last < free.last {
+                rest.push(LbaRange { first: Lba(lbas.last.0.saturating_add(1)), last: free.last });
+            }
+        }
+        self.ranges = rest;
+    }
+
+    /// The free ranges from their first aligned block on.
+    fn aligned(&self) -> impl DoubleEndedIterator<Item = LbaRange> {
+        let align =
+            |free: &LbaRange| LbaRange { first: Lba(align_up(free.first.0, self.alignment)), ..*free };
+        self.ranges.iter().map(align).filter(|free| !free.is_inverted())
+    }
+
+    fn first_fit(&self, blocks: u64) -> Option<LbaRange> {
+        self.aligned().find_map(|free| {
+            LbaRange::with_blocks(free.first.0, blocks).filter(|lbas| lbas.last <= free.last)
+        })
+    }
+
+    fn largest(&self) -> Option<LbaRange> {
+        // of equal ones the first
+        self.aligned().rev().max_by_key(|free| free.blocks())
+    }
+}
+
+/// The bytes of a table.
+#[derive(Clone, Debug)]
+struct Bytes {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    tail_offset: u64,
+}
+
+impl Bytes {
+    fn writes(&self) -> [(u64, &[u8]); 2] {
+        [(self.tail_offset, &self.tail), (0, &self.head)]
+    }
+
+    /// Reads as from a disk with this table and nothing else.
+    fn read(&self, offset: u64, buf: &mut [u8]) {
+        buf.fill(0);
+        for (start, bytes) in self.writes() {
+            let skip = |from: u64, to: u64| usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+            let from = bytes.iter().skip(skip(start, offset));
+            let to = buf.iter_mut().skip(skip(offset, start));
+            to.zip(from).for_each(|(to, from)| *to = *from);
+        }
+    }
+}
+
+/// A table to be written, made by [`Builder::build`].
+#[derive(Clone, Debug)]
+pub struct WrittenTable {
+    gpt: Gpt,
+    bytes: Bytes,
+}
+
+impl WrittenTable {
+    /// The table, as it will be read.
+    pub fn gpt(&self) -> &Gpt {
+        &self.gpt
+    }
+
+    /// What is to be written: offset in bytes, and bytes. The backup comes first: make it durable before the primary follows,
+    /// and there is a good table at any time.
+    ///
+    /// The first 512 bytes of the disk get boot code of zeros.
+    pub fn writes(&self) -> [(u64, &[u8]); 2] {
+        self.bytes.writes()
+    }
+
+    /// A whole disk in memory, zero but for the table: `disk_size` bytes, so for small ones.
+    pub fn to_disk(&self) -> Vec<u8> {
+        let mut disk = vec![0; usize::try_from(self.gpt.disk_size()).unwrap_or(usize::MAX)];
+        self.bytes.read(0, &mut disk);
+        disk
+    }
+}

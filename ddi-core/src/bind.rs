@@ -9,17 +9,36 @@
 //!   signature partition's JSON ── names the root hash
 //! ```
 //!
-//! systemd chooses data, hash and signature partition each by itself, the highest version of its type. Here each hash
-//! partition is looked at on its own: the digest of its top block *is* the root hash, and that says whose it is.
+//! systemd chooses data, hash and signature partition each by itself, the highest version of its type, so that an
+//! image with two versions can end up with the data of one and the tree of the other. Here each hash partition is
+//! looked at on its own: the digest of its top block *is* the root hash of its tree, and that tells by GUID which data
+//! it is for, whatever the labels say.
+//!
+//! None of this proves anything. It finds out what to prove, and under which root hash.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
 
 use std::sync::Arc;
 
-use ddi_gpt::{Architecture, ByteRange};
-use ddi_verity::{Examined, Layout, RootHash, Superblock};
+use ddi_gpt::{Architecture, ByteRange, Designator, Guid, PartitionType};
+use ddi_verity::{Examined, HashTree, Placement, ReadAt, RootHash, SUPERBLOCK_SIZE, Section, Superblock};
 
-use crate::error::Error;
-use crate::finding::Finding;
-use crate::trust::{KnownRootHash, Role};
+use crate::dissect::Dissection;
+use crate::error::{BindingError, Error};
+use crate::finding::{Finding, Oddity};
+use crate::image::{Image, Table};
+use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
 /// A hash tree with its data and its signature.
 #[derive(Debug)]
@@ -35,22 +54,23 @@ pub struct VeritySet {
     pub hash: Part,
     /// The signature partition.
     pub signature: Option<Part>,
-    /// Does systemd choose all of its partitions?
+    /// Does systemd choose its data and its hash partition?
     pub selected: bool,
     /// The superblock as it is on disk, good or bad. Nothing authenticates it.
     pub examined: Option<Examined>,
     /// The superblock, if it is good.
     pub superblock: Option<Superblock>,
-    /// Where its hash tree lies, in bytes from the start of the hash partition or file.
-    pub layout: Option<Layout>,
+    /// Its hash tree: parameters and places. Offsets are from the start of the hash partition or file, or of the image
+    /// if the tree is behind the data in the image itself.
+    pub tree: Option<HashTree>,
     /// The root hash that the top of the tree hashes to: what the tree itself says.
     pub tree_root: Option<RootHash>,
-    /// The root hash under which it will be proven, and where it is from.
+    /// The root hash under which it is to be proven, and where it is from.
     pub root_hash: Option<KnownRootHash>,
     /// Are the GUIDs of data and hash partition the halves of the root hash? `None` if there is nothing to compare.
     pub guids_match: Option<bool>,
     /// Why it cannot be proven; `None` if nothing stands in the way so far.
-    pub problem: Option<Arc<Error>>,
+    pub problem: Option<Error>,
     /// What is odd about it.
     pub(crate) findings: Vec<Finding>,
 }
@@ -64,4 +84,361 @@ pub struct Part {
     pub range: ByteRange,
     /// Is it in a file beside the image?
     pub external: bool,
+}
+
+/// What the search for sets starts from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BindOptions<'a> {
+    /// Root hashes that the caller vouches for.
+    pub trusted: &'a [TrustedRootHash],
+    /// For a bare image: the hash tree begins in the image itself, with a superblock at this offset in bytes.
+    pub hash_offset: Option<u64>,
+}
+
+/// A partition of the table with a part in verity.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    number: u32,
+    range: ByteRange,
+    guid: Guid,
+    role: Role,
+    architecture: Option<Architecture>,
+}
+
+impl From<&Candidate> for Part {
+    fn from(candidate: &Candidate) -> Self {
+        Part { number: Some(candidate.number), range: candidate.range, external: false }
+    }
+}
+
+/// Every hash tree of the image with what belongs to it, in the order of the table; for a bare image, the tree beside
+/// or behind it.
+pub fn verity_sets(image: &Image, dissection: &Dissection, options: &BindOptions<'_>) -> Vec<VeritySet> {
+    match image.table() {
+        Table::Gpt(gpt) if !dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare) => {
+            let with = |designator: fn(Role) -> Designator| -> Vec<Candidate> {
+                gpt.partitions().iter().filter_map(|partition| candidate(partition, designator)).collect()
+            };
+            let (data, hashes, signatures) = (with(Role::data), with(Role::hash), with(Role::signature));
+            let binder = Binder { image, dissection, options, data, signatures };
+            hashes.iter().map(|hash| binder.bind(hash)).collect()
+        }
+        _ => bare_set(image, options).into_iter().collect(),
+    }
+}
+
+fn candidate(partition: &ddi_gpt::Partition, wanted: fn(Role) -> Designator) -> Option<Candidate> {
+    let PartitionType::Designated(designator, architecture) = partition.partition_type() else { return None };
+    let role = Role::of(designator).filter(|role| wanted(*role) == designator)?;
+    // a free slot holds nothing, or what was there before it was freed
+    let ignored = partition.name.is_empty_slot();
+    (!ignored).then_some(Candidate {
+        number: partition.number,
+        range: partition.range,
+        guid: partition.guid,
+        role,
+        architecture,
+    })
+}
+
+struct Binder<'a> {
+    image: &'a Image,
+    dissection: &'a Dissection,
+    options: &'a BindOptions<'a>,
+    data: Vec<Candidate>,
+    signatures: Vec<Candidate>,
+}
+
+impl Binder<'_> {
+    fn bind(&self, hash: &Candidate) -> VeritySet {
+        let role = hash.role;
+        let mut set = VeritySet::new(role, Part::from(hash));
+        set.architecture = hash.architecture;
+        let data = self.like(&self.data, hash);
+        if let Some(section) = self.image.partition(hash.number) {
+            set.read_tree(&section, 0);
+        }
+        set.tree_root = set.tree_root.or_else(|| {
+            // a tree without levels: the root hash is that of the one data block, and it fits one partition at most
+            let roots = data.iter().filter_map(|data| {
+                let root = set.one_block_root(&self.image.partition(data.number)?)?;
+                let (data_guid, hash_guid) = ddi_gpt::verity_guids(root.as_bytes()).ok()?;
+                (data_guid == data.guid && hash_guid == hash.guid).then_some(root)
+            });
+            roots.last()
+        });
+        let data = self.data_for(&set, hash, &data);
+        set.data = data.map(Part::from);
+        let is_chosen = |number, designator| self.dissection.chosen(designator) == Some(number);
+        set.selected = is_chosen(hash.number, role.hash())
+            && data.is_some_and(|data| is_chosen(data.number, role.data()));
+
+        set.root_hash = self.given(hash, data);
+        let signature = self.signature_for(&mut set, hash);
+        set.signature = signature.map(|(candidate, _)| Part::from(&candidate));
+        let origin = RootHashOrigin::SignaturePartition;
+        let by_signature = signature.map(|(_, hash)| KnownRootHash { hash, role, origin });
+        let by_guids = data.and_then(|data| {
+            let hash = RootHash::from_bytes(&ddi_gpt::root_hash_from_guids(data.guid, hash.guid)).ok()?;
+            Some(KnownRootHash { hash, role, origin: RootHashOrigin::PartitionGuids })
+        });
+        // a root hash of another length cannot be put together from two GUIDs
+        let by_guids = by_guids.filter(|_| set.superblock.is_none_or(|s| s.params.digest_size() == 32));
+        set.root_hash = set.root_hash.or(by_signature).or(by_guids);
+        self.check(&mut set, hash, data, signature);
+        set
+    }
+
+    fn like(&self, candidates: &[Candidate], hash: &Candidate) -> Vec<Candidate> {
+        let like = |c: &&Candidate| c.role == hash.role && c.architecture == hash.architecture;
+        candidates.iter().filter(like).copied().collect()
+    }
+
+    /// By a root hash whose other half is the GUID of the hash partition; by the tree alone; else the one that systemd
+    /// would take; else the only one.
+    fn data_for<'a>(
+        &self,
+        set: &VeritySet,
+        hash: &Candidate,
+        data: &'a [Candidate],
+    ) -> Option<&'a Candidate> {
+        let given = self.known().filter(|known| known.role == hash.role).map(|known| known.hash);
+        let signatures = self.like(&self.signatures, hash);
+        let signed = signatures.iter().filter_map(|s| Some(self.image.signature(s.number).ok()?.root_hash));
+        let halves = given.chain(signed).filter_map(|root| ddi_gpt::verity_guids(root.as_bytes()).ok());
+        let whole = halves.filter(|(_, hash_guid)| *hash_guid == hash.guid);
+        let by_tree = set.tree_root.and_then(|root| ddi_gpt::verity_guids(root.as_bytes()).ok());
+        let by_guid = |guid| data.iter().find(|data| data.guid == guid);
+        let bound = whole.chain(by_tree).find_map(|(data_guid, _)| by_guid(data_guid));
+        bound.or_else(|| self.chosen_or_only(hash, hash.role.hash(), hash.role.data(), data))
+    }
+
+    /// Root hashes from elsewhere than the table: the caller's, then those beside the image.
+    fn known(&self) -> impl Iterator<Item = KnownRootHash> + '_ {
+        known(self.image, self.options)
+    }
+
+    fn chosen_or_only<'a>(
+        &self,
+        hash: &Candidate,
+        hash_designator: Designator,
+        designator: Designator,
+        candidates: &'a [Candidate],
+    ) -> Option<&'a Candidate> {
+        let chosen = |d| self.dissection.chosen(d);
+        if chosen(hash_designator) == Some(hash.number) {
+            let found = candidates.iter().find(|candidate| chosen(designator) == Some(candidate.number));
+            if found.is_some() {
+                return found;
+            }
+        }
+        match candidates {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// The root hash that the caller or something beside the image names, if it is for this set.
+    fn given(&self, hash: &Candidate, data: Option<&Candidate>) -> Option<KnownRootHash> {
+        self.known().find(|known| {
+            known.role == hash.role
+                && ddi_gpt::verity_guids(known.hash.as_bytes()).is_ok_and(|(data_guid, hash_guid)| {
+                    hash_guid == hash.guid && data.is_some_and(|data| data.guid == data_guid)
+                })
+        })
+    }
+
+    /// The signature partition for the root hash; else the one that systemd would take. Told apart by
+    /// [`check`](Self::check).
+    fn signature_for(&self, set: &mut VeritySet, hash: &Candidate) -> Option<(Candidate, RootHash)> {
+        let mut readable = Vec::new();
+        for candidate in self.like(&self.signatures, hash) {
+            if let Ok(signature) = self.image.signature(candidate.number) {
+                readable.push((candidate, signature.root_hash));
+            }
+        }
+        let wanted = set.root_hash.map(|known| known.hash).or(set.tree_root);
+        let right = readable.iter().find(|(_, root)| Some(*root) == wanted);
+        right.copied().or_else(|| {
+            let candidates: Vec<Candidate> = readable.iter().map(|(candidate, _)| *candidate).collect();
+            let found =
+                self.chosen_or_only(hash, hash.role.hash(), hash.role.signature(), &candidates)?.number;
+            readable.iter().find(|(candidate, _)| candidate.number == found).copied()
+        })
+    }
+
+    /// Do root hash, GUIDs, tree and signature agree?
+    fn check(
+        &self,
+        set: &mut VeritySet,
+        hash: &Candidate,
+        data: Option<&Candidate>,
+        signature: Option<(Candidate, RootHash)>,
+    ) {
+        let role = set.role;
+        let Some(data) = data else {
+            return set.fail(Error::DataMissing { role });
+        };
+        let Some(known) = set.root_hash else {
+            return set.fail(Error::RootHashUnknown { role });
+        };
+        if let Ok((data_guid, hash_guid)) = ddi_gpt::verity_guids(known.hash.as_bytes()) {
+            set.guids_match = Some(data_guid == data.guid && hash_guid == hash.guid);
+            let halves = [(data, data_guid, role.data()), (hash, hash_guid, role.hash())];
+            for (candidate, expected, designator) in halves {
+                if candidate.guid != expected {
+                    let (partition, found) = (candidate.number, candidate.guid);
+                    set.fail(Error::Binding(BindingError::Guid { designator, partition, expected, found }));
+                }
+            }
+        }
+        if let Some(found) = set.tree_root.filter(|root| *root != known.hash) {
+            let partition = Some(hash.number);
+            set.note(BindingError::Tree { partition, expected: known.hash, found });
+        }
+        if let Some((candidate, found)) = signature.filter(|(_, root)| *root != known.hash) {
+            // it is no signature of this set, and takes nothing from it
+            set.note(BindingError::Signature { partition: candidate.number, expected: known.hash, found });
+            set.signature = None;
+        }
+    }
+}
+
+fn known(image: &Image, options: &BindOptions<'_>) -> impl Iterator<Item = KnownRootHash> {
+    let trusted = options.trusted.iter().map(|&trusted| KnownRootHash::from(trusted));
+    trusted.chain(image.sidecars().root_hashes.iter().copied())
+}
+
+/// A bare image with a tree beside or behind it.
+fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
+    let size = image.source().size();
+    let root_hash = known(image, options).next();
+    let role = root_hash.map_or(Role::Root, |known| known.role);
+    let whole = Part { number: None, range: ByteRange { offset: 0, size }, external: false };
+    let mut set = match (options.hash_offset, &image.sidecars().verity) {
+        (Some(offset), _) => {
+            let hash = ByteRange { offset, size: size.saturating_sub(offset) };
+            let mut set = VeritySet::new(role, Part { range: hash, ..whole });
+            set.data = Some(Part { range: ByteRange { offset: 0, size: offset.min(size) }, ..whole });
+            set.read_tree(image.source(), offset);
+            set
+        }
+        (None, Some(file)) => {
+            let range = ByteRange { offset: 0, size: file.size() };
+            let mut set = VeritySet::new(role, Part { number: None, range, external: true });
+            set.data = Some(whole);
+            set.read_tree(file, 0);
+            set
+        }
+        (None, None) => return None,
+    };
+    set.selected = true;
+    set.root_hash = root_hash;
+    if set.tree_root.is_none()
+        && let Some(data) = set.data
+        && let Ok(section) = Section::new(image.source(), data.range.offset, data.range.size)
+    {
+        set.tree_root = set.one_block_root(&section);
+    }
+    match (root_hash, set.tree_root) {
+        (None, _) => set.fail(Error::RootHashUnknown { role }),
+        (Some(known), Some(found)) if found != known.hash => {
+            set.note(BindingError::Tree { partition: None, expected: known.hash, found });
+        }
+        _ => {}
+    }
+    Some(set)
+}
+
+impl VeritySet {
+    fn new(role: Role, hash: Part) -> Self {
+        VeritySet {
+            role,
+            architecture: None,
+            data: None,
+            hash,
+            signature: None,
+            selected: false,
+            examined: None,
+            superblock: None,
+            tree: None,
+            tree_root: None,
+            root_hash: None,
+            guids_match: None,
+            problem: None,
+            findings: Vec::new(),
+        }
+    }
+
+    /// The first problem is the one that counts; all of them are findings.
+    fn fail(&mut self, error: Error) {
+        let what = match &error {
+            Error::Binding(error) => Oddity::Binding(*error),
+            Error::Verity { role, error, .. } => Oddity::Verity { role: *role, error: error.clone() },
+            other => Oddity::Unreadable(other.clone()),
+        };
+        let mut finding = Finding::new(what);
+        finding.partition = match &error {
+            Error::Binding(error) => error.partition(),
+            _ => self.hash.number,
+        };
+        if finding.partition == self.hash.number && !self.hash.external {
+            finding.offset = Some(self.hash.range.offset);
+        }
+        self.findings.push(finding);
+        self.problem.get_or_insert(error);
+    }
+
+    /// What does not fit, but is for the proof to judge, which names the blocks.
+    fn note(&mut self, error: BindingError) {
+        let mut finding = Finding::new(Oddity::Binding(error));
+        finding.partition = error.partition();
+        self.findings.push(finding);
+    }
+
+    fn fail_verity(&mut self, error: ddi_verity::Error) {
+        let (role, partition, error) = (self.role, self.hash.number, Arc::new(error));
+        self.fail(Error::Verity { role, partition, error });
+    }
+
+    /// Reads superblock and top block of the tree from `source`, where the superblock is at `offset`.
+    fn read_tree(&mut self, source: &dyn ReadAt, offset: u64) {
+        let superblock = match Superblock::read(source, offset) {
+            Ok(superblock) => superblock,
+            Err(error) => {
+                let mut bytes = [0; SUPERBLOCK_SIZE];
+                if source.read_exact_at(offset, &mut bytes).is_ok() {
+                    self.examined = Some(Superblock::examine(&bytes));
+                }
+                return self.fail_verity(error);
+            }
+        };
+        // what was checked is what is shown
+        self.examined = Some(Superblock::examine(&superblock.to_bytes()));
+        self.superblock = Some(superblock);
+        let tree = match HashTree::new(superblock.params, Placement::Superblock(offset)) {
+            Ok(tree) => tree,
+            Err(error) => return self.fail_verity(error),
+        };
+        match tree.claimed_root_hash(source) {
+            Ok(root) => self.tree_root = root,
+            Err(error) => self.fail_verity(error),
+        }
+        self.tree = Some(tree);
+    }
+
+    /// The root hash of a set that has one data block and therefore no tree.
+    fn one_block_root(&self, data: &dyn ReadAt) -> Option<RootHash> {
+        let tree = self.tree.as_ref().filter(|tree| tree.layout().levels().is_empty())?;
+        // at most 512 KiB
+        let mut block = vec![0; usize::try_from(tree.params().data_block_size()).ok()?];
+        data.read_exact_at(0, &mut block).ok()?;
+        Some(RootHash::from(tree.params().hasher().hash_block(&block)))
+    }
+
+    /// Is there a root hash from the caller, and is it this one that will be proven?
+    pub fn trusted(&self, trusted: &[TrustedRootHash]) -> Option<TrustedRootHash> {
+        let known = self.root_hash?;
+        trusted.iter().find(|trusted| trusted.vouches_for(&known.hash, self.role)).copied()
+    }
 }

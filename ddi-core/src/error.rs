@@ -2,11 +2,13 @@
 
 use core::fmt;
 use std::io;
+use std::sync::Arc;
 
 use ddi_gpt::{Architecture, Designator};
 use ddi_verity::RootHash;
 
 use crate::fs;
+use crate::mbr;
 use crate::trust::Role;
 
 /// What a caller does about an [`Error`].
@@ -62,7 +64,7 @@ impl fmt::Display for Step {
 ///
 /// The variants from [`NothingRecognised`](Error::NothingRecognised) on are those of systemd's dissection;
 /// [`systemd_errno`](Error::systemd_errno) gives the name of the errno that it ends with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
     /// A source did not do as asked.
@@ -72,16 +74,18 @@ pub enum Error {
         /// Where in the image, in bytes, if anywhere.
         offset: Option<u64>,
         /// What it said.
-        error: io::Error,
+        error: Arc<io::Error>,
     },
     /// The image has no byte at all.
     Empty,
     /// There is a GPT, and no copy of it can be used.
     Table(ddi_gpt::Error),
+    /// There is an MBR, and it cannot be used.
+    Mbr(mbr::Error),
     /// Neither a file system nor a partition table that can be used (step A3, C1).
     NothingRecognised,
     /// The whole image could be more than one file system (step A3).
-    AmbiguousImage(fs::Error),
+    AmbiguousImage(Arc<fs::Error>),
     /// A root hash whose first and last 16 bytes cannot be partition GUIDs (step A2).
     UnusableRootHash(ddi_gpt::Error),
     /// Hash data beside an image that has a partition table (step C2).
@@ -149,7 +153,7 @@ pub enum Error {
         /// Its number.
         partition: Option<u32>,
         /// What was recognised.
-        error: fs::Error,
+        error: Arc<fs::Error>,
     },
     /// All candidates were excluded by the caller's filter (step B).
     ExcludedByFilter,
@@ -160,7 +164,7 @@ pub enum Error {
         /// Number of the hash partition, if it is in one.
         partition: Option<u32>,
         /// What is wrong.
-        error: ddi_verity::Error,
+        error: Arc<ddi_verity::Error>,
     },
     /// Data, hash and signature do not belong together.
     Binding(BindingError),
@@ -169,8 +173,15 @@ pub enum Error {
         /// For which partition.
         role: Role,
     },
+    /// A root or usr partition without a hash tree.
+    Unprotected {
+        /// Which.
+        role: Role,
+        /// Number of the partition, if it is in one.
+        partition: Option<u32>,
+    },
     /// The protected partition holds nothing that is recognised as a whole file system; see
-    /// [`Content`](crate::Content) for why that is asked for.
+    /// [`prove`](mod@crate::prove) for why that is asked for.
     UnrecognisedContent {
         /// What the set is for.
         role: Role,
@@ -260,10 +271,16 @@ impl fmt::Display for BindingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BindingError::Guid { designator, partition, expected, found } => {
-                write!(f, "{designator} partition {partition} has the GUID {found}, the root hash wants {expected}")
+                write!(
+                    f,
+                    "{designator} partition {partition} has the GUID {found}, the root hash wants {expected}"
+                )
             }
             BindingError::Tree { partition: Some(number), expected, found } => {
-                write!(f, "the hash tree in partition {number} has the root hash {found}, expected {expected}")
+                write!(
+                    f,
+                    "the hash tree in partition {number} has the root hash {found}, expected {expected}"
+                )
             }
             BindingError::Tree { partition: None, expected, found } => {
                 write!(f, "the hash tree has the root hash {found}, expected {expected}")
@@ -290,7 +307,9 @@ impl BindingError {
     /// The partition at fault, if it is one.
     pub fn partition(&self) -> Option<u32> {
         match self {
-            BindingError::Guid { partition, .. } | BindingError::Signature { partition, .. } => Some(*partition),
+            BindingError::Guid { partition, .. } | BindingError::Signature { partition, .. } => {
+                Some(*partition)
+            }
             BindingError::Tree { partition, .. } => *partition,
         }
     }
@@ -303,6 +322,7 @@ impl Error {
             Error::Io { .. } => "io",
             Error::Empty => "empty-image",
             Error::Table(error) => error.code(),
+            Error::Mbr(error) => error.code(),
             Error::NothingRecognised => "nothing-recognised",
             Error::AmbiguousImage(_) => "ambiguous-image",
             Error::UnusableRootHash(_) => "unusable-root-hash",
@@ -324,6 +344,7 @@ impl Error {
             Error::Verity { error, .. } => error.code(),
             Error::Binding(error) => error.code(),
             Error::RootHashUnknown { .. } => "root-hash-unknown",
+            Error::Unprotected { .. } => "unprotected",
             Error::UnrecognisedContent { .. } => "unrecognised-content",
             Error::ContentTooLarge { .. } => "content-too-large",
         }
@@ -333,7 +354,7 @@ impl Error {
     pub fn systemd_errno(&self) -> Option<&'static str> {
         Some(match self {
             Error::Table(ddi_gpt::Error::AmbiguousBlockSize { .. }) => "ENOTUNIQ",
-            Error::Table(_) | Error::NothingRecognised | Error::AmbiguousImage(_) => "ENOPKG",
+            Error::Table(_) | Error::Mbr(_) | Error::NothingRecognised | Error::AmbiguousImage(_) => "ENOPKG",
             Error::UnusableRootHash(_) | Error::Signature { .. } => "EINVAL",
             Error::ExternalVerityWithTable => "EBADR",
             Error::Policy { .. } => "ERFKILL",
@@ -353,6 +374,7 @@ impl Error {
             | Error::Verity { .. }
             | Error::Binding(_)
             | Error::RootHashUnknown { .. }
+            | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
             | Error::ContentTooLarge { .. } => return None,
         })
@@ -362,7 +384,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Io { .. } => ErrorKind::Io,
-            Error::Empty | Error::Table(_) => ErrorKind::Corrupt,
+            Error::Empty | Error::Table(_) | Error::Mbr(_) => ErrorKind::Corrupt,
             Error::NothingRecognised
             | Error::AmbiguousImage(_)
             | Error::ArchitecturesDiffer { .. }
@@ -374,12 +396,15 @@ impl Error {
             | Error::AmbiguousFileSystem { .. }
             | Error::RootHashUnknown { .. } => ErrorKind::Unsupported,
             Error::UnusableRootHash(_) | Error::ExternalVerityWithTable => ErrorKind::Usage,
-            Error::Signature { .. } | Error::DataMissing { .. } | Error::HashMissing { .. } => ErrorKind::Corrupt,
+            Error::Signature { .. } | Error::DataMissing { .. } | Error::HashMissing { .. } => {
+                ErrorKind::Corrupt
+            }
             Error::Policy { .. }
             | Error::NoDataForRootHash { .. }
             | Error::NoHashForRootHash { .. }
             | Error::ExcludedByFilter
             | Error::Binding(_)
+            | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
             | Error::ContentTooLarge { .. } => ErrorKind::Mismatch,
             Error::Verity { error, .. } => match error.kind() {
@@ -400,6 +425,7 @@ impl fmt::Display for Error {
             Error::Io { step, offset: None, error } => write!(f, "{step}: {error}"),
             Error::Empty => f.write_str("the image is empty"),
             Error::Table(error) => write!(f, "partition table: {error}"),
+            Error::Mbr(error) => write!(f, "partition table: {error}"),
             Error::NothingRecognised => f.write_str("no usable partition table or file system recognised"),
             Error::AmbiguousImage(error) => write!(f, "whole image: {error}"),
             Error::UnusableRootHash(error) => write!(f, "root hash: {error}"),
@@ -408,8 +434,12 @@ impl fmt::Display for Error {
             }
             Error::Signature { partition, error } => write!(f, "signature partition {partition}: {error}"),
             Error::Policy { designator, why } => write!(f, "image policy: {designator} partition {why}"),
-            Error::DataMissing { role } => write!(f, "verity or signature partition without {role} partition"),
-            Error::HashMissing { role } => write!(f, "{role} signature partition without {role} verity partition"),
+            Error::DataMissing { role } => {
+                write!(f, "verity or signature partition without {role} partition")
+            }
+            Error::HashMissing { role } => {
+                write!(f, "{role} signature partition without {role} verity partition")
+            }
             Error::ArchitecturesDiffer { root, usr } => {
                 write!(f, "the root partition is for {root}, the usr partition for {usr}")
             }
@@ -418,14 +448,18 @@ impl fmt::Display for Error {
             }
             Error::NoRoot => f.write_str("no root partition"),
             Error::RootAndUsrVerity => f.write_str("verity partitions for both root and usr"),
-            Error::RootVerityWithUsr => f.write_str("a verity partition for root, together with a usr partition"),
+            Error::RootVerityWithUsr => {
+                f.write_str("a verity partition for root, together with a usr partition")
+            }
             Error::NoDataForRootHash { role } => write!(f, "no {role} partition for the root hash"),
             Error::NoHashForRootHash { role } => write!(f, "no {role} verity partition for the root hash"),
             Error::NothingUsable => f.write_str("no usable partition"),
             Error::AmbiguousFileSystem { designator, partition: Some(number), error } => {
                 write!(f, "{designator} partition {number}: {error}")
             }
-            Error::AmbiguousFileSystem { designator, partition: None, error } => write!(f, "{designator}: {error}"),
+            Error::AmbiguousFileSystem { designator, partition: None, error } => {
+                write!(f, "{designator}: {error}")
+            }
             Error::ExcludedByFilter => f.write_str("excluded by the image filter"),
             Error::Verity { role, partition: Some(number), error } => {
                 write!(f, "{role} verity partition {number}: {error}")
@@ -433,6 +467,10 @@ impl fmt::Display for Error {
             Error::Verity { role, partition: None, error } => write!(f, "{role} verity data: {error}"),
             Error::Binding(error) => error.fmt(f),
             Error::RootHashUnknown { role } => write!(f, "no root hash known for {role}"),
+            Error::Unprotected { role, partition: Some(number) } => {
+                write!(f, "{role} partition {number} is not protected by verity")
+            }
+            Error::Unprotected { role, partition: None } => write!(f, "{role} is not protected by verity"),
             Error::UnrecognisedContent { role, partition: Some(number) } => {
                 write!(f, "{role} partition {number} holds nothing that is recognised as a file system")
             }
@@ -453,11 +491,12 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Error::Io { error, .. } => Some(error),
+            Error::Io { error, .. } => Some(&**error),
             Error::Table(error) | Error::UnusableRootHash(error) => Some(error),
-            Error::AmbiguousImage(error) | Error::AmbiguousFileSystem { error, .. } => Some(error),
+            Error::Mbr(error) => Some(error),
+            Error::AmbiguousImage(error) | Error::AmbiguousFileSystem { error, .. } => Some(&**error),
             Error::Signature { error, .. } => Some(error),
-            Error::Verity { error, .. } => Some(error),
+            Error::Verity { error, .. } => Some(&**error),
             Error::Binding(error) => Some(error),
             _ => None,
         }

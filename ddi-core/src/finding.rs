@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use ddi_gpt::{Architecture, ByteRange, Designator, Guid};
+use std::sync::Arc;
+
+use ddi_gpt::{Architecture, ByteRange, Designator, Guid, Side};
 use ddi_verity::{RootHash, Widened};
 
 use crate::dissect::Skipped;
@@ -41,7 +43,7 @@ impl fmt::Display for Severity {
 /// One thing that is odd, and where. [`Display`](fmt::Display) gives the sentence, without severity and place.
 ///
 /// Text that comes from the image is escaped by whoever prints it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
@@ -51,24 +53,6 @@ pub struct Finding {
     pub partition: Option<u32>,
     /// What it is.
     pub what: Oddity,
-}
-
-/// Which copy of a GPT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Copy {
-    /// At the start of the disk.
-    Primary,
-    /// At its end.
-    Backup,
-}
-
-impl fmt::Display for Copy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Copy::Primary => "primary",
-            Copy::Backup => "backup",
-        })
-    }
 }
 
 /// Something odd about a label.
@@ -130,7 +114,7 @@ impl fmt::Display for Beside {
 }
 
 /// Why something beside an image is of no use.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum BesideProblem {
     /// A FIFO, a directory, a device, a socket.
@@ -147,7 +131,7 @@ pub enum BesideProblem {
     /// The first line is not ASCII.
     NotText,
     /// The storage did not do as asked.
-    Io(std::io::Error),
+    Io(Arc<std::io::Error>),
 }
 
 impl fmt::Display for BesideProblem {
@@ -164,34 +148,22 @@ impl fmt::Display for BesideProblem {
 }
 
 /// What a [`Finding`] is about. [`code`](Oddity::code) is stable, the sentences are not.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Oddity {
     /// One copy of the table is broken, the other one is used.
     TableCopy {
         /// Which one is broken.
-        copy: Copy,
+        side: Side,
         /// How.
         error: ddi_gpt::Error,
     },
     /// Both copies are good, and they are not the same.
     TablesDiffer(ddi_gpt::Difference),
-    /// The backup table is not at the end of the image.
-    BackupNotAtEnd {
-        /// Where its header is, in bytes.
-        found: u64,
-        /// Where it would be, in bytes.
-        expected: u64,
-    },
-    /// The protective MBR is missing or wrong.
-    ProtectiveMbr(ddi_gpt::Error),
-    /// The protective MBR has real partitions too: other programs may read those.
-    HybridMbr,
-    /// The entries of the table are not of the usual size; Linux does not read such a table.
-    EntrySize {
-        /// Size of an entry in bytes.
-        size: u32,
-    },
+    /// Something unusual about the table, or about the protective MBR.
+    Table(ddi_gpt::Oddity),
+    /// There are headers of a GPT, but an MBR that does not stand for one: the MBR counts.
+    GptBehindMbr,
     /// A strict reader refuses this table.
     NotStrict(ddi_gpt::Error),
     /// There is something where nothing should be: between partitions, or between tables and partitions.
@@ -271,7 +243,7 @@ pub enum Oddity {
         /// What it is for.
         role: Role,
         /// What is wrong.
-        error: ddi_verity::Error,
+        error: Arc<ddi_verity::Error>,
     },
     /// Verity parameters or geometry that a strict check refuses.
     Geometry {
@@ -283,7 +255,7 @@ pub enum Oddity {
     /// A signature partition that cannot be read.
     Signature(ddi_verity::SignatureError),
     /// The file system, or the lack of one, could not be made out.
-    FileSystem(fs::Error),
+    FileSystem(Arc<fs::Error>),
     /// The file system says that it is larger than its partition.
     FileSystemTooLarge {
         /// What it says, in bytes.
@@ -323,13 +295,11 @@ impl Oddity {
     /// Stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Oddity::TableCopy { copy: Copy::Primary, .. } => "primary-table",
-            Oddity::TableCopy { copy: Copy::Backup, .. } => "backup-table",
+            Oddity::TableCopy { side: Side::Primary, .. } => "primary-table",
+            Oddity::TableCopy { side: Side::Backup, .. } => "backup-table",
             Oddity::TablesDiffer(_) => "tables-differ",
-            Oddity::BackupNotAtEnd { .. } => "backup-not-at-end",
-            Oddity::ProtectiveMbr(_) => "protective-mbr",
-            Oddity::HybridMbr => "hybrid-mbr",
-            Oddity::EntrySize { .. } => "entry-size",
+            Oddity::Table(oddity) => oddity.code(),
+            Oddity::GptBehindMbr => "gpt-behind-mbr",
             Oddity::NotStrict(_) => "not-strict",
             Oddity::GapNotZero { .. } => "gap-not-zero",
             Oddity::GapsNotRead { .. } => "gaps-not-read",
@@ -370,13 +340,11 @@ impl Oddity {
             | Oddity::Signature(_)
             | Oddity::FileSystem(_)
             | Oddity::FileSystemTooLarge { .. }
-            | Oddity::TableCopy { copy: Copy::Primary, .. }
+            | Oddity::TableCopy { side: Side::Primary, .. }
             | Oddity::TablesDiffer(_) => Severity::Error,
-            Oddity::TableCopy { copy: Copy::Backup, .. }
-            | Oddity::BackupNotAtEnd { .. }
-            | Oddity::ProtectiveMbr(_)
-            | Oddity::HybridMbr
-            | Oddity::EntrySize { .. }
+            Oddity::TableCopy { side: Side::Backup, .. }
+            | Oddity::Table(_)
+            | Oddity::GptBehindMbr
             | Oddity::NotStrict(_)
             | Oddity::GapNotZero { .. }
             | Oddity::TableBehindFileSystem { .. }
@@ -401,35 +369,44 @@ impl Oddity {
 impl fmt::Display for Oddity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Oddity::TableCopy { copy, error } => write!(f, "the {copy} table cannot be used: {error}"),
+            Oddity::TableCopy { side, error } => write!(f, "the {side} table cannot be used: {error}"),
             Oddity::TablesDiffer(difference) => write!(f, "primary and backup table differ: {difference}"),
-            Oddity::BackupNotAtEnd { found, expected } => {
-                write!(f, "the backup table is at byte {found}, not at the end of the image (byte {expected})")
+            Oddity::Table(oddity) => oddity.fmt(f),
+            Oddity::GptBehindMbr => {
+                f.write_str("there are headers of a GPT, but the MBR does not stand for one")
             }
-            Oddity::ProtectiveMbr(error) => write!(f, "{error}"),
-            Oddity::HybridMbr => {
-                f.write_str("the MBR has partitions of its own: programs without GPT support see those instead")
-            }
-            Oddity::EntrySize { size } => write!(f, "table entries are {size} bytes long: Linux reads only 128"),
             Oddity::NotStrict(error) => write!(f, "a strict reader refuses the table: {error}"),
             Oddity::GapNotZero { gap } => {
-                write!(f, "not all of the {} bytes from byte {} are zero, yet in no partition", gap.size, gap.offset)
+                write!(
+                    f,
+                    "not all of the {} bytes from byte {} are zero, yet in no partition",
+                    gap.size, gap.offset
+                )
             }
             Oddity::GapsNotRead { unread } => write!(f, "{unread} bytes in no partition were not looked at"),
             Oddity::TableBehindFileSystem { kind } => {
-                write!(f, "the image is taken as a bare {} file system, although it has a partition table", kind.name())
+                write!(
+                    f,
+                    "the image is taken as a bare {} file system, although it has a partition table",
+                    kind.name()
+                )
             }
             Oddity::Dissect(error) => write!(f, "systemd would not use this image: {error}"),
             Oddity::NotChosen(skipped) => skipped.fmt(f),
             Oddity::UnknownType { type_guid } => write!(f, "unknown partition type {type_guid}"),
             Oddity::Outside => f.write_str("the partition does not lie in the image"),
-            Oddity::Unprotected { designator } => write!(f, "the {designator} partition is not protected by verity"),
+            Oddity::Unprotected { designator } => {
+                write!(f, "the {designator} partition is not protected by verity")
+            }
             Oddity::Unsigned { role } => write!(f, "there is no signature for the root hash of {role}"),
             Oddity::SignatureNotChecked { role } => {
                 write!(f, "there is a signature for the root hash of {role}, but it was not checked")
             }
             Oddity::RootHashGuessed { role } => {
-                write!(f, "the root hash of {role} is put together from partition GUIDs: nobody vouches for it")
+                write!(
+                    f,
+                    "the root hash of {role} is put together from partition GUIDs: nobody vouches for it"
+                )
             }
             Oddity::RootHashesDiffer { role, first, first_hash, second, second_hash } => write!(
                 f,
@@ -437,7 +414,10 @@ impl fmt::Display for Oddity {
             ),
             Oddity::Binding(error) => error.fmt(f),
             Oddity::VersionsMixed { role, data, hash, belongs } => {
-                write!(f, "{role} partition {data} and verity partition {hash} are chosen, but do not belong together")?;
+                write!(
+                    f,
+                    "{role} partition {data} and verity partition {hash} are chosen, but do not belong together"
+                )?;
                 match belongs {
                     Some(number) => write!(f, ": partition {number} belongs to the data"),
                     None => Ok(()),

@@ -11,7 +11,9 @@
 //! Text from the image ([`PartitionReport::label`], file-system labels) is as it is on disk, escape it before you
 //! print it.
 
-use ddi_gpt::{Architecture, Attributes, ByteRange, Condition, Designator, Difference, Examination, Guid, PartitionType};
+use ddi_gpt::{
+    Architecture, Attributes, ByteRange, Condition, Designator, Difference, Examination, Guid, PartitionType,
+};
 
 use crate::bind::VeritySet;
 use crate::dissect::Selection;
@@ -175,7 +177,9 @@ impl EntryFacts {
     /// The designator, if the type has one.
     pub fn designator(&self) -> Option<Designator> {
         match self {
-            EntryFacts::Gpt { partition_type: PartitionType::Designated(designator, _), .. } => Some(*designator),
+            EntryFacts::Gpt { partition_type: PartitionType::Designated(designator, _), .. } => {
+                Some(*designator)
+            }
             _ => None,
         }
     }
@@ -183,7 +187,9 @@ impl EntryFacts {
     /// The machine that the partition is for, if the type says so.
     pub fn architecture(&self) -> Option<Architecture> {
         match self {
-            EntryFacts::Gpt { partition_type: PartitionType::Designated(_, architecture), .. } => *architecture,
+            EntryFacts::Gpt { partition_type: PartitionType::Designated(_, architecture), .. } => {
+                *architecture
+            }
             _ => None,
         }
     }

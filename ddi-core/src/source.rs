@@ -23,6 +23,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ddi_verity::{FileSource, MAX_SIGNATURE_SIZE, ReadAt, RootHash};
 use rustix::fs::{Mode, OFlags};
@@ -51,7 +52,7 @@ impl ImageFile {
     /// [`Error::Io`], with [`io::ErrorKind::InvalidInput`] inside if it is no such file; [`Error::Empty`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let io = |error: io::Error| Error::Io { step: Step::Open, offset: None, error };
+        let io = |error: io::Error| Error::Io { step: Step::Open, offset: None, error: Arc::new(error) };
         let Some(file_name) = path.file_name() else {
             return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "is a directory")));
         };
@@ -84,6 +85,11 @@ impl ImageFile {
     /// The last part of the path.
     pub fn file_name(&self) -> &OsStr {
         &self.file_name
+    }
+
+    /// The bytes and the last part of the path.
+    pub fn into_parts(self) -> (FileSource, OsString) {
+        (self.source, self.file_name)
     }
 
     /// What lies beside the image, as systemd looks for it (`verity_settings_load`).
@@ -129,7 +135,7 @@ impl ImageFile {
             Ok(Some(file)) => match FileSource::new(file) {
                 Ok(source) if source.size() > 0 => found.verity = Some(source),
                 Ok(_) => found.problem(Beside::Verity, BesideProblem::Empty),
-                Err(error) => found.problem(Beside::Verity, BesideProblem::Io(error)),
+                Err(error) => found.problem(Beside::Verity, BesideProblem::Io(Arc::new(error))),
             },
             Err(problem) => found.problem(Beside::Verity, problem),
         }
@@ -142,12 +148,12 @@ impl ImageFile {
             Ok(file) => match file.metadata() {
                 Ok(meta) if meta.is_file() => Ok(Some(file)),
                 Ok(_) => Err(BesideProblem::NotRegular),
-                Err(error) => Err(BesideProblem::Io(error)),
+                Err(error) => Err(BesideProblem::Io(Arc::new(error))),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             // a socket cannot even be opened
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => Err(BesideProblem::NotRegular),
-            Err(error) => Err(BesideProblem::Io(error)),
+            Err(error) => Err(BesideProblem::Io(Arc::new(error))),
         }
     }
 
@@ -156,7 +162,7 @@ impl ImageFile {
         let Some(file) = self.open_sidecar(suffix)? else { return Ok(None) };
         let mut content = Vec::new();
         let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(limit).read_to_end(&mut content).map_err(BesideProblem::Io)?;
+        file.take(limit).read_to_end(&mut content).map_err(|error| BesideProblem::Io(Arc::new(error)))?;
         match content.len() {
             0 => Err(BesideProblem::Empty),
             len if len > max => Err(BesideProblem::TooLarge { max }),
@@ -178,7 +184,7 @@ impl ImageFile {
             }
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
             Err(Errno::RANGE) => Err(BesideProblem::TooLarge { max: MAX_ROOT_HASH_TEXT }),
-            Err(error) => Err(BesideProblem::Io(error.into())),
+            Err(error) => Err(BesideProblem::Io(Arc::new(error.into()))),
         }
     }
 }
@@ -301,7 +307,10 @@ mod tests {
         assert_eq!(kind(ImageFile::open("/").unwrap_err()), io::ErrorKind::InvalidInput);
         assert_eq!(kind(ImageFile::open("..").unwrap_err()), io::ErrorKind::InvalidInput);
         assert_eq!(kind(ImageFile::open(dir.0.join("none")).unwrap_err()), io::ErrorKind::NotFound);
-        assert_eq!(kind(ImageFile::open(format!("{}/", image.display())).unwrap_err()), io::ErrorKind::NotADirectory);
+        assert_eq!(
+            kind(ImageFile::open(format!("{}/", image.display())).unwrap_err()),
+            io::ErrorKind::NotADirectory
+        );
         assert!(matches!(ImageFile::open(dir.write("c.raw", b"")), Err(Error::Empty)));
     }
 

@@ -5,14 +5,14 @@
 //! | type | where from | what a proof under it is worth |
 //! | --- | --- | --- |
 //! | [`KnownRootHash`] | the image, or a file beside it | *intact*: the blocks match each other |
-//! | [`TrustedRootHash`] | the caller | *trusted*: the blocks are those that the caller named |
+//! | [`TrustedRootHash`] | the caller, or a key that the caller trusts | *trusted*: the blocks are those that were meant |
 //!
 //! Nothing in an image, beside it, or in the environment makes the second out of the first.
 
 use core::fmt;
 
 use ddi_gpt::Designator;
-use ddi_verity::RootHash;
+use ddi_verity::{Fingerprint, RootHash, VerifiedRootHash};
 
 /// What a verity-protected partition is for. A root hash is for one of the two and never opens the other: with
 /// the keys of a machine bound to "the root file system is genuine", a genuine `/usr` must not do.
@@ -135,6 +135,8 @@ pub struct KnownRootHash {
 pub enum Word {
     /// The caller named the root hash itself.
     Caller,
+    /// A certificate that the caller trusts: the root hash was signed with its key.
+    Certificate(Fingerprint),
 }
 
 /// A root hash that the caller vouches for, and the role that it is for.
@@ -162,6 +164,13 @@ impl TrustedRootHash {
     /// from the image or from beside it.
     pub fn by_caller(hash: RootHash, role: Role) -> Self {
         TrustedRootHash { hash, role, word: Word::Caller }
+    }
+
+    /// On the word of whoever holds the key of a certificate that the caller trusts. The signature covers the root hash
+    /// alone: that it is for `role` is what the caller says.
+    pub fn by_signature(verified: &VerifiedRootHash, role: Role) -> Self {
+        let word = Word::Certificate(verified.signer().certificate.fingerprint());
+        TrustedRootHash { hash: *verified.root_hash(), role, word }
     }
 
     /// The hash.
@@ -223,7 +232,10 @@ mod tests {
     fn designators_have_roles() {
         for designator in Designator::ALL {
             let role = Role::of(designator);
-            assert_eq!(role.is_some(), designator.name().starts_with("root") || designator.name().starts_with("usr"));
+            assert_eq!(
+                role.is_some(),
+                designator.name().starts_with("root") || designator.name().starts_with("usr")
+            );
             if let Some(role) = role {
                 assert!(designator.name().starts_with(role.name()));
             }

@@ -1,0 +1,473 @@
+//! Proving: every verity-protected partition against its root hash, and what that is worth.
+//!
+//! | [`Outcome`] | every block matches | somebody vouches for the root hash | exit status |
+//! | --- | --- | --- | --- |
+//! | [`TrustedAndProven`](Outcome::TrustedAndProven) | yes | yes | 0 |
+//! | [`NotProven`](Outcome::NotProven) | no, or it is not even protected | | 1 |
+//! | [`CouldNotTell`](Outcome::CouldNotTell) | it was not possible to look | | 2 |
+//! | [`IntactUnvouched`](Outcome::IntactUnvouched) | yes | no | 3 |
+//!
+//! # What a root hash does not say
+//!
+//! In a dm-verity tree, data blocks and hash blocks are hashed alike. So the hash blocks of a good image, taken for data,
+//! have the rest of the tree above them as a good tree, *under the same root hash*: nothing in the hash says at which
+//! level the data begins. The superblock, which does, is not covered by the root hash. Two rules close this:
+//!
+//! * the geometry is strict ([`check_geometry`]): the data fills its partition to the last block;
+//! * the data is a file system or LUKS volume ([`ContentRule::Recognised`]) that is not larger than the data. Hash blocks
+//!   are none: nobody can choose them.
+//!
+//! Both can be widened, and [`Proof::widened`] then says so.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use core::fmt;
+use std::sync::Arc;
+
+use ddi_gpt::{Architecture, ByteRange};
+use ddi_verity::{HashTree, Options, ReadAt, Section, Strictness, Verdict, check_geometry};
+
+use crate::bind::{BindOptions, Part, VeritySet, verity_sets};
+use crate::dissect::Dissection;
+use crate::error::{Error, ErrorKind, Step};
+use crate::fs::{FsKind, Usage};
+use crate::image::Image;
+use crate::trust::{KnownRootHash, Role, TrustedRootHash};
+
+/// What a verity-protected partition must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContentRule {
+    /// A file system or a LUKS volume that is recognised, and that fits.
+    #[default]
+    Recognised,
+    /// Anything.
+    Any,
+}
+
+/// Which of several verity sets are proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// With a root hash from the caller, the ones in use; without, all of them.
+    #[default]
+    Auto,
+    /// One for root, one for usr: those that the caller's root hashes are for, else those that systemd would choose.
+    InUse,
+    /// Every hash tree in the image: all versions, all architectures.
+    All,
+}
+
+/// How to prove.
+#[derive(Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ProveOptions<'a> {
+    /// The root hashes that the caller vouches for, one for each role at most.
+    pub trusted: &'a [TrustedRootHash],
+    /// Which verity parameters and sizes are taken.
+    pub strictness: Strictness,
+    /// What a protected partition must hold.
+    pub content: ContentRule,
+    /// Which sets.
+    pub scope: Scope,
+    /// For a bare image with its tree behind the data: where the superblock is, in bytes.
+    pub hash_offset: Option<u64>,
+    /// Threads, kernel, cancelling. Its progress is not used.
+    pub engine: Options<'a>,
+    /// Called with the bytes of data done and in all, over all sets.
+    pub progress: Option<&'a (dyn Fn(u64, u64) + Sync)>,
+}
+
+impl fmt::Debug for ProveOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProveOptions")
+            .field("trusted", &self.trusted)
+            .field("strictness", &self.strictness)
+            .field("content", &self.content)
+            .field("scope", &self.scope)
+            .field("hash_offset", &self.hash_offset)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a proof is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Every block matches a root hash that the caller trusts.
+    TrustedAndProven,
+    /// Every block matches a root hash that nobody vouches for.
+    IntactUnvouched,
+    /// It was not possible to look.
+    CouldNotTell,
+    /// Not every block matches, or there is nothing to match.
+    NotProven,
+}
+
+impl Outcome {
+    /// The exit status of a program that reports it.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Outcome::TrustedAndProven => 0,
+            Outcome::NotProven => 1,
+            Outcome::CouldNotTell => 2,
+            Outcome::IntactUnvouched => 3,
+        }
+    }
+
+    /// `trusted-and-proven`, `intact-unvouched`, `could-not-tell`, `not-proven`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::TrustedAndProven => "trusted-and-proven",
+            Outcome::IntactUnvouched => "intact-unvouched",
+            Outcome::CouldNotTell => "could-not-tell",
+            Outcome::NotProven => "not-proven",
+        }
+    }
+
+    /// The worse of two: what is not proven outweighs what could not be told, and both outweigh what is proven.
+    #[must_use]
+    pub fn worst(self, other: Self) -> Self {
+        let rank = |outcome| match outcome {
+            Outcome::TrustedAndProven => 0,
+            Outcome::IntactUnvouched => 1,
+            Outcome::CouldNotTell => 2,
+            Outcome::NotProven => 3,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+
+    /// What it comes to when `error` stood in the way.
+    fn of(error: &Error) -> Self {
+        match (error, error.kind()) {
+            (Error::RootHashUnknown { .. }, _) | (_, ErrorKind::Io | ErrorKind::Usage) => {
+                Outcome::CouldNotTell
+            }
+            _ => Outcome::NotProven,
+        }
+    }
+}
+
+/// A rule that was widened, and that this image would have broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Widening {
+    /// Of the verity parameters or the geometry.
+    Verity(ddi_verity::Widened),
+    /// Nothing recognised in the data.
+    UnrecognisedContent,
+    /// A file system that claims more than the data.
+    ContentTooLarge {
+        /// What it claims, in bytes.
+        claimed: u64,
+        /// What there is, in bytes.
+        available: u64,
+    },
+}
+
+impl fmt::Display for Widening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Widening::Verity(widened) => widened.fmt(f),
+            Widening::UnrecognisedContent => {
+                f.write_str("the data holds nothing that is recognised as a file system")
+            }
+            Widening::ContentTooLarge { claimed, available } => {
+                write!(f, "the file system claims {claimed} bytes, {available} are there")
+            }
+        }
+    }
+}
+
+/// What came of proving one partition.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Proof {
+    /// What the data is for.
+    pub role: Role,
+    /// The machine that it is for, if the partition type says so.
+    pub architecture: Option<Architecture>,
+    /// The data, if there is any.
+    pub data: Option<Part>,
+    /// The hash tree, if there is one.
+    pub hash: Option<Part>,
+    /// Does systemd choose it?
+    pub selected: bool,
+    /// The root hash that it was proven against, and where that is from.
+    pub root_hash: Option<KnownRootHash>,
+    /// Who vouches for that root hash.
+    pub trusted: Option<TrustedRootHash>,
+    /// Block by block.
+    pub verdict: Option<Verdict>,
+    /// Rules that would have been broken, had the options not widened them.
+    pub widened: Vec<Widening>,
+    /// Why there is no verdict.
+    pub problem: Option<Error>,
+    /// What it is worth.
+    pub outcome: Outcome,
+}
+
+/// What came of proving an image.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Assessment {
+    /// One for each set in scope; for a root or usr partition without a tree; and for a root hash of the caller that is for
+    /// nothing in the image.
+    pub proofs: Vec<Proof>,
+    /// Why systemd would refuse the image, if it would.
+    pub refused: Option<Error>,
+    /// The worst of all.
+    pub outcome: Outcome,
+}
+
+/// Proves what is protected in an image. The image is read once, in full, as far as it is protected.
+///
+/// That the image is refused by [`dissect`](crate::dissect()) makes it *not proven* too, with three exceptions in which each
+/// part can be judged by itself: hash trees for both root and usr, different architectures, and a tree for root beside a
+/// usr partition.
+pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>) -> Assessment {
+    let bind = BindOptions { trusted: options.trusted, hash_offset: options.hash_offset };
+    let sets = verity_sets(image, dissection, &bind);
+    let mut proofs = Vec::new();
+    let in_scope = in_scope(&sets, options);
+    let size_of = |set: &&VeritySet| set.tree.as_ref().map_or(0, |tree| tree.params().data_size());
+    let total = in_scope.iter().map(size_of).fold(0, u64::saturating_add);
+    let mut done: u64 = 0;
+    for set in &in_scope {
+        proofs.push(prove_set(image, set, options, done, total));
+        done = done.saturating_add(size_of(set));
+    }
+    proofs.extend(unprotected(image, dissection, &sets));
+    for trusted in options.trusted {
+        if !proofs.iter().any(|proof| proof.trusted == Some(*trusted)) {
+            proofs.push(Proof::missing(trusted));
+        }
+    }
+
+    let refused = dissection.outcome.as_ref().err().cloned();
+    let mut outcome = match (proofs.first(), &refused) {
+        (Some(first), _) => first.outcome,
+        (None, Some(error)) => match error.kind() {
+            ErrorKind::Mismatch => Outcome::NotProven,
+            _ => Outcome::CouldNotTell,
+        },
+        (None, None) => Outcome::NotProven,
+    };
+    for proof in &proofs {
+        outcome = outcome.worst(proof.outcome);
+    }
+    outcome = match &refused {
+        None
+        | Some(Error::RootAndUsrVerity | Error::ArchitecturesDiffer { .. } | Error::RootVerityWithUsr) => {
+            outcome
+        }
+        Some(_) if proofs.is_empty() => outcome,
+        Some(error) => outcome.worst(Outcome::of(error)),
+    };
+    Assessment { proofs, refused, outcome }
+}
+
+fn in_scope<'s>(sets: &'s [VeritySet], options: &ProveOptions<'_>) -> Vec<&'s VeritySet> {
+    let all = match options.scope {
+        Scope::All => true,
+        Scope::Auto => options.trusted.is_empty(),
+        Scope::InUse => false,
+    };
+    let has =
+        |role: Role, wanted: &dyn Fn(&VeritySet) -> bool| sets.iter().any(|s| s.role == role && wanted(s));
+    let trusted = |set: &VeritySet| set.trusted(options.trusted).is_some();
+    sets.iter()
+        .filter(|set| match set.role {
+            _ if all => true,
+            role if has(role, &trusted) => trusted(set),
+            role if has(role, &|set| set.selected) => set.selected,
+            _ => true,
+        })
+        .collect()
+}
+
+/// Root and usr partitions that are used, and have no tree.
+fn unprotected(image: &Image, dissection: &Dissection, sets: &[VeritySet]) -> Vec<Proof> {
+    let bare = dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare);
+    if bare {
+        let whole = Part {
+            number: None,
+            range: ByteRange { offset: 0, size: image.source().size() },
+            external: false,
+        };
+        let proof = Proof::without_tree(Role::Root, whole);
+        return if sets.is_empty() { vec![proof] } else { Vec::new() };
+    }
+    let alone = |role: &Role| {
+        let number = dissection.chosen(role.data())?;
+        let protected = sets.iter().any(|set| set.data.is_some_and(|data| data.number == Some(number)));
+        let range = image.range(number).filter(|_| !protected)?;
+        Some(Proof::without_tree(*role, Part { number: Some(number), range, external: false }))
+    };
+    Role::ALL.iter().filter_map(alone).collect()
+}
+
+fn prove_set(image: &Image, set: &VeritySet, options: &ProveOptions<'_>, before: u64, total: u64) -> Proof {
+    let mut proof = Proof {
+        role: set.role,
+        architecture: set.architecture,
+        data: set.data,
+        hash: Some(set.hash),
+        selected: set.selected,
+        root_hash: set.root_hash,
+        trusted: set.trusted(options.trusted),
+        verdict: None,
+        widened: Vec::new(),
+        problem: None,
+        outcome: Outcome::NotProven,
+    };
+    match verify(image, set, options, before, total, &mut proof.widened) {
+        Ok(verdict) => {
+            proof.outcome = match (verdict.is_proven(), &proof.trusted) {
+                (true, Some(_)) => Outcome::TrustedAndProven,
+                (true, None) => Outcome::IntactUnvouched,
+                (false, _) => Outcome::NotProven,
+            };
+            proof.verdict = Some(verdict);
+        }
+        Err(error) => {
+            proof.outcome = Outcome::of(&error);
+            proof.problem = Some(error);
+        }
+    }
+    proof
+}
+
+fn verify(
+    image: &Image,
+    set: &VeritySet,
+    options: &ProveOptions<'_>,
+    before: u64,
+    total: u64,
+    widened: &mut Vec<Widening>,
+) -> Result<Verdict, Error> {
+    if let Some(problem) = &set.problem {
+        return Err(problem.clone());
+    }
+    let role = set.role;
+    let (Some(tree), Some(data), Some(known)) = (&set.tree, set.data, set.root_hash) else {
+        return Err(Error::RootHashUnknown { role });
+    };
+    let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
+    let section = |range: ByteRange| {
+        Section::new(image.source(), range.offset, range.size).map_err(|error| Error::Io {
+            step: Step::Open,
+            offset: Some(range.offset),
+            error: Arc::new(error),
+        })
+    };
+    let data_source = section(data.range)?;
+    let in_partition;
+    let hash_source: &dyn ReadAt = match (&image.sidecars().verity, set.hash.number) {
+        (Some(file), None) if set.hash.external => file,
+        (_, Some(_)) => {
+            in_partition = section(set.hash.range)?;
+            &in_partition
+        }
+        // behind the data: offsets count from the start of the image
+        _ => image.source(),
+    };
+    check(image, set, tree, data, hash_source.size(), options, widened)?;
+    let relay = |done: u64, _: u64| {
+        if let Some(progress) = options.progress {
+            progress(before.saturating_add(done), total);
+        }
+    };
+    let engine = options.engine.progress(&relay);
+    tree.verify(&data_source, hash_source, &known.hash, &engine).map_err(failed)
+}
+
+/// What the root hash does not bind: geometry and content.
+fn check(
+    image: &Image,
+    set: &VeritySet,
+    tree: &HashTree,
+    data: Part,
+    hash_size: u64,
+    options: &ProveOptions<'_>,
+    widened: &mut Vec<Widening>,
+) -> Result<(), Error> {
+    let role = set.role;
+    let geometry =
+        check_geometry(tree.params(), tree.layout(), data.range.size, hash_size, options.strictness)
+            .map_err(|error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) })?;
+    widened.extend(geometry.widened.into_iter().map(Widening::Verity));
+    match (check_content(image, set, data, tree.params().data_size()), options.content) {
+        (Ok(()), _) => Ok(()),
+        (Err(Error::UnrecognisedContent { .. }), ContentRule::Any) => {
+            widened.push(Widening::UnrecognisedContent);
+            Ok(())
+        }
+        (Err(Error::ContentTooLarge { claimed, available, .. }), ContentRule::Any) => {
+            widened.push(Widening::ContentTooLarge { claimed, available });
+            Ok(())
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Is the data a file system or LUKS volume, and does that fit into the `available` bytes which are protected?
+pub(crate) fn check_content(image: &Image, set: &VeritySet, data: Part, available: u64) -> Result<(), Error> {
+    let (role, partition) = (set.role, data.number);
+    let looked = match partition {
+        Some(number) => image.looked(number),
+        None => Some(image.whole()),
+    };
+    let usable = |kind: FsKind| kind.usage() == Usage::Filesystem || kind == FsKind::CryptoLuks;
+    match looked.map(|looked| looked.any()) {
+        Some(Ok(Some(probe))) if usable(probe.kind) => match probe.claimed_size {
+            Some(claimed) if claimed > available => {
+                Err(Error::ContentTooLarge { role, partition, claimed, available })
+            }
+            _ => Ok(()),
+        },
+        _ => Err(Error::UnrecognisedContent { role, partition }),
+    }
+}
+
+impl Proof {
+    /// A partition that is not protected.
+    fn without_tree(role: Role, data: Part) -> Self {
+        let mut proof = Self::empty(role, Error::Unprotected { role, partition: data.number });
+        proof.selected = true;
+        proof.data = Some(data);
+        proof
+    }
+
+    /// A root hash of the caller that is for nothing in the image.
+    fn missing(trusted: &TrustedRootHash) -> Self {
+        let mut proof = Self::empty(trusted.role(), Error::NoDataForRootHash { role: trusted.role() });
+        proof.root_hash = Some((*trusted).into());
+        proof.trusted = Some(*trusted);
+        proof
+    }
+
+    fn empty(role: Role, problem: Error) -> Self {
+        Proof {
+            role,
+            architecture: None,
+            data: None,
+            hash: None,
+            selected: false,
+            root_hash: None,
+            trusted: None,
+            verdict: None,
+            widened: Vec::new(),
+            outcome: Outcome::NotProven,
+            problem: Some(problem),
+        }
+    }
+}

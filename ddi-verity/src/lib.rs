@@ -9,6 +9,7 @@ mod options;
 mod parallel;
 mod params;
 mod read_at;
+mod reader;
 #[cfg(feature = "signature")]
 mod signature;
 mod superblock;
@@ -23,6 +24,7 @@ pub use layout::{Layout, Level, Placement};
 pub use options::Options;
 pub use params::{MAX_BLOCK_SIZE, MAX_SALT_SIZE, MIN_BLOCK_SIZE, Params, ParseSaltError, Salt};
 pub use read_at::{FileSource, ReadAt, Section};
+pub use reader::{DEFAULT_CACHE_SIZE, Stream, VerifiedReader};
 #[cfg(feature = "signature")]
 pub use signature::{
     CERTIFICATE_DIRECTORIES, Certificate, CertificateFileError, Certificates, DetachedSignature,

@@ -9,7 +9,7 @@ use super::{Algorithm, Plan, portable};
 #[cfg(target_arch = "x86_64")]
 use super::{
     lanes,
-    x86_64::{avx512_sha256, avx512_sha512, sha_ni},
+    x86_64::{avx2_sha256, avx2_sha512, avx512_sha256, avx512_sha512, sha_ni},
 };
 use core::fmt;
 
@@ -26,6 +26,8 @@ enum Kernel {
     ShaNiX4,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
 }
 
 impl Kernel {
@@ -37,6 +39,8 @@ impl Kernel {
         Self::ShaNiX4,
         #[cfg(target_arch = "x86_64")]
         Self::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
     ];
 
     fn name(self) -> &'static str {
@@ -48,6 +52,8 @@ impl Kernel {
             Self::ShaNiX4 => "sha-ni-x4",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
         }
     }
 
@@ -58,7 +64,7 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Self::ShaNiX2 | Self::ShaNiX4 => algorithm == Algorithm::Sha256,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => algorithm != Algorithm::Sha1,
+            Self::Avx512 | Self::Avx2 => algorithm != Algorithm::Sha1,
         }
     }
 
@@ -80,6 +86,8 @@ impl Kernel {
             Self::ShaNiX4 => sha && avx512,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => avx512,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2"),
         }
     }
 }
@@ -150,6 +158,10 @@ impl Backend {
             Kernel::Avx512 if whole && long_words => run!(avx512_sha512::sha512_x8),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 if whole => run!(avx512_sha256::sha256_x16),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 if whole && long_words => run!(avx2_sha512::sha512_x4),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 if whole => run!(avx2_sha256::sha256_x8),
             _ => portable::hash_blocks(plan, blocks, block_size, out, stride),
         }
     }

@@ -12,13 +12,14 @@ pub(in crate::hash) fn sha256_x16(state: &mut ByWord<u32, 16>, lanes: &Lanes<'_,
     // one length for all, so that the loop below needs no checks
     let lanes: Lanes<'_, 64, 16> = core::array::from_fn(|lane| &lanes[lane][..count]);
     let mut s: [__m512i; 8] = transmute!(state.0);
+    let [first, later @ ..]: &[[u32; 16]; 4] = zerocopy::transmute_ref!(&K32);
 
     for block in 0..count {
         let mut w = load(&lanes, block);
         let before = s;
-        rounds(&mut s, &w);
-        for t in [16, 32, 48] {
-            expand_and_rounds(&mut s, &mut w, t);
+        rounds(&mut s, &w, first);
+        for k in later {
+            expand_and_rounds(&mut s, &mut w, k);
         }
         for i in 0..8 {
             s[i] = _mm512_add_epi32(s[i], before[i]);
@@ -80,16 +81,16 @@ fn transpose4(rows: [__m512i; 4]) -> [__m512i; 4] {
 /// The first sixteen rounds.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn rounds(s: &mut [__m512i; 8], w: &[__m512i; 16]) {
-    macro_rules! rounds { ($($i:literal)*) => { $( round(s, $i, w[$i], K32[$i]); )* } }
+fn rounds(s: &mut [__m512i; 8], w: &[__m512i; 16], k: &[u32; 16]) {
+    macro_rules! rounds { ($($i:literal)*) => { $( round(s, $i, w[$i], k[$i]); )* } }
     rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
 
-/// Sixteen more rounds from round `t` on, each with the next word of the message schedule.
+/// Sixteen more rounds each with the next word of the message schedule.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn expand_and_rounds(s: &mut [__m512i; 8], w: &mut [__m512i; 16], t: usize) {
-    macro_rules! rounds { ($($i:literal)*) => { $( schedule(w, $i); round(s, $i, w[$i], K32[t + $i]); )* } }
+fn expand_and_rounds(s: &mut [__m512i; 8], w: &mut [__m512i; 16], k: &[u32; 16]) {
+    macro_rules! rounds { ($($i:literal)*) => { $( schedule(w, $i); round(s, $i, w[$i], k[$i]); )* } }
     rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
 

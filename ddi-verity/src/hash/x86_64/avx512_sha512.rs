@@ -12,13 +12,14 @@ pub(in crate::hash) fn sha512_x8(state: &mut ByWord<u64, 8>, lanes: &Lanes<'_, 1
     // one length for all, so that the loop below needs no checks
     let lanes: Lanes<'_, 128, 8> = core::array::from_fn(|lane| &lanes[lane][..count]);
     let mut s: [__m512i; 8] = transmute!(state.0);
+    let [first, later @ ..]: &[[u64; 16]; 5] = zerocopy::transmute_ref!(&K64);
 
     for block in 0..count {
         let mut w = load(&lanes, block);
         let before = s;
-        rounds(&mut s, &w);
-        for t in [16, 32, 48, 64] {
-            expand_and_rounds(&mut s, &mut w, t);
+        rounds(&mut s, &w, first);
+        for k in later {
+            expand_and_rounds(&mut s, &mut w, k);
         }
         for i in 0..8 {
             s[i] = _mm512_add_epi64(s[i], before[i]);
@@ -68,16 +69,16 @@ fn quarter_of(block: &[u8; 128], quarter: usize) -> __m256i {
 /// The first sixteen rounds.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn rounds(s: &mut [__m512i; 8], w: &[__m512i; 16]) {
-    macro_rules! rounds { ($($i:literal)*) => { $( round(s, $i, w[$i], K64[$i]); )* } }
+fn rounds(s: &mut [__m512i; 8], w: &[__m512i; 16], k: &[u64; 16]) {
+    macro_rules! rounds { ($($i:literal)*) => { $( round(s, $i, w[$i], k[$i]); )* } }
     rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
 
-/// Sixteen more rounds from round `t` on, each with the next word of the message schedule.
+/// Sixteen more rounds each with the next word of the message schedule.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn expand_and_rounds(s: &mut [__m512i; 8], w: &mut [__m512i; 16], t: usize) {
-    macro_rules! rounds { ($($i:literal)*) => { $( schedule(w, $i); round(s, $i, w[$i], K64[t + $i]); )* } }
+fn expand_and_rounds(s: &mut [__m512i; 8], w: &mut [__m512i; 16], k: &[u64; 16]) {
+    macro_rules! rounds { ($($i:literal)*) => { $( schedule(w, $i); round(s, $i, w[$i], k[$i]); )* } }
     rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
 

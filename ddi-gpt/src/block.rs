@@ -105,6 +105,11 @@ impl LbaRange {
         Self { first: Lba(first), last: Lba(last) }
     }
 
+    /// One block.
+    pub const fn one(lba: Lba) -> Self {
+        Self { first: lba, last: lba }
+    }
+
     /// `blocks` blocks from `first` on; `None` for no blocks or an end past 2⁶⁴ − 1.
     pub fn with_blocks(first: u64, blocks: u64) -> Option<Self> {
         Some(Self::new(first, first.checked_add(blocks.checked_sub(1)?)?))

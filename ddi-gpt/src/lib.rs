@@ -59,6 +59,7 @@ extern crate std;
 
 mod attributes;
 mod block;
+mod copy;
 mod derive;
 mod difference;
 mod dps;
@@ -78,6 +79,7 @@ mod write;
 
 pub use attributes::{AttributeEffect, Attributes};
 pub use block::{BlockSize, ByteRange, Lba, LbaRange};
+pub use copy::{MAX_ARRAY_SIZE, Side, TableCopy};
 pub use derive::{
     Seed, Transient, app_specific, partial_type, pending_type, root_hash_from_guids, transient_type,
     var_guid, verity_guids,
@@ -87,7 +89,7 @@ pub use dps::{Architecture, Designator, PartitionType, compare_architectures};
 pub use entry::Entry;
 pub use error::{Error, ErrorKind, TablePart};
 pub use escape::Escaped;
-pub use examine::{Examination, MAX_ARRAY_SIZE, Side, TableCopy, examine};
+pub use examine::{Examination, examine};
 pub use guid::Guid;
 pub use header::Header;
 pub use mbr::{BootRecord, BootRecordEntry, ProtectiveMbr};

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::{Entry, Error, Examination, Header, Lba, ProtectiveMbr, Side, TableCopy};
+use crate::{BlockSize, Entry, Error, Examination, Header, Lba, ProtectiveMbr, Side, TableCopy};
 
 /// Something that whoever looks at an image may want to know, and that does not make the table unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +189,7 @@ pub(crate) fn find_oddities(examination: &Examination) -> Vec<Oddity> {
             found.push(Oddity::DiskGrown { then, now });
         }
     }
-    if examination.primary.header.is_none() {
+    if examination.primary.header.is_none() && disk.block_size != BlockSize::B512 {
         found.push(Oddity::BlockSizeFromBackup);
     }
     odd_copy(&examination.primary, &mut found);

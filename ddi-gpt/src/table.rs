@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::examine::{Disk, Truncated};
+use crate::copy::{Disk, Truncated};
 use crate::{
     AttributeEffect, Attributes, BlockSize, Builder, ByteRange, Difference, Error, Examination, Guid, Header,
     Lba, LbaRange, Name, NewPartition, Oddity, PartitionType, ProtectiveMbr, Side, TableCopy, difference,
@@ -143,11 +143,12 @@ impl Examination {
             (Err(_), Err(error)) => (&self.primary, Condition::PrimaryOnly, Some(error)),
         };
         let other_error = other_error.cloned();
-        let partitions = match (chosen.judge(&disk, Truncated::Accept), &other_error) {
-            (Ok(partitions), _) => partitions,
+        let mut partitions = Vec::new();
+        match (chosen.judge(&disk, Truncated::Accept, |partition| partitions.push(partition)), &other_error) {
+            (Ok(()), _) => {}
             (Err(error), Some(other)) => return Err(no_valid_copy(error, other.clone())),
             (Err(error), None) => return Err(error),
-        };
+        }
         let header = chosen.header.ok_or(Error::NoTable)?;
         let gpt = Gpt {
             disk,
@@ -175,16 +176,6 @@ fn is_truncation(error: &Error) -> bool {
 
 fn no_valid_copy(primary: Error, backup: Error) -> Error {
     Error::NoValidCopy { primary: Box::new(primary), backup: Box::new(backup) }
-}
-
-impl Side {
-    /// The other one.
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Primary => Self::Backup,
-            Self::Backup => Self::Primary,
-        }
-    }
 }
 
 impl Gpt {

@@ -7,11 +7,14 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
-use crate::examine::{MAX_ARRAY_SIZE, is_entry_size};
+use crate::copy::is_entry_size;
 use crate::header::header_crc32;
 use crate::mbr::BootRecord;
 use crate::source::len_u64;
-use crate::{Attributes, BlockSize, Entry, Error, Gpt, Guid, Header, Lba, LbaRange, Mode, Name, examine};
+use crate::{
+    Attributes, BlockSize, Entry, Error, Gpt, Guid, Header, Lba, LbaRange, MAX_ARRAY_SIZE, Mode, Name,
+    examine,
+};
 
 /// Bytes that UEFI wants kept free for an entry array, however small it is (UEFI 2.10, 5.3.1).
 const LEAST_ARRAY: u64 = 16384;

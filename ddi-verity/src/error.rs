@@ -381,3 +381,17 @@ impl core::error::Error for Error {
         }
     }
 }
+
+/// For where only an `io::Error` will do, such as [`io::Write`] of a [`TreeWriter`](crate::TreeWriter).
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match (&error, error.kind()) {
+            (Error::Io { error, .. }, _) => error.kind(),
+            (_, ErrorKind::Corrupt | ErrorKind::Mismatch) => io::ErrorKind::InvalidData,
+            (_, ErrorKind::Unsupported) => io::ErrorKind::Unsupported,
+            (_, ErrorKind::Io) => io::ErrorKind::Other,
+            (_, ErrorKind::Usage) => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, error)
+    }
+}

@@ -26,7 +26,7 @@ use crate::verdict::Verdict;
 use crate::write_at::WriteAt;
 
 pub(crate) use feed::Feed;
-pub(crate) use zeros::Zeros;
+pub(crate) use zeros::{Zeros, hash_around};
 
 /// Data of a claim in bytes, if a hash block does not stand for more.
 const CLAIM: u64 = 2 << 20;
@@ -237,7 +237,16 @@ impl<'a> Work<'a> {
         Work { tree, hasher, zeros, workers, claim, part, parts, streamed }
     }
 
-    fn layout(&self) -> &'a Layout {
+    /// As [`new`](Self::new), for the calling thread alone.
+    pub(crate) fn serial(tree: &'a HashTree, options: &Options<'_>) -> Self {
+        Self::new(tree, &options.threads(1))
+    }
+
+    pub(crate) fn data_block_size(&self) -> u32 {
+        self.tree.params.data_block_size()
+    }
+
+    pub(crate) fn layout(&self) -> &'a Layout {
         &self.tree.layout
     }
 
@@ -277,16 +286,23 @@ impl<'a> Work<'a> {
     }
 
     /// Hashes blocks of `size` bytes, those that are known without hashing them.
-    fn hash(&self, below: Option<usize>, blocks: &[u8], size: usize, out: &mut [u8], stride: usize) {
+    pub(crate) fn hash(
+        &self,
+        below: Option<usize>,
+        blocks: &[u8],
+        size: usize,
+        out: &mut [u8],
+        stride: usize,
+    ) {
         match self.zeros.as_ref().and_then(|zeros| zeros.known(below)) {
-            Some(known) => zeros::hash_around(&self.hasher, known, blocks, size, out, stride),
+            Some(known) => hash_around(&self.hasher, known, blocks, size, out, stride),
             None => self.hasher.hash_blocks(blocks, size, out, stride),
         }
     }
 }
 
 /// Hash blocks of a window above level 0: a power of two.
-fn window(layout: &Layout) -> usize {
+pub(crate) fn window(layout: &Layout) -> usize {
     (WINDOW / layout.block_size()).max(1)
 }
 

@@ -100,7 +100,7 @@ impl<'a> Builder<'a> {
             let window = &mut self.windows[0];
             window.first = claim.start;
             window.filled = count as usize;
-            self.feed.digests(data, &mut window.blocks)?;
+            self.feed.digests(data, &mut window.blocks, 0)?;
             self.emit(0)?;
             control.advance(count * block_size);
         }

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use crate::error::{Error, Storage};
 use crate::read_at::ReadAt;
-use crate::tree::{Handle, PIECE, Work, read, zeros};
+use crate::tree::{Handle, PIECE, Work, read};
 
 /// The data as one thread sees it.
 pub(crate) struct Feed<'a> {
@@ -17,22 +17,21 @@ pub(crate) struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    pub(super) fn new(work: &'a Work<'a>, data: &'a dyn ReadAt) -> Self {
+    pub(crate) fn new(work: &'a Work<'a>, data: &'a dyn ReadAt) -> Self {
         let source = Handle::new(data, work.workers);
         let block_size = work.tree.params.data_block_size() as usize;
         Feed { work, source, buf: Vec::new(), block_size, hole: 0..0 }
     }
 
-    /// Puts the digests of the data blocks `blocks` into the slots of hash blocks; `out` begins with the hash block of
-    /// which the first is slot 0.
-    pub(super) fn digests(&mut self, blocks: Range<u64>, out: &mut [u8]) -> Result<(), Error> {
+    /// Puts the digests of the data blocks `blocks` into the slots of the hash blocks `out`, from slot `first` on.
+    pub(crate) fn digests(&mut self, blocks: Range<u64>, out: &mut [u8], first: usize) -> Result<(), Error> {
         let size = self.block_size as u64;
         let step = (PIECE / self.block_size).max(1) as u64;
         let mut at = blocks.start;
         while at < blocks.end {
             let end = (at + step).min(blocks.end);
             let zeros = self.zero_blocks(at..end);
-            let slot = (at - blocks.start) as usize;
+            let slot = first + (at - blocks.start) as usize;
             self.fill_zeros(zeros, out, slot);
             if at + zeros < end {
                 let len = ((end - at - zeros) * size) as usize;
@@ -67,7 +66,7 @@ impl<'a> Feed<'a> {
         while slot < end {
             let now = (per_block - slot % per_block).min(end - slot);
             let at = slot / per_block * layout.block_size() + slot % per_block * slot_size;
-            zeros::fill_all(known, now, &mut out[at..], slot_size);
+            known.fill(now, &mut out[at..], slot_size);
             slot += now;
         }
     }

@@ -306,7 +306,7 @@ impl<'a> Checker<'a> {
             let index = (run_blocks.start - claim.start) as usize;
             let bytes = index * block_size..(index + run.len()) * block_size;
             let computed = &mut self.computed[bytes.clone()];
-            self.feed.digests(data.clone(), computed)?;
+            self.feed.digests(data.clone(), computed, 0)?;
             let last = layout.children_of(0, run_blocks.end - 1);
             clear_tail(
                 layout,

@@ -12,13 +12,23 @@ pub(crate) struct Known {
     pub(crate) digest: Digest,
 }
 
+impl Known {
+    /// Writes the digest `count` times.
+    pub(crate) fn fill(&self, count: usize, out: &mut [u8], stride: usize) {
+        let digest = self.digest.as_bytes();
+        for i in 0..count {
+            out[i * stride..][..digest.len()].copy_from_slice(digest);
+        }
+    }
+}
+
 /// What stands over data of zeros: a data block first, then the full hash block of each level.
 pub(crate) struct Zeros(Vec<Known>);
 
 impl Zeros {
     pub(crate) fn new(tree: &HashTree, hasher: &BlockHasher) -> Self {
         let layout = tree.layout();
-        let known = |block: Vec<u8>| Known { digest: hash_one(hasher, &block), block };
+        let known = |block: Vec<u8>| Known { digest: hasher.hash_block(&block), block };
         let mut all = vec![known(vec![0; tree.params().data_block_size() as usize])];
         for level in 0..layout.levels().len() {
             // only full blocks, and only where there may be several
@@ -39,10 +49,6 @@ impl Zeros {
     pub(crate) fn known(&self, below: Option<usize>) -> Option<&Known> {
         self.0.get(below.map_or(0, |level| level + 1))
     }
-}
-
-fn hash_one(hasher: &BlockHasher, block: &[u8]) -> Digest {
-    hasher.hash_block(block)
 }
 
 /// As [`BlockHasher::hash_blocks`], but blocks that equal the known one are not hashed.
@@ -75,19 +81,7 @@ pub(crate) fn hash_around(
     }
     hash(hashed, count);
     for i in fills.into_iter().flatten() {
-        fill(known, &mut out[i * stride..]);
-    }
-}
-
-fn fill(known: &Known, out: &mut [u8]) {
-    let digest = known.digest.as_bytes();
-    out[..digest.len()].copy_from_slice(digest);
-}
-
-/// Writes the known digest `count` times.
-pub(crate) fn fill_all(known: &Known, count: usize, out: &mut [u8], stride: usize) {
-    for i in 0..count {
-        fill(known, &mut out[i * stride..]);
+        known.fill(1, &mut out[i * stride..], stride);
     }
 }
 

@@ -1,0 +1,403 @@
+//! A tree brought up to date after some of its data has changed.
+
+use core::ops::Range;
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Storage};
+use crate::hash::RootHash;
+use crate::options::Options;
+use crate::parallel::{self, Control, Halt};
+use crate::read_at::ReadAt;
+use crate::tree::{Feed, HashTree, Work, read, spare_is_zero};
+use crate::write_at::WriteAt;
+
+/// What an update did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Updated {
+    /// Of the new tree.
+    pub root_hash: RootHash,
+    /// Number of data blocks that were hashed.
+    pub data_blocks: u64,
+    /// Number of hash blocks that were written.
+    pub hash_blocks: u64,
+}
+
+impl HashTree {
+    /// Brings the tree in `hash` up to date after the data blocks `changed` (any order, overlaps allowed) have been
+    /// written, and returns the new root hash. Work and reads are in proportion to the blocks that changed and the levels,
+    /// memory to the hash blocks above level 0 that change (at 4 KiB, 1/16256 of the data).
+    ///
+    /// `new` writes to what `old` reads. Each hash block on the way from the root to a changed block must be what
+    /// `old_root` says; then nothing but these is rewritten. That all else in the data is unchanged is the caller's
+    /// word: a change that is not named is found by the next check.
+    ///
+    /// Not atomic: if it is cut short after it has begun to write, neither root hash fits the tree. With a superblock in
+    /// front, invalidate that first and write it again last. Without levels there is no old tree to compare with.
+    ///
+    /// # Errors
+    /// [`Error::BlockMismatch`] or [`Error::SpareNotZero`] if the old tree is not as `old_root` says; then nothing was
+    /// written. [`Error::BlockRange`], [`Error::TooShort`], [`Error::RootHashSize`], [`Error::ReadOnlyAlgorithm`],
+    /// [`Error::Io`], [`Error::Cancelled`], [`Error::Worker`].
+    pub fn update(
+        &self,
+        data: &dyn ReadAt,
+        old: &dyn ReadAt,
+        new: &dyn WriteAt,
+        old_root: &RootHash,
+        changed: &[Range<u64>],
+        options: &Options<'_>,
+    ) -> Result<Updated, Error> {
+        self.check_may_build(options)?;
+        self.check_root_size(old_root)?;
+        self.check_size(Storage::Data, data.size())?;
+        self.check_size(Storage::Hash, old.size())?;
+        let changed = merge(changed, self.params().data_blocks())?;
+        let data_blocks = changed.iter().map(|range| range.end - range.start).sum();
+        if self.layout().levels().is_empty() {
+            let root_hash = if changed.is_empty() { *old_root } else { self.root_hash(data, options)? };
+            return Ok(Updated { root_hash, data_blocks, hash_blocks: 0 });
+        }
+
+        let control = Control::new(options, data_blocks * u64::from(self.params().data_block_size()));
+        let work = Work::serial(self, options);
+        // here and now, but where a panic of a source is caught
+        let outcome = parallel::run(
+            &control,
+            1,
+            1,
+            || (),
+            |(), _| {
+                let mut update = Update::prove(&work, old, old_root, &changed)?;
+                if !changed.is_empty() {
+                    update.rewrite(data, old, new, &changed, &control)?;
+                }
+                Ok((update.root, update.written))
+            },
+        )?;
+        let &(root_hash, hash_blocks) = outcome.first().ok_or(Error::Worker)?;
+        Ok(Updated { root_hash, data_blocks, hash_blocks })
+    }
+}
+
+/// Sorted, disjoint and not adjacent.
+fn merge(ranges: &[Range<u64>], data_blocks: u64) -> Result<Vec<Range<u64>>, Error> {
+    let mut sorted: Vec<_> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
+    sorted.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::new();
+    for range in sorted {
+        if range.end > data_blocks {
+            return Err(Error::BlockRange { block: range.start.max(data_blocks), data_blocks });
+        }
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    Ok(merged)
+}
+
+/// The hash blocks whose digests change with those of `children`.
+fn parents(work: &Work<'_>, children: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut parents: Vec<Range<u64>> = Vec::new();
+    for range in children {
+        let (first, last) = (work.layout().parent(range.start).0, work.layout().parent(range.end - 1).0);
+        match parents.last_mut() {
+            Some(previous) if first <= previous.end => previous.end = last + 1,
+            _ => parents.push(first..last + 1),
+        }
+    }
+    parents
+}
+
+struct Update<'a> {
+    work: &'a Work<'a>,
+    /// The hash blocks that change, by level.
+    affected: Vec<Vec<Range<u64>>>,
+    /// Those above level 0, proven, and later their new content.
+    blocks: Vec<BTreeMap<u64, Vec<u8>>>,
+    root: RootHash,
+    written: u64,
+}
+
+impl<'a> Update<'a> {
+    /// Reads and proves all hash blocks that will change, and keeps those above level 0.
+    fn prove(
+        work: &'a Work<'a>,
+        old: &dyn ReadAt,
+        root: &RootHash,
+        changed: &[Range<u64>],
+    ) -> Result<Self, Error> {
+        let levels = work.layout().levels().len();
+        let mut affected = Vec::new();
+        let mut children = changed.to_vec();
+        for _ in 0..levels {
+            children = parents(work, &children);
+            affected.push(children.clone());
+        }
+        // the top is looked at even if nothing changed
+        affected[levels - 1] = vec![Range { start: 0, end: 1 }];
+        let blocks = vec![BTreeMap::new(); levels];
+        let mut update = Update { work, affected, blocks, root: *root, written: 0 };
+        for level in (0..levels).rev() {
+            for range in update.affected[level].clone() {
+                for number in range {
+                    let block = update.read(old, level, number)?;
+                    if level > 0 || levels == 1 {
+                        update.blocks[level].insert(number, block);
+                    }
+                }
+            }
+        }
+        Ok(update)
+    }
+
+    /// Reads a hash block and compares it with what its parent says, which is proven.
+    fn read(&self, old: &dyn ReadAt, level: usize, number: u64) -> Result<Vec<u8>, Error> {
+        let layout = self.work.layout();
+        let offset = layout.block_offset(level, number).ok_or(Error::TreeTooLarge)?;
+        let mut block = vec![0; layout.block_size()];
+        read(old, Storage::Hash, offset, &mut block)?;
+        let mut digest = vec![0; layout.digest_size()];
+        self.work.hash(Some(level), &block, layout.block_size(), &mut digest, layout.digest_size());
+        let (parent, slot) = layout.parent(number);
+        let expected = match self.blocks.get(level + 1) {
+            None => Some(self.root.as_bytes()),
+            Some(above) => above.get(&parent).map(|block| &block[layout.slot(slot)]),
+        };
+        if expected != Some(&digest[..]) {
+            return Err(Error::BlockMismatch { level: Some(level), block: number });
+        }
+        let children = layout.children_of(level, number);
+        if !spare_is_zero(layout, &block, (children.end - children.start) as usize) {
+            return Err(Error::SpareNotZero { level, block: number });
+        }
+        Ok(block)
+    }
+
+    /// Hashes the changed data and writes every affected hash block, from level 0 up.
+    fn rewrite(
+        &mut self,
+        data: &dyn ReadAt,
+        old: &dyn ReadAt,
+        new: &dyn WriteAt,
+        changed: &[Range<u64>],
+        control: &Control<'_>,
+    ) -> Result<(), Halt> {
+        let layout = self.work.layout();
+        let mut feed = Feed::new(self.work, data);
+        let mut changed = changed.iter().cloned().peekable();
+        for range in self.affected[0].clone() {
+            for number in range {
+                control.check(0)?;
+                // proven a moment ago, but this is another copy, and the other digests in it stay
+                let mut block = match self.blocks[0].remove(&number) {
+                    Some(block) => block,
+                    None => self.read(old, 0, number)?,
+                };
+                let children = layout.children_of(0, number);
+                while let Some(range) = changed.peek_mut().filter(|range| range.start < children.end) {
+                    let now = range.start..range.end.min(children.end);
+                    feed.digests(now.clone(), &mut block, (now.start - children.start) as usize)?;
+                    control.advance((now.end - now.start) * u64::from(self.work.data_block_size()));
+                    range.start = now.end;
+                    if range.is_empty() {
+                        changed.next();
+                    }
+                }
+                self.put(new, 0, number, &block)?;
+            }
+        }
+        for level in 1..self.blocks.len() {
+            for (number, block) in core::mem::take(&mut self.blocks[level]) {
+                self.put(new, level, number, &block)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a hash block, and its digest into its parent.
+    fn put(&mut self, new: &dyn WriteAt, level: usize, number: u64, block: &[u8]) -> Result<(), Error> {
+        let layout = self.work.layout();
+        let offset = layout.block_offset(level, number).ok_or(Error::TreeTooLarge)?;
+        new.write_all_at(offset, block).map_err(|error| Error::Io {
+            storage: Storage::Hash,
+            offset,
+            error,
+        })?;
+        self.written += 1;
+        let mut digest = vec![0; layout.digest_size()];
+        self.work.hash(Some(level), block, layout.block_size(), &mut digest, layout.digest_size());
+        let (parent, slot) = layout.parent(number);
+        match self.blocks.get_mut(level + 1) {
+            None => self.root = RootHash::from_bytes(&digest).map_err(|_| Error::Worker)?,
+            Some(above) => {
+                let parent = above.get_mut(&parent).ok_or(Error::Worker)?;
+                parent[layout.slot(slot)].copy_from_slice(&digest);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges they are")]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hash::{Algorithm, HashType};
+    use crate::params::Params;
+    use crate::tree::model::{Example, SHA256};
+
+    /// Memory that is read and written, and counts both in blocks of 512 bytes.
+    #[derive(Default)]
+    struct Memory(Mutex<Vec<u8>>, Mutex<u64>);
+    impl ReadAt for Memory {
+        fn size(&self) -> u64 {
+            self.0.lock().unwrap().len() as u64
+        }
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            *self.1.lock().unwrap() += (buf.len() / 512) as u64;
+            self.0.lock().unwrap().read_exact_at(offset, buf)
+        }
+    }
+
+    /// Changes the blocks, updates, and compares with a tree made from scratch.
+    fn check(example: &mut Example, changed: &[Range<u64>]) -> Updated {
+        let size = example.tree.params().data_block_size() as usize;
+        for block in changed.iter().cloned().flatten() {
+            example.data[block as usize * size + 3] ^= 0x55;
+        }
+        let hash = Memory(Mutex::new(example.hash.clone()), Mutex::default());
+        let options = Options::new().allow_sha1(true);
+        let updated =
+            example.tree.update(&example.data, &hash, &hash.0, &example.root, changed, &options).unwrap();
+        let fresh = Example::of(*example.tree.params(), example.data.clone());
+        assert_eq!(updated.root_hash, fresh.root);
+        example.hash = hash.0.into_inner().unwrap();
+        assert!(example.hash == fresh.hash);
+        example.root = fresh.root;
+        updated
+    }
+
+    #[test]
+    fn only_what_changed_is_hashed_again() {
+        let mut example = Example::new(SHA256, 512, 512, 5000, b"s");
+        assert_eq!(example.tree.layout().levels().len(), 4);
+        for (changed, data_blocks, hash_blocks) in [
+            (vec![0..1], 1, 4),
+            (vec![4999..5000], 1, 4),
+            (vec![15..17], 2, 5),
+            (vec![17..18, 3..5, 4..7], 5, 5),
+            (vec![0..256], 256, 16 + 3),
+            (vec![], 0, 0),
+            (vec![7..7], 0, 0),
+            (vec![0..5000], 5000, 313 + 20 + 2 + 1),
+        ] {
+            // a block that is named twice is changed back here
+            let unique: Vec<_> = merge(&changed, 5000).unwrap();
+            let updated = check(&mut example, &unique);
+            assert_eq!((updated.data_blocks, updated.hash_blocks), (data_blocks, hash_blocks));
+            let hash = Memory(Mutex::new(example.hash.clone()), Mutex::default());
+            let options = Options::new();
+            let again = example
+                .tree
+                .update(&example.data, &hash, &hash.0, &example.root, &changed, &options)
+                .unwrap();
+            assert_eq!(again.root_hash, example.root);
+            assert!(*hash.1.lock().unwrap() <= 2 * hash_blocks + 1);
+        }
+    }
+
+    #[test]
+    fn all_kinds_of_trees() {
+        use {Algorithm::*, HashType::*};
+        for mut example in [
+            Example::new(SHA256, 512, 512, 1, b"s"),
+            Example::new(SHA256, 512, 512, 2, b"s"),
+            Example::new(SHA256, 1024, 4096, 300, b"s"),
+            Example::new((ChromeOs, Sha384), 512, 512, 300, b"s"),
+            Example::new((Normal, Sha1), 512, 512, 300, b"s"),
+            Example::new((Normal, Sha512), 4096, 512, 100, b"s"),
+        ] {
+            let n = example.tree.params().data_blocks();
+            check(&mut example, &[0..1]);
+            check(&mut example, &[n - 1..n]);
+            check(&mut example, &[0..n]);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn equals_a_tree_made_from_scratch(ranges in prop::collection::vec((0_u64..2000, 0_u64..200), 0..10)) {
+            let mut example = Example::new(SHA256, 512, 512, 2000, b"s");
+            let ranges: Vec<_> = ranges.iter().map(|&(start, len)| start..(start + len).min(2000)).collect();
+            check(&mut example, &merge(&ranges, 2000).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_old_tree_that_does_not_match_is_refused_untouched() {
+        let example = Example::new(SHA256, 512, 512, 5000, b"s");
+        let layout = example.tree.layout().clone();
+        let update = |hash: Vec<u8>, root: &RootHash| {
+            let memory = Memory(Mutex::new(hash.clone()), Mutex::default());
+            let changed = [300..310];
+            let error =
+                example.tree.update(&example.data, &memory, &memory.0, root, &changed, &Options::new());
+            assert!(memory.0.into_inner().unwrap() == hash, "written to");
+            error.unwrap_err()
+        };
+        for (level, block) in [(0, 18), (0, 19), (1, 1), (2, 0), (3, 0)] {
+            let mut hash = example.hash.clone();
+            hash[layout.block_offset(level, block).unwrap() as usize + 500] ^= 1;
+            let error = update(hash, &example.root);
+            assert!(
+                matches!(error, Error::BlockMismatch { level: Some(l), block: b } if (l, b) == (level, block)),
+                "{error}"
+            );
+        }
+        let other = RootHash::from_bytes(&[1; 32]).unwrap();
+        let error = update(example.hash.clone(), &other);
+        assert!(matches!(error, Error::BlockMismatch { level: Some(3), block: 0 }), "{error}");
+    }
+
+    #[test]
+    fn junk_in_spare_slots_is_not_carried_on() {
+        let mut example = Example::new(SHA256, 512, 512, 3, b"s");
+        example.hash[511] = 1;
+        let root = example.tree.claimed_root_hash(&example.hash).unwrap().unwrap();
+        let memory = Memory(Mutex::new(example.hash), Mutex::default());
+        let changed = [0..1];
+        let error = example.tree.update(&example.data, &memory, &memory.0, &root, &changed, &Options::new());
+        assert!(matches!(error, Err(Error::SpareNotZero { level: 0, block: 0 })));
+    }
+
+    #[test]
+    fn blocks_that_do_not_exist() {
+        let example = Example::new(SHA256, 512, 512, 20, b"s");
+        let memory = Memory(Mutex::new(example.hash.clone()), Mutex::default());
+        for range in [19..21, 20..21, 5..u64::MAX] {
+            let changed = [range];
+            let error = example.tree.update(
+                &example.data,
+                &memory,
+                &memory.0,
+                &example.root,
+                &changed,
+                &Options::new(),
+            );
+            assert!(matches!(error, Err(Error::BlockRange { block: 20, data_blocks: 20 })));
+        }
+        let sha1 =
+            Params::new(HashType::Normal, Algorithm::Sha1, 512, 512, 20, *example.tree.params().salt());
+        let sha1 = Example::of(sha1.unwrap(), example.data);
+        let error = sha1.tree.update(&sha1.data, &sha1.hash, &memory.0, &sha1.root, &[], &Options::new());
+        assert!(matches!(error, Err(Error::ReadOnlyAlgorithm { .. })));
+    }
+}

@@ -8,9 +8,11 @@
 //! ```
 
 mod backend;
+#[cfg(target_arch = "x86_64")]
 mod constants;
 #[cfg(test)]
 mod differential;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -18,7 +20,6 @@ mod x86_64;
 
 use core::fmt;
 use core::str::FromStr;
-use sha2::block_api::{compress256, compress512};
 
 pub use backend::Backend;
 
@@ -288,10 +289,8 @@ struct Plan {
     salt_len: usize,
     /// The reference hasher, with the salt in it if that goes first.
     portable: portable::Hasher,
-    /// The state after the whole compression blocks of salt at the start of the message: for SHA-256 …
-    midstate32: [u32; 8],
-    /// … and for SHA-384 and SHA-512.
-    midstate64: [u64; 8],
+    #[cfg(target_arch = "x86_64")]
+    midstate: lanes::Midstate,
 }
 
 impl Plan {
@@ -318,19 +317,14 @@ impl BlockHasher {
         let mut padded = [0; MAX_SALT];
         padded[..salt.len()].copy_from_slice(salt);
         let prefix = if hash_type == HashType::Normal { salt } else { &[] };
-        let mut midstate32 = constants::SHA256;
-        compress256(&mut midstate32, prefix.as_chunks().0);
-        let mut midstate64 =
-            if algorithm == Algorithm::Sha384 { constants::SHA384 } else { constants::SHA512 };
-        compress512(&mut midstate64, prefix.as_chunks().0);
         let plan = Plan {
             algorithm,
             hash_type,
             salt: padded,
             salt_len: salt.len(),
             portable: portable::Hasher::new(algorithm, prefix),
-            midstate32,
-            midstate64,
+            #[cfg(target_arch = "x86_64")]
+            midstate: lanes::Midstate::new(algorithm, prefix),
         };
         Self { plan, backend: backend.or_portable(algorithm) }
     }

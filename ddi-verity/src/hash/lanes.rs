@@ -9,19 +9,48 @@
 //! hash type 0                                              [data] … [data] [salt | padding] …
 //! ```
 
-use super::{HashType, MAX_SALT, Plan};
+use super::{Algorithm, HashType, MAX_SALT, Plan, constants};
+use sha2::block_api::{compress256, compress512};
+
+/// The state after the whole compression blocks of salt at the start of a message.
+#[derive(Clone)]
+pub(super) enum Midstate {
+    /// SHA-256.
+    Short([u32; 8]),
+    /// SHA-384 or SHA-512.
+    Long([u64; 8]),
+}
+
+impl Midstate {
+    pub(super) fn new(algorithm: Algorithm, prefix: &[u8]) -> Self {
+        let mut long = match algorithm {
+            Algorithm::Sha1 | Algorithm::Sha256 => {
+                let mut short = constants::SHA256;
+                compress256(&mut short, prefix.as_chunks().0);
+                return Self::Short(short);
+            }
+            Algorithm::Sha384 => constants::SHA384,
+            Algorithm::Sha512 => constants::SHA512,
+        };
+        compress512(&mut long, prefix.as_chunks().0);
+        Self::Long(long)
+    }
+}
 
 /// A word of the algorithm: its size, its order, the initial values and the padding.
 pub(super) trait Word: Copy {
-    /// The state of `plan` after the whole blocks of salt.
-    fn midstate(plan: &Plan) -> &[Self; 8];
+    /// The state after the whole blocks of salt.
+    fn midstate(midstate: &Midstate) -> [Self; 8];
     /// Writes as much of the big-endian word as `out` has room for.
     fn write(self, out: &mut [u8]);
 }
 
 impl Word for u32 {
-    fn midstate(plan: &Plan) -> &[Self; 8] {
-        &plan.midstate32
+    fn midstate(midstate: &Midstate) -> [Self; 8] {
+        match *midstate {
+            Midstate::Short(words) => words,
+            Midstate::Long(_) => unreachable!("a kernel of SHA-256 was given another algorithm"),
+        }
     }
     fn write(self, out: &mut [u8]) {
         out.copy_from_slice(&self.to_be_bytes()[..out.len()]);
@@ -29,8 +58,11 @@ impl Word for u32 {
 }
 
 impl Word for u64 {
-    fn midstate(plan: &Plan) -> &[Self; 8] {
-        &plan.midstate64
+    fn midstate(midstate: &Midstate) -> [Self; 8] {
+        match *midstate {
+            Midstate::Long(words) => words,
+            Midstate::Short(_) => unreachable!("a kernel of SHA-512 was given another algorithm"),
+        }
     }
     fn write(self, out: &mut [u8]) {
         out.copy_from_slice(&self.to_be_bytes()[..out.len()]);
@@ -133,11 +165,12 @@ pub(super) fn hash_blocks<S: State, const B: usize, const N: usize>(
     mut compress: impl FnMut(&mut S, &Lanes<'_, B, N>),
 ) {
     let digest_size = plan.algorithm.digest_size();
+    let midstate = S::Word::midstate(&plan.midstate);
     let ends = &mut Ends::<B, N>::new(plan, block_size);
     let head_data = if ends.head_salt > 0 { B - ends.head_salt } else { 0 };
 
     for (group, out) in blocks.chunks(N * block_size).zip(out.chunks_mut(N * stride)) {
-        let mut state = S::start(S::Word::midstate(plan));
+        let mut state = S::start(&midstate);
         let used = group.len() / block_size;
         // lanes without a block of their own do the first one again
         let data: [&[u8]; N] = core::array::from_fn(|lane| {

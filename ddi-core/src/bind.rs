@@ -436,6 +436,15 @@ impl VeritySet {
         Some(RootHash::from(tree.params().hasher().hash_block(&block)))
     }
 
+    /// Size in bytes of what the hash tree is read from.
+    pub(crate) fn hash_size(&self, image: &Image) -> u64 {
+        match (self.hash.number, self.hash.external) {
+            // behind the data: offsets count from the start of the image
+            (None, false) => image.source().size(),
+            _ => self.hash.range.size,
+        }
+    }
+
     /// Is there a root hash from the caller, and is it this one that will be proven?
     pub fn trusted(&self, trusted: &[TrustedRootHash]) -> Option<TrustedRootHash> {
         let known = self.root_hash?;

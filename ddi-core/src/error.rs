@@ -350,6 +350,21 @@ impl Error {
         }
     }
 
+    /// The partition at fault, if it is one.
+    pub fn partition(&self) -> Option<u32> {
+        match self {
+            Error::Signature { partition, .. } => Some(*partition),
+            Error::SeveralGenericRoots { second, .. } => Some(*second),
+            Error::AmbiguousFileSystem { partition, .. }
+            | Error::Verity { partition, .. }
+            | Error::Unprotected { partition, .. }
+            | Error::UnrecognisedContent { partition, .. }
+            | Error::ContentTooLarge { partition, .. } => *partition,
+            Error::Binding(error) => error.partition(),
+            _ => None,
+        }
+    }
+
     /// The errno by name with which systemd (version 261) ends in this case; `None` where it has no such case.
     pub fn systemd_errno(&self) -> Option<&'static str> {
         Some(match self {

@@ -164,8 +164,6 @@ pub enum Oddity {
     Table(ddi_gpt::Oddity),
     /// There are headers of a GPT, but an MBR that does not stand for one: the MBR counts.
     GptBehindMbr,
-    /// A strict reader refuses this table.
-    NotStrict(ddi_gpt::Error),
     /// There is something where nothing should be: between partitions, or between tables and partitions.
     GapNotZero {
         /// The gap.
@@ -300,7 +298,6 @@ impl Oddity {
             Oddity::TablesDiffer(_) => "tables-differ",
             Oddity::Table(oddity) => oddity.code(),
             Oddity::GptBehindMbr => "gpt-behind-mbr",
-            Oddity::NotStrict(_) => "not-strict",
             Oddity::GapNotZero { .. } => "gap-not-zero",
             Oddity::GapsNotRead { .. } => "gaps-not-read",
             Oddity::TableBehindFileSystem { .. } => "table-behind-file-system",
@@ -345,7 +342,6 @@ impl Oddity {
             Oddity::TableCopy { side: Side::Backup, .. }
             | Oddity::Table(_)
             | Oddity::GptBehindMbr
-            | Oddity::NotStrict(_)
             | Oddity::GapNotZero { .. }
             | Oddity::TableBehindFileSystem { .. }
             | Oddity::Unprotected { .. }
@@ -375,7 +371,6 @@ impl fmt::Display for Oddity {
             Oddity::GptBehindMbr => {
                 f.write_str("there are headers of a GPT, but the MBR does not stand for one")
             }
-            Oddity::NotStrict(error) => write!(f, "a strict reader refuses the table: {error}"),
             Oddity::GapNotZero { gap } => {
                 write!(
                     f,

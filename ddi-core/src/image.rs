@@ -75,7 +75,7 @@ pub(crate) struct Looked {
 }
 
 impl Looked {
-    fn new(source: &dyn ReadAt, partitions: &[core::ops::Range<u64>]) -> Self {
+    pub(crate) fn new(source: &dyn ReadAt, partitions: &[core::ops::Range<u64>]) -> Self {
         let any =
             fs::probe_with(source, &fs::Options::default().with_partitions(partitions)).map_err(Arc::new);
         let same = match &any {

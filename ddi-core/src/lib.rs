@@ -26,7 +26,7 @@ pub use finding::{Beside, BesideProblem, Finding, LabelOddity, Oddity, Severity}
 pub use image::{Image, Table};
 pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, Widening, prove};
 pub use report::{
-    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, SignatureFacts,
+    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions, SignatureFacts,
     VerityColumn,
 };
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};

@@ -8,11 +8,15 @@
 //! [`record`](Report::record), with the proof of a verity set at hand, raises it. The partition table, labels, GUIDs
 //! and attributes never are: no root hash covers them.
 //!
-//! Text from the image ([`PartitionReport::label`], file-system labels) is as it is on disk, escape it before you
+//! Text from the image ([`EntryFacts::Gpt`]'s label, file-system labels) is as it is on disk: escape it before you
 //! print it.
 
+mod build;
+mod gaps;
+
 use ddi_gpt::{
-    Architecture, Attributes, ByteRange, Condition, Designator, Difference, Examination, Guid, PartitionType,
+    Architecture, Attributes, ByteRange, Condition, Designator, Difference, Examination, Guid, Name,
+    PartitionType,
 };
 
 use crate::bind::VeritySet;
@@ -20,7 +24,10 @@ use crate::dissect::Selection;
 use crate::error::Error;
 use crate::finding::{Finding, Severity};
 use crate::fs;
+use crate::prove::{Assessment, Outcome};
 use crate::trust::KnownRootHash;
+
+pub use build::ReportOptions;
 
 /// How far a fact can be relied upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -102,6 +109,8 @@ pub struct Report {
     pub partitions: Vec<PartitionReport>,
     /// What the image holds when taken as a whole, without partitions.
     pub whole: Content,
+    /// How far that can be relied upon.
+    pub whole_assurance: Assurance,
     /// Each hash tree with what belongs to it, chosen or not.
     pub verity: Vec<VeritySet>,
     /// Root hashes beside the image, in the order in which systemd looks.
@@ -161,6 +170,8 @@ pub enum EntryFacts {
         guid: Guid,
         /// Label as libblkid gives it: no trailing white space, `None` if empty. Lone surrogates are escaped.
         label: Option<String>,
+        /// The label with all of its 36 units.
+        name: Name,
         /// Attribute bits.
         attributes: Attributes,
     },
@@ -174,6 +185,11 @@ pub enum EntryFacts {
 }
 
 impl EntryFacts {
+    fn of(type_guid: Guid, guid: Guid, name: &Name, attributes: Attributes) -> Self {
+        let partition_type = PartitionType::from_guid(type_guid);
+        EntryFacts::Gpt { type_guid, partition_type, guid, label: name.label(), name: *name, attributes }
+    }
+
     /// The designator, if the type has one.
     pub fn designator(&self) -> Option<Designator> {
         match self {
@@ -287,5 +303,25 @@ impl Report {
     /// Is something so wrong that whoever asks must be told by the exit status?
     pub fn broken(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Takes note of what was proven: raises the [`Assurance`] of the partitions that it is about.
+    pub fn record(&mut self, assessment: &Assessment) {
+        for proof in &assessment.proofs {
+            let assurance = match proof.outcome {
+                Outcome::TrustedAndProven => Assurance::Authenticated,
+                Outcome::IntactUnvouched => Assurance::Intact,
+                Outcome::CouldNotTell | Outcome::NotProven => continue,
+            };
+            let numbers = [proof.data, proof.hash].map(|part| part.and_then(|part| part.number));
+            for partition in &mut self.partitions {
+                if numbers.contains(&Some(partition.number)) {
+                    partition.assurance = assurance;
+                }
+            }
+            if proof.data.is_some_and(|data| data.number.is_none()) {
+                self.whole_assurance = assurance;
+            }
+        }
     }
 }

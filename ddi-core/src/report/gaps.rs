@@ -1,0 +1,148 @@
+//! What lies between the partitions.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use std::sync::Arc;
+
+use ddi_gpt::{ByteRange, TableCopy};
+
+use super::{Content, ImageKind, Report};
+use crate::error::{Error, Step};
+use crate::finding::{Finding, Oddity, Severity};
+use crate::image::{Image, Table};
+
+/// Bytes read at once.
+const CHUNK: usize = 64 << 10;
+
+/// Gaps that are told of.
+const MAX_GAPS: usize = 64;
+
+/// Adds a finding for each gap that is not zero, having read at most `budget` bytes. Holes in a file cost nothing.
+pub(super) fn look(image: &Image, report: &Report, budget: u64, findings: &mut Vec<Finding>) {
+    let mut budget = budget;
+    let mut unread: u64 = 0;
+    let mut told = 0_usize;
+    let mut chunk = vec![0; CHUNK];
+    for gap in gaps(image, report) {
+        if told >= MAX_GAPS {
+            break;
+        }
+        match first_non_zero(image, gap, &mut budget, &mut chunk) {
+            Ok(Looked::Zero) => {}
+            Ok(Looked::Unread(bytes)) => unread = unread.saturating_add(bytes),
+            Ok(Looked::NotZero(offset)) => {
+                told = told.saturating_add(1);
+                let mut finding = Finding::new(Oddity::GapNotZero { gap }).at(offset);
+                // what follows a bare file system is not for anybody to say
+                if report.kind == ImageKind::FileSystem {
+                    finding.severity = Severity::Note;
+                }
+                findings.push(finding);
+            }
+            Err(error) => {
+                told = told.saturating_add(1);
+                findings.push(Finding::new(Oddity::Unreadable(error)).at(gap.offset));
+            }
+        }
+    }
+    if unread > 0 {
+        findings.push(Finding::new(Oddity::GapsNotRead { unread }));
+    }
+}
+
+enum Looked {
+    Zero,
+    NotZero(u64),
+    /// Zero as far as was looked; this many bytes were not.
+    Unread(u64),
+}
+
+fn first_non_zero(
+    image: &Image,
+    gap: ByteRange,
+    budget: &mut u64,
+    chunk: &mut [u8],
+) -> Result<Looked, Error> {
+    let source = image.source();
+    let mut offset = gap.offset;
+    while let Some(next) = source.next_data(offset).filter(|next| *next < gap.end()) {
+        offset = next;
+        let left = gap.end().saturating_sub(offset);
+        let len = usize::try_from(left.min(*budget)).unwrap_or(usize::MAX).min(chunk.len());
+        let Some(buf) = chunk.get_mut(..len).filter(|buf| !buf.is_empty()) else {
+            return Ok(Looked::Unread(left));
+        };
+        source.read_exact_at(offset, buf).map_err(|error| Error::Io {
+            step: Step::Gaps,
+            offset: Some(offset),
+            error: Arc::new(error),
+        })?;
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        *budget = budget.saturating_sub(len);
+        if let Some(at) = buf.iter().position(|byte| *byte != 0) {
+            return Ok(Looked::NotZero(offset.saturating_add(u64::try_from(at).unwrap_or(u64::MAX))));
+        }
+        offset = offset.saturating_add(len);
+    }
+    Ok(Looked::Zero)
+}
+
+/// The bytes of the image that nothing says anything about.
+fn gaps(image: &Image, report: &Report) -> Vec<ByteRange> {
+    let size = image.source().size();
+    let mut taken: Vec<ByteRange> = Vec::new();
+    match (report.kind, image.table()) {
+        (ImageKind::FileSystem, _) => match &report.whole {
+            Content::Recognised(probe) if probe.claimed_size.is_some() => {
+                let block = u64::from(probe.block_size.unwrap_or(0)).clamp(1, 1 << 20);
+                let claimed = probe.claimed_size.unwrap_or(size);
+                let end = claimed.checked_next_multiple_of(block).unwrap_or(size);
+                taken.push(ByteRange { offset: 0, size: end });
+            }
+            _ => return Vec::new(),
+        },
+        (_, Table::Gpt(_)) => {
+            let examination = image.examination();
+            taken.push(ByteRange { offset: 0, size: 512 });
+            for copy in [&examination.primary, &examination.backup] {
+                taken.extend(parts_of(copy));
+            }
+        }
+        (_, Table::Mbr(..)) => taken.push(ByteRange { offset: 0, size: 512 }),
+        _ => return Vec::new(),
+    }
+    // the trees behind the data of a bare image
+    taken.extend(report.verity.iter().filter(|set| !set.hash.external).map(|set| set.hash.range));
+    taken.extend(report.partitions.iter().filter_map(|partition| partition.range));
+    taken.sort_unstable_by_key(|range| range.offset);
+
+    let mut found = Vec::new();
+    let mut end: u64 = 0;
+    for range in taken {
+        if let Some(gap @ 1..) = range.offset.checked_sub(end) {
+            found.push(ByteRange { offset: end, size: gap });
+        }
+        end = end.max(range.end());
+    }
+    if let Some(rest @ 1..) = size.checked_sub(end) {
+        found.push(ByteRange { offset: end, size: rest });
+    }
+    found
+}
+
+/// Header and entry array of a copy that is there.
+fn parts_of(copy: &TableCopy) -> impl Iterator<Item = ByteRange> {
+    let header = copy.location.filter(|_| copy.header.is_some());
+    [header, copy.array_location].into_iter().flatten()
+}

@@ -1,2 +1,49 @@
-//! The `ddi` command.
-fn main() {}
+//! The `ddi` command: inspect and verify Discoverable Disk Images.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod inspect;
+mod output;
+mod verify;
+mod verity;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, VerityCommand};
+
+/// What the exit status says. The numbers are promised in `--help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// 0: proven under a root hash that the caller trusts; or, for commands that prove nothing, all is well.
+    Good = 0,
+    /// 1: not proven, broken, or forbidden.
+    Bad = 1,
+    /// 2: could not tell.
+    Unknown = 2,
+    /// 3: every block matches a root hash that nobody vouches for.
+    Unvouched = 3,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        ExitCode::from(outcome as u8)
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
+        Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),
+        Command::Verity(VerityCommand::Dump(args)) => verity::dump::run(&args),
+    };
+    outcome
+        .unwrap_or_else(|error| {
+            output::error(&error);
+            Outcome::Unknown
+        })
+        .into()
+}

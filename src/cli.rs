@@ -1,0 +1,197 @@
+//! Argument definitions, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  good: proven under a root hash that you gave; for commands that prove nothing, nothing is broken
+  1  not proven, broken, or forbidden
+  2  could not tell: wrong usage, input or output failed, format not understood
+  3  every block matches a root hash that nobody vouches for (verify)";
+
+/// Inspect and verify Discoverable Disk Images. Root is never needed.
+#[derive(Debug, Parser)]
+#[command(name = "ddi", version, after_help = EXIT_STATUS, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Inspect(InspectArgs),
+    Verify(VerifyArgs),
+    /// dm-verity hash trees, with the arguments of veritysetup
+    #[command(subcommand)]
+    Verity(VerityCommand),
+}
+
+/// What an image is: partition table, designators, file systems, verity, root hash, findings
+///
+/// Reads the image's bytes and changes nothing. A broken image is shown as far as it can be read, and ends with 1.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct InspectArgs {
+    /// A disk image or a block device
+    pub(crate) image: PathBuf,
+    /// Print JSON: all keys of `systemd-dissect --json`, and more
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Accept only two equal copies of the partition table
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+}
+
+/// Which of an image's partitions are meant.
+#[derive(Debug, Args)]
+pub(crate) struct SelectArgs {
+    /// Prefer this architecture when several are there, such as arm64 (default: this machine's)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) architecture: Option<String>,
+}
+
+/// Prove every verity-protected partition of an image, block by block
+///
+/// Only a root hash given here counts as trusted. Without one, the root hash that the image brings along is used to
+/// check that the image is intact, which is not proof of where it comes from: that ends with 3.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct VerifyArgs {
+    /// A disk image or a block device
+    pub(crate) image: PathBuf,
+    /// The root hash that you trust for the root partition: hexadecimal, or a file that holds it
+    #[arg(long, value_name = "HEX|FILE")]
+    pub(crate) root_hash: Option<String>,
+    /// The root hash that you trust for the /usr partition
+    #[arg(long, value_name = "HEX|FILE")]
+    pub(crate) usr_hash: Option<String>,
+    /// Integrity is all that is asked for: end with 0 instead of 3 when every block matches
+    #[arg(long)]
+    pub(crate) integrity_only: bool,
+    /// Accept only two equal copies of the partition table
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Threads that hash (default: one for each processor)
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+}
+
+// veritysetup has -h for the hash algorithm, so help is --help alone
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerityCommand {
+    /// Make a hash tree for a data device and print its root hash
+    #[command(after_help = EXIT_STATUS, disable_help_flag = true)]
+    Format(FormatArgs),
+    /// Check all blocks of a data device against a root hash
+    #[command(name = "verify", after_help = EXIT_STATUS, disable_help_flag = true)]
+    Verify(VerityVerifyArgs),
+    /// Show a verity superblock
+    #[command(after_help = EXIT_STATUS, disable_help_flag = true)]
+    Dump(DumpArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormatArgs {
+    /// What is to be protected
+    pub(crate) data: PathBuf,
+    /// Where the hash tree goes: made if it is not there
+    pub(crate) hash: PathBuf,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// UUID of the hash device (default: random)
+    #[arg(long, value_name = "UUID")]
+    pub(crate) uuid: Option<String>,
+    /// Write the root hash to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_hash_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerityVerifyArgs {
+    /// What is protected
+    pub(crate) data: PathBuf,
+    /// Where the hash tree is
+    pub(crate) hash: PathBuf,
+    /// The root hash that you trust, in hexadecimal
+    #[arg(required_unless_present = "root_hash_file", conflicts_with = "root_hash_file")]
+    pub(crate) root_hash: Option<String>,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// Read the root hash from this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_hash_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpArgs {
+    /// Where the hash tree is
+    pub(crate) hash: PathBuf,
+    /// Where the superblock starts, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub(crate) hash_offset: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print help
+    #[arg(long, short = '?', action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// The parameters of a hash tree, under veritysetup's names.
+#[derive(Debug, Args)]
+pub(crate) struct ParamArgs {
+    /// Hash algorithm: sha256, sha384 or sha512; sha1 to verify only [default: sha256]
+    #[arg(long = "hash", short = 'h', value_name = "NAME")]
+    pub(crate) algorithm: Option<String>,
+    /// Salt in hexadecimal, or - for none [default when formatting: 32 random bytes]
+    #[arg(long, short = 's', value_name = "HEX|-")]
+    pub(crate) salt: Option<String>,
+    /// Size of a data block [default: 4096]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) data_block_size: Option<u32>,
+    /// Size of a hash block [default: 4096]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) hash_block_size: Option<u32>,
+    /// Number of data blocks [default: all of the data device]
+    #[arg(long, value_name = "BLOCKS")]
+    pub(crate) data_blocks: Option<u64>,
+    /// Where the hash area starts on the hash device, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub(crate) hash_offset: u64,
+    /// Hash type: 1 normal, 0 original Chrome OS [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) format: Option<u32>,
+    /// The hash area has no superblock: all parameters come from the options
+    #[arg(long)]
+    pub(crate) no_superblock: bool,
+    /// Not supported yet
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) fec_device: Option<PathBuf>,
+    /// Not supported yet
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) fec_offset: Option<u64>,
+    /// Not supported yet
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) fec_roots: Option<u32>,
+    /// Threads that hash (default: one for each processor)
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Print help
+    #[arg(long, short = '?', action = ArgAction::Help)]
+    help: Option<bool>,
+}

@@ -1,0 +1,124 @@
+//! The only file that prints (with the parts of it in `output/`): results to stdout, all else to stderr.
+//!
+//! Whatever may come from an image is [escaped](Escaped) here. A reader of stdout that goes away is not an error: the exit
+//! status still says what was found.
+
+mod inspect;
+mod table;
+mod verify;
+mod verity;
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use ddi_core::gpt::Escaped;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+
+pub(crate) use inspect::inspect;
+use table::{Cell, Table};
+pub(crate) use verify::verify;
+pub(crate) use verity::{dump, formatted, refused, verified};
+
+/// Text of any origin, made fit for a terminal.
+fn escape(text: &str) -> String {
+    Escaped::new(text).to_string()
+}
+
+/// As [`escape`], for sentences in which something may be escaped already: backslashes stay as they are.
+fn escape_sentence(text: impl Display) -> String {
+    let parts: Vec<_> = text.to_string().split('\\').map(escape).collect();
+    parts.join("\\")
+}
+
+/// Prints to stdout in one go.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
+/// Prints a JSON value to stdout, indented.
+fn print_json(value: &Value) -> anyhow::Result<()> {
+    print(&format!("{value:#}\n"))
+}
+
+/// Says on stderr why there is no answer.
+pub(crate) fn error(error: &anyhow::Error) {
+    say("error", format_args!("{error:#}"));
+}
+
+/// Says on stderr what the reader of the result should know.
+pub(crate) fn warning(text: &str) {
+    say("warning", text);
+}
+
+fn say(what: &str, text: impl Display) {
+    // there is nobody left to tell if this fails
+    let _ = writeln!(io::stderr(), "ddi: {what}: {}", escape_sentence(text));
+}
+
+/// A progress bar on stderr; invisible unless that is a terminal.
+#[derive(Debug)]
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// For work that is counted in bytes.
+    pub(crate) fn new() -> Self {
+        if !io::stderr().is_terminal() {
+            return Progress(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+        let template = "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Progress(bar)
+    }
+
+    /// `done` of `total` bytes; several threads may call.
+    pub(crate) fn set(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Bytes as people say them, `184.0K`, in the form of `systemd-dissect`.
+fn human_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let power = (bytes.ilog2() / 10).clamp(1, 6);
+    let unit = 1u128 << (10 * power);
+    let tenths = u128::from(bytes) * 10 / unit;
+    format!("{}.{}{}", tenths / 10, tenths % 10, UNITS[power as usize - 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human_size;
+
+    #[test]
+    fn sizes() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.0K"),
+            (184 * 1024, "184.0K"),
+            (1536 * 1024, "1.5M"),
+            (u64::MAX, "15.9E"),
+        ] {
+            assert_eq!(human_size(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What `ddi inspect` prints: the part that `systemd-dissect` users know, then all the rest.
+
+mod json;
+
+use std::fmt::{Display, Write};
+use std::path::Path;
+
+use ddi_core::verity::Examined;
+use ddi_core::{
+    Content, EntryFacts, Finding, ImageKind, Mount, Part, PartitionReport, Report, Selection, VeritySet,
+};
+
+use super::{Cell, Table, escape, escape_sentence, human_size, print, print_json};
+
+/// Everything that is known about an image.
+pub(crate) fn inspect(
+    path: &Path,
+    report: &Report,
+    refused_table: Option<&ddi_core::gpt::Error>,
+    json: bool,
+) -> anyhow::Result<()> {
+    if json {
+        return print_json(&json::report(path, report, refused_table));
+    }
+    let mut text = summary(report);
+    if !report.mounts.is_empty() {
+        section(&mut text, None, &mounts(path, report));
+    }
+    if matches!(report.kind, ImageKind::Gpt | ImageKind::BrokenTable) {
+        section(&mut text, Some("Partition table"), &tables(report));
+    }
+    if !report.partitions.is_empty() {
+        section(&mut text, Some("Partitions"), &partitions(report));
+    }
+    if !report.verity.is_empty() {
+        section(&mut text, Some("Verity"), &report.verity.iter().map(verity_set).collect::<String>());
+    }
+    let mut findings: String = report.findings.iter().map(finding).collect();
+    if let Some(error) = refused_table {
+        let _ =
+            writeln!(findings, "  error: the table, strictly: {} [{}]", escape_sentence(error), error.code());
+    }
+    if !findings.is_empty() {
+        section(&mut text, Some("Findings"), &findings);
+    }
+    print(&text)
+}
+
+fn section(text: &mut String, title: Option<&str>, body: &str) {
+    text.push('\n');
+    if let Some(title) = title {
+        text.push_str(title);
+        text.push('\n');
+    }
+    text.push_str(body);
+}
+
+/// The block that systemd-dissect begins with.
+fn summary(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "{name:>10}: {value}");
+        }
+    };
+    let file_name = report.file_name.as_deref().unwrap_or_default();
+    line("File Name", escape(file_name));
+    line("Size", human_size(report.size));
+    line("Sec. Size", report.block_size.to_string());
+    line("Arch.", option(report.architecture));
+    line("Image UUID", option(report.uuid));
+    if let Some(name) = report.name.as_deref().filter(|name| *name != file_name) {
+        line("Image Name", escape(name));
+    }
+    line("Kind", kind(report));
+    text
+}
+
+fn kind(report: &Report) -> String {
+    let whole = report.whole.type_name();
+    match (report.kind, whole) {
+        (ImageKind::Gpt, _) => format!("GPT, {}", option(report.condition)),
+        (ImageKind::Mbr, _) => "MBR".into(),
+        (ImageKind::FileSystem, Some(name)) => format!("bare file system: {name}"),
+        (ImageKind::FileSystem, None) => "bare file system".into(),
+        (ImageKind::BrokenTable, _) => "partition table that cannot be used".into(),
+        (ImageKind::Unknown, Some(name)) => format!("not a disk image: {name}"),
+        (ImageKind::Unknown, None) => "nothing recognised".into(),
+        (other, _) => other.name().into(),
+    }
+}
+
+/// The table of systemd-dissect.
+fn mounts(path: &Path, report: &Report) -> String {
+    let mut table = Table::new(&[
+        "RW",
+        "DESIGNATOR",
+        "PARTITION UUID",
+        "PARTITION LABEL",
+        "FSTYPE",
+        "ARCHITECTURE",
+        "VERITY",
+        "GROWFS",
+        "NODE",
+        ">PARTNO",
+    ]);
+    for mount in &report.mounts {
+        let file_name =
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
+        table.row([
+            Cell::shown(rw(mount)),
+            Cell::shown(mount.designator),
+            Cell::shown(option(mount.partition_uuid)),
+            match report.partitions.iter().find(|partition| Some(partition.number) == mount.number) {
+                Some(partition) if mount.partition_label.is_some() => label(&partition.entry),
+                _ => "".into(),
+            },
+            Cell::shown(option(mount.fstype)),
+            Cell::shown(option(mount.architecture)),
+            Cell::shown(option(mount.verity.map(|verity| verity.name()))),
+            Cell::shown(if mount.growfs { "yes" } else { "no" }),
+            node(&file_name, mount.number).into(),
+            Cell::shown(option(mount.number)),
+        ]);
+    }
+    table.render()
+}
+
+fn rw(mount: &Mount) -> &'static str {
+    if mount.rw { "rw" } else { "ro" }
+}
+
+/// The name of a partition as fdisk and systemd-repart have it: `disk.raw1`, `disk0p1`.
+fn node(path: &str, number: Option<u32>) -> String {
+    let Some(number) = number else { return path.into() };
+    let separator = if path.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+    format!("{path}{separator}{number}")
+}
+
+/// Both copies of a GPT.
+fn tables(report: &Report) -> String {
+    let mut table = Table::new(&["  COPY", ">HEADER", ">ENTRIES", "STATE"]);
+    for copy in [&report.examination.primary, &report.examination.backup] {
+        let state = match &copy.outcome {
+            Ok(()) => "good".into(),
+            Err(error) => escape_sentence(error),
+        };
+        table.row([
+            Cell::shown(format_args!("  {}", copy.side)),
+            Cell::shown(option(copy.location.map(|range| range.offset))),
+            Cell::shown(option(copy.array_location.map(|range| range.offset))),
+            Cell::shown(state),
+        ]);
+    }
+    table.render()
+}
+
+fn partitions(report: &Report) -> String {
+    let mut table = Table::new(&[
+        ">  NO",
+        ">OFFSET",
+        ">SIZE",
+        "TYPE",
+        "UUID",
+        "LABEL",
+        "ATTRIBUTES",
+        "CONTENT",
+        "USED AS",
+    ]);
+    for partition in &report.partitions {
+        let (type_name, uuid, attributes) = match &partition.entry {
+            EntryFacts::Gpt { partition_type, guid, attributes, .. } => (
+                partition_type.name(),
+                guid.to_string(),
+                if attributes.is_empty() { String::new() } else { attributes.to_string() },
+            ),
+            EntryFacts::Mbr { kind, bootable } => (
+                format!("{kind:02x}"),
+                String::new(),
+                if *bootable { "active".into() } else { String::new() },
+            ),
+            _ => Default::default(),
+        };
+        table.row([
+            Cell::shown(partition.number),
+            Cell::shown(option(partition.range.map(|range| range.offset))),
+            Cell::shown(option(partition.range.map(|range| human_size(range.size)))),
+            Cell::shown(type_name),
+            Cell::shown(uuid),
+            label(&partition.entry),
+            Cell::shown(attributes),
+            Cell::shown(content(&partition.content)),
+            Cell::shown(used_as(partition)),
+        ]);
+    }
+    table.render()
+}
+
+/// The label of an entry, from its UTF-16, in which half a surrogate pair is not yet text.
+fn label(entry: &EntryFacts) -> Cell {
+    match entry {
+        EntryFacts::Gpt { name, .. } => Cell::shown(name.to_string().trim_end()),
+        _ => "".into(),
+    }
+}
+
+fn content(content: &Content) -> &'static str {
+    match content {
+        Content::Unclear => "unclear",
+        Content::NotRead => "not read",
+        content => content.type_name().unwrap_or_default(),
+    }
+}
+
+fn used_as(partition: &PartitionReport) -> String {
+    match partition.selection {
+        Some(Selection::Chosen(designator)) => designator.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn verity_set(set: &VeritySet) -> String {
+    let mut text = format!("  {}", set.role);
+    if let Some(architecture) = set.architecture {
+        let _ = write!(text, " {architecture}");
+    }
+    let _ = write!(text, ": data {}", place(set.data));
+    let _ = write!(text, ", tree {}", place(Some(set.hash)));
+    if set.signature.is_some() {
+        let _ = write!(text, ", signature {}", place(set.signature));
+    }
+    text.push_str(if set.selected { ", in use\n" } else { "\n" });
+
+    let mut line = |name: &str, value: &dyn Display| {
+        let _ = writeln!(text, "    {name:<11} {value}");
+    };
+    match (&set.root_hash, &set.tree_root) {
+        (Some(known), _) => line("root hash", &format_args!("{} ({})", known.hash, known.origin)),
+        (None, Some(root)) => line("root hash", &format_args!("{root} (of the tree, named nowhere)")),
+        (None, None) => line("root hash", &"unknown"),
+    }
+    if let (Some(known), Some(root)) = (&set.root_hash, &set.tree_root) {
+        if known.hash != *root {
+            line("tree has", root);
+        }
+    }
+    match (&set.superblock, &set.tree, &set.examined) {
+        (Some(superblock), tree, _) => {
+            let params = &superblock.params;
+            line(
+                "parameters",
+                &format_args!(
+                    "{}, hash type {}, {} data blocks of {} bytes, hash blocks of {} bytes",
+                    params.algorithm(),
+                    params.hash_type() as u32,
+                    params.data_blocks(),
+                    params.data_block_size(),
+                    params.hash_block_size()
+                ),
+            );
+            line("salt", params.salt());
+            line("UUID", &ddi_core::gpt::Guid::from_uuid(superblock.uuid));
+            if let Some(tree) = tree {
+                let levels = tree.layout().levels().len();
+                line("tree", &format_args!("{} hash blocks in {levels} levels", tree.layout().hash_blocks()));
+            }
+        }
+        (None, _, Some(examined)) => line("superblock", &examined_text(examined)),
+        (None, ..) => {}
+    }
+    if let Some(problem) = &set.problem {
+        line("problem", &escape_sentence(problem));
+    }
+    text
+}
+
+fn examined_text(examined: &Examined) -> String {
+    if !examined.has_signature {
+        return "none".into();
+    }
+    format!(
+        "version {}, hash type {}, algorithm {}, {} data blocks of {} bytes, hash blocks of {} bytes, salt of {} bytes",
+        examined.version,
+        examined.hash_type,
+        escape_sentence(examined.algorithm),
+        examined.data_blocks,
+        examined.data_block_size,
+        examined.hash_block_size,
+        examined.salt_size
+    )
+}
+
+fn place(part: Option<Part>) -> String {
+    match part {
+        None => "missing".into(),
+        Some(Part { number: Some(number), .. }) => format!("in partition {number}"),
+        Some(Part { external: true, .. }) => "in a file beside the image".into(),
+        Some(Part { range, .. }) => format!("in the image at byte {}", range.offset),
+    }
+}
+
+fn finding(finding: &Finding) -> String {
+    let mut text = format!("  {}: ", finding.severity);
+    if let Some(number) = finding.partition {
+        let _ = write!(text, "partition {number}: ");
+    }
+    let _ = write!(text, "{}", escape_sentence(finding));
+    if let Some(offset) = finding.offset {
+        let _ = write!(text, " (byte {offset})");
+    }
+    let _ = writeln!(text, " [{}]", finding.code());
+    text
+}
+
+fn option(value: Option<impl Display>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::node;
+
+    #[test]
+    fn nodes_are_named_as_fdisk_does() {
+        assert_eq!(node("disk.raw", Some(1)), "disk.raw1");
+        assert_eq!(node("/dev/loop0", Some(12)), "/dev/loop0p12");
+        assert_eq!(node("image_1", None), "image_1");
+    }
+}

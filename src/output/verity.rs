@@ -1,0 +1,186 @@
+//! What `ddi verity` prints, in veritysetup's form.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use ddi_core::gpt::Guid;
+use ddi_core::verity::{
+    BlockRanges, Error, Geometry, Layout, Params, Placement, RootHash, Superblock, Verdict,
+};
+use serde_json::{Value, json};
+
+use super::{escape, escape_sentence, print, print_json};
+
+/// A superblock and what follows from it.
+pub(crate) fn dump(path: &Path, superblock: &Superblock, layout: &Layout, json: bool) -> anyhow::Result<()> {
+    show(path, &superblock.params, layout, Some(superblock.uuid), None, json)
+}
+
+/// A tree that was made; `uuid` is none if it has no superblock.
+pub(crate) fn formatted(
+    path: &Path,
+    params: &Params,
+    layout: &Layout,
+    uuid: Option<[u8; 16]>,
+    root_hash: &RootHash,
+    json: bool,
+) -> anyhow::Result<()> {
+    show(path, params, layout, uuid, Some(root_hash), json)
+}
+
+fn show(
+    path: &Path,
+    params: &Params,
+    layout: &Layout,
+    uuid: Option<[u8; 16]>,
+    root_hash: Option<&RootHash>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let uuid = uuid.map(|uuid| Guid::from_uuid(uuid).to_string());
+    if json {
+        let mut value = params_json(params, layout);
+        value["uuid"] = uuid.into();
+        value["rootHash"] = root_hash.map(RootHash::to_string).into();
+        return print_json(&value);
+    }
+    let mut text = format!("VERITY header information for {}\n", escape(&path.display().to_string()));
+    let mut line = |name: &str, value: &dyn std::fmt::Display| {
+        // the field width is veritysetup's
+        let _ = writeln!(text, "{name:<17}\t{value}");
+    };
+    line("UUID:", &uuid.unwrap_or_default());
+    line("Hash type:", &(params.hash_type() as u32));
+    line("Data blocks:", &params.data_blocks());
+    line("Data block size:", &params.data_block_size());
+    line("Hash blocks:", &layout.hash_blocks());
+    line("Hash block size:", &params.hash_block_size());
+    line("Hash algorithm:", &params.algorithm());
+    line("Salt:", params.salt());
+    if let Some(root_hash) = root_hash {
+        // one blank less than the others, there as here
+        let _ = writeln!(text, "{:<16}\t{root_hash}", "Root hash:");
+    }
+    if let Placement::Superblock(0) | Placement::Bare(0) = layout.placement() {
+        let _ = writeln!(text, "Hash device size: \t{} [bytes]", layout.tree().end);
+    }
+    print(&text)
+}
+
+/// Parameters and the place of the tree.
+pub(super) fn params_json(params: &Params, layout: &Layout) -> Value {
+    json!({
+        "hashType": params.hash_type() as u32,
+        "algorithm": params.algorithm().name(),
+        "dataBlockSize": params.data_block_size(),
+        "hashBlockSize": params.hash_block_size(),
+        "dataBlocks": params.data_blocks(),
+        "hashBlocks": layout.hash_blocks(),
+        "levels": layout.levels().len(),
+        "treeOffset": layout.tree().start,
+        "treeSize": layout.tree().end - layout.tree().start,
+        "salt": params.salt().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+    })
+}
+
+/// What a check of data against a root hash found. Quiet if all is proven.
+pub(crate) fn verified(
+    params: &Params,
+    layout: &Layout,
+    root_hash: &RootHash,
+    geometry: &Geometry,
+    verdict: &Verdict,
+    json: bool,
+) -> anyhow::Result<()> {
+    if json {
+        let mut value = verdict_json(verdict);
+        value["rootHash"] = root_hash.to_string().into();
+        value["parameters"] = params_json(params, layout);
+        value["widened"] = geometry.widened.iter().map(ToString::to_string).collect();
+        return print_json(&value);
+    }
+    if verdict.is_proven() {
+        return Ok(());
+    }
+    print(&format!("NOT PROVEN\n{}", verdict_text(verdict)))
+}
+
+/// What the parameters and the sizes do not allow, and the option that would.
+pub(crate) fn refused(error: &Error, option: Option<&str>, json: bool) -> anyhow::Result<()> {
+    if json {
+        return print_json(&json!({
+            "proven": false,
+            "refused": { "code": error.code(), "message": error.to_string(), "option": option },
+        }));
+    }
+    let hint = option.map(|option| format!(" (give {option} to accept that)")).unwrap_or_default();
+    print(&format!("NOT PROVEN\n{}{hint}\n", escape_sentence(error)))
+}
+
+/// A line for each kind of block that is not as it should be.
+pub(super) fn verdict_text(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    if !verdict.root_matches() {
+        text.push_str("the root hash does not match\n");
+    }
+    let mut line = |what: &str, ranges: &BlockRanges| {
+        if !ranges.is_empty() {
+            let _ = writeln!(text, "{what}: {}", ranges_text(ranges));
+        }
+    };
+    line("corrupt data blocks", &verdict.corrupt_data);
+    line("data blocks that cannot be judged", &verdict.unproven_data);
+    for (level, found) in verdict.levels.iter().enumerate() {
+        line(&format!("corrupt hash blocks in level {level}"), &found.corrupt);
+        line(&format!("hash blocks in level {level} that cannot be judged"), &found.unproven);
+        line(&format!("hash blocks in level {level} with something in unused space"), &found.spare);
+    }
+    if !verdict.is_complete {
+        text.push_str("stopped there\n");
+    }
+    text
+}
+
+/// `3 (0-1, 7)`: how many, and which.
+fn ranges_text(ranges: &BlockRanges) -> String {
+    const SHOWN: usize = 20;
+    let mut shown: Vec<String> = (ranges.ranges().iter().take(SHOWN))
+        .map(|range| match range.end - range.start {
+            1 => range.start.to_string(),
+            _ => format!("{}-{}", range.start, range.end - 1),
+        })
+        .collect();
+    if ranges.is_truncated() || ranges.ranges().len() > SHOWN {
+        shown.push("…".into());
+    }
+    format!("{} ({})", ranges.count(), shown.join(", "))
+}
+
+/// Everything in a verdict. Ranges are `[first, last]`.
+pub(super) fn verdict_json(verdict: &Verdict) -> Value {
+    let ranges = |ranges: &BlockRanges| {
+        let list: Vec<[u64; 2]> = ranges.ranges().iter().map(|range| [range.start, range.end - 1]).collect();
+        json!({ "count": ranges.count(), "ranges": list, "truncated": ranges.is_truncated() })
+    };
+    let levels: Vec<Value> = (verdict.levels.iter().enumerate())
+        .map(|(number, level)| {
+            json!({
+                "level": number,
+                "proven": level.proven,
+                "corrupt": ranges(&level.corrupt),
+                "unproven": ranges(&level.unproven),
+                "spareNotZero": ranges(&level.spare),
+            })
+        })
+        .collect();
+    json!({
+        "proven": verdict.is_proven(),
+        "rootHashMatches": verdict.root_matches(),
+        "dataBlocks": verdict.data_blocks,
+        "hashBlocks": verdict.hash_blocks,
+        "provenDataBlocks": verdict.proven_data,
+        "corruptDataBlocks": ranges(&verdict.corrupt_data),
+        "unprovenDataBlocks": ranges(&verdict.unproven_data),
+        "levels": levels,
+        "complete": verdict.is_complete,
+    })
+}

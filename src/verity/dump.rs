@@ -1,0 +1,22 @@
+//! `ddi verity dump`: what a superblock says.
+
+use anyhow::Context;
+use ddi_core::verity::{Layout, Placement, SUPERBLOCK_SIZE, Superblock};
+
+use super::open;
+use crate::cli::DumpArgs;
+use crate::{Outcome, output};
+
+pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Outcome> {
+    use ddi_core::verity::ReadAt;
+
+    let hash = open(&args.hash)?;
+    let mut bytes = [0; SUPERBLOCK_SIZE];
+    let name = || args.hash.display().to_string();
+    hash.read_exact_at(args.hash_offset, &mut bytes).with_context(name)?;
+    let superblock = Superblock::parse(&bytes).with_context(name)?;
+    let layout =
+        Layout::new(&superblock.params, Placement::Superblock(args.hash_offset)).with_context(name)?;
+    output::dump(&args.hash, &superblock, &layout, args.json)?;
+    Ok(Outcome::Good)
+}

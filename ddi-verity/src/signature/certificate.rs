@@ -280,3 +280,123 @@ pub(super) fn name_text(der: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn golden(name: &str) -> Vec<u8> {
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/signature").join(name)).unwrap()
+    }
+
+    fn der(name: &str) -> Vec<u8> {
+        first_pem(&golden(name)).unwrap()
+    }
+
+    #[test]
+    fn facts_of_a_certificate() {
+        let certificate = Certificate::parse(&golden("rsa2048.crt")).unwrap();
+        assert_eq!(certificate.subject(), "CN=rsa2048,O=ddi");
+        assert_eq!(certificate.id().issuer(), "CN=rsa2048,O=ddi");
+        assert_eq!(certificate.id().to_string(), "issuer CN=rsa2048,O=ddi, serial 0123456789abcdef");
+        assert_eq!(certificate.key_name(), "rsa-2048");
+        assert_eq!(certificate.path(), None);
+        let validity = certificate.not_after().duration_since(certificate.not_before()).unwrap();
+        assert_eq!(validity.as_secs(), 3650 * 86_400);
+        let expected = ring::digest::digest(&ring::digest::SHA256, &der("rsa2048.crt"));
+        assert_eq!(certificate.fingerprint().0, expected.as_ref());
+        assert_eq!(Certificate::parse(&der("rsa2048.crt")).unwrap(), certificate);
+
+        // serial numbers keep the zero that makes them positive
+        assert_eq!(Certificate::parse(&golden("p256.crt")).unwrap().id().serial(), [0, 0xff, 0]);
+        for (name, key) in [
+            ("rsa3072", "rsa-3072"),
+            ("rsa4096", "rsa-4096"),
+            ("rsa1024", "rsa-1024"),
+            ("p256", "P-256"),
+            ("p384", "P-384"),
+            ("p521", "P-521"),
+            ("twin-ed25519", "ed25519"),
+        ] {
+            assert_eq!(Certificate::parse(&golden(&format!("{name}.crt"))).unwrap().key_name(), key);
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate() {
+        use SignatureError as E;
+        let pem = String::from_utf8(golden("p256.crt")).unwrap();
+        let der = der("p256.crt");
+        for (text, expected) in [
+            (String::new(), E::NoCertificate),
+            ("certificate".to_owned(), E::NoCertificate),
+            (pem.replace("-----END", "-----EMD"), E::NoCertificate),
+            (pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), E::NoCertificate),
+            (pem.replace("CERTIFICATE", "X509 CRL"), E::NoCertificate),
+            (pem.replacen("MI", "M-", 1), E::NoCertificate),
+            (
+                "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----".to_owned(),
+                E::Certificate { offset: 0 },
+            ),
+        ] {
+            assert_eq!(Certificate::parse(text.as_bytes()).unwrap_err(), expected, "{text}");
+        }
+        for end in 1..der.len() {
+            let error = Certificate::parse(&der[..end]).unwrap_err();
+            assert!(matches!(error, E::Certificate { .. } | E::NoCertificate), "{end}: {error}");
+        }
+        let behind = Certificate::parse(&[&der[..], &[0]].concat()).unwrap_err();
+        assert!(matches!(behind, E::Certificate { .. }), "{behind}");
+        let large = vec![0xff; MAX_CERTIFICATE_SIZE + 1];
+        let large = Certificate::parse(&[&[0x30], &large[..]].concat()).unwrap_err();
+        assert!(matches!(large, E::CertificateSize { size: 32_770, max: 32_768 }), "{large}");
+    }
+
+    /// A certificate file is not hostile, but nothing in it may make us panic.
+    #[test]
+    fn any_flipped_bit_is_an_error_or_another_certificate() {
+        for name in ["p256.crt", "rsa2048.crt"] {
+            let mut der = der(name);
+            let good = Certificate::parse(&der).unwrap();
+            for bit in 0..der.len() * 8 {
+                der[bit / 8] ^= 1 << (bit % 8);
+                if let Ok(other) = Certificate::parse(&der) {
+                    assert_ne!(other.fingerprint(), good.fingerprint());
+                    let _ = (other.subject(), other.id().to_string(), other.key_name(), other.not_after());
+                }
+                der[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_on_one_line() {
+        let name = |text: &str| {
+            let value = [&[0x0c, text.len() as u8], text.as_bytes()].concat();
+            let pair = [&[0x30, (5 + value.len()) as u8, 6, 3, 0x55, 4, 3][..], &value].concat();
+            let set = [&[0x31, pair.len() as u8][..], &pair].concat();
+            name_text(&[&[0x30, set.len() as u8][..], &set].concat())
+        };
+        assert_eq!(name("plain"), "CN=plain");
+        // RFC 4514 escapes the bytes below the space, we what else has no shape
+        for (text, shown) in [
+            ("a\x1b[2Jb", r"CN=a\1b[2Jb"),
+            ("a\nb", r"CN=a\0ab"),
+            ("a\u{202e}b", r"CN=a\u{202e}b"),
+            ("a\u{85}\u{200b}b", r"CN=a\u{85}\u{200b}b"),
+        ] {
+            assert_eq!(name(text), shown);
+        }
+        assert_eq!(name("gr\u{fc}n"), "CN=gr\u{fc}n");
+        assert_eq!(name_text(&[0x30, 1]), "(malformed name)");
+    }
+
+    #[test]
+    fn bits_of_a_number() {
+        for (number, bits) in
+            [(&[][..], 0), (&[0], 0), (&[1], 1), (&[0, 0x80], 8), (&[1, 0], 9), (&[0, 0, 3, 0], 10)]
+        {
+            assert_eq!(bit_length(number), bits);
+        }
+    }
+}

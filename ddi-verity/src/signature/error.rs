@@ -186,6 +186,11 @@ pub enum SignatureError {
         /// Offset in bytes.
         offset: usize,
     },
+    /// There are too many embedded certificates.
+    TooManyCertificates {
+        /// Most certificates.
+        max: usize,
+    },
     /// Nobody signed.
     NoSigner,
     /// More than one signed: readers differ in how many must be good.
@@ -368,6 +373,7 @@ impl SignatureError {
             | Self::DigestAlgorithmCount { .. }
             | Self::RevocationLists { .. }
             | Self::CertificateChoice { .. }
+            | Self::TooManyCertificates { .. }
             | Self::MultipleSigners { .. }
             | Self::SubjectKeyIdentifier { .. }
             | Self::SignerVersion { .. }
@@ -428,6 +434,7 @@ impl SignatureError {
             Self::DigestAlgorithmsDiffer { .. } => "pkcs7-digest-algorithms-differ",
             Self::RevocationLists { .. } => "pkcs7-revocation-lists",
             Self::CertificateChoice { .. } => "pkcs7-certificate-choice",
+            Self::TooManyCertificates { .. } => "pkcs7-too-many-certificates",
             Self::NoSigner => "pkcs7-no-signer",
             Self::MultipleSigners { .. } => "pkcs7-multiple-signers",
             Self::SubjectKeyIdentifier { .. } => "pkcs7-subject-key-identifier",
@@ -545,6 +552,7 @@ impl fmt::Display for SignatureError {
             Self::CertificateChoice { offset } => {
                 write!(f, "PKCS#7: embedded certificate at byte {offset} is not X.509")
             }
+            Self::TooManyCertificates { max } => write!(f, "PKCS#7: more than {max} embedded certificates"),
             Self::NoSigner => f.write_str("PKCS#7: no signer"),
             Self::MultipleSigners { count } => write!(f, "PKCS#7: {count} signers, expected one"),
             Self::SubjectKeyIdentifier { offset } => write!(

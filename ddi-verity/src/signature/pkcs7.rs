@@ -297,6 +297,9 @@ fn embedded<'a>(set: Value<'a>) -> Result<Vec<&'a [u8]>, SignatureError> {
             return Err(SignatureError::CertificateChoice { offset: value.offset });
         }
         value.check_nested(0)?;
+        if certificates.len() >= MAX_CERTIFICATES {
+            return Err(SignatureError::TooManyCertificates { max: MAX_CERTIFICATES });
+        }
         certificates.push(value.der);
     }
     Ok(certificates)
@@ -428,5 +431,7 @@ fn attributes<'a>(set: Value<'a>) -> Result<Attributes<'a>, SignatureError> {
     Ok(Attributes { der: set.der, message_digest: message_digest.ok_or(missing)? })
 }
 
+/// A chain has three or four.
+const MAX_CERTIFICATES: usize = 64;
 /// More authenticated attributes than this nobody writes (OpenSSL: four).
 const MAX_ATTRIBUTES: usize = 32;

@@ -268,3 +268,130 @@ fn read(path: &Path) -> Result<Certificate, CertificateFileError> {
     let certificate = Certificate::parse(&content).map_err(CertificateFileError::Content)?;
     Ok(certificate.with_path(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder that goes when the test ends.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("ddi-verity-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+        fn directory(&self, name: &str) -> PathBuf {
+            fs::create_dir(self.path(name)).unwrap();
+            self.path(name)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn golden(name: &str) -> Vec<u8> {
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/signature").join(name)).unwrap()
+    }
+
+    fn subjects(certificates: &Certificates) -> Vec<String> {
+        let name = |c: &Certificate| c.subject().replace("CN=", "").replace(",O=ddi", "");
+        certificates.trusted().iter().map(name).collect()
+    }
+
+    #[test]
+    fn directories_as_systemd_reads_them() {
+        let folder = Folder::new("directories");
+        let [etc, run, usr] = ["etc", "run", "usr"].map(|name| folder.directory(name));
+        for (directory, name, content) in [
+            // by file name, whatever the directory
+            (&usr, "10.crt", golden("rsa2048.crt")),
+            (&etc, "20.crt", golden("p256.crt")),
+            (&run, "15.crt", golden("p384.crt")),
+            // the first of a file
+            (&run, "30.crt", [golden("rsa3072.crt"), golden("rsa4096.crt")].concat()),
+            // hidden by one of the same name: a good one, an empty one, a link to the null device, a broken one
+            (&etc, "40.crt", golden("p521.crt")),
+            (&run, "40.crt", golden("rsa4096.crt")),
+            (&usr, "40.crt", golden("rsa4096.crt")),
+            (&run, "50.crt", Vec::new()),
+            (&usr, "50.crt", golden("rsa4096.crt")),
+            (&usr, "60.crt", golden("rsa4096.crt")),
+            (&etc, "70.crt", b"-----BEGIN CERTIFICATE-----\n".to_vec()),
+            (&usr, "70.crt", golden("rsa4096.crt")),
+            // not of the right name
+            (&etc, "80.pem", golden("rsa4096.crt")),
+            (&etc, "80.crt~", golden("rsa4096.crt")),
+            (&etc, "80.CRT", golden("rsa4096.crt")),
+            (&etc, ".80.crt", golden("rsa4096.crt")),
+            // shown after a directory or a dangling link of that name, which hide nothing
+            (&usr, "90.crt", golden("expired.crt")),
+            (&usr, "95.crt", golden("rsa1024.crt")),
+            (&etc, "99.crt", [&[b'#'; 1 << 20][..], &golden("rsa4096.crt")].concat()),
+        ] {
+            fs::write(directory.join(name), content).unwrap();
+        }
+        symlink("/dev/null", etc.join("60.crt")).unwrap();
+        fs::create_dir(etc.join("90.crt")).unwrap();
+        symlink("nowhere", etc.join("95.crt")).unwrap();
+
+        let mut certificates = Certificates::new();
+        certificates.add_directories(&[etc.clone(), folder.path("absent"), run.clone(), usr.clone()]);
+        let expected = ["rsa2048", "p384", "p256", "rsa3072", "p521", "expired", "rsa1024"];
+        assert_eq!(subjects(&certificates), expected);
+        assert_eq!(certificates.trusted()[0].path(), Some(&*usr.join("10.crt")));
+        let skipped: Vec<_> =
+            certificates.skipped().iter().map(|s| (s.path.clone(), s.reason.code())).collect();
+        let expected =
+            [(etc.join("70.crt"), "certificate-none"), (etc.join("99.crt"), "certificate-file-size")];
+        assert_eq!(skipped, expected);
+    }
+
+    #[test]
+    fn fifos_neither_hide_nor_hold_up() {
+        let folder = Folder::new("fifo");
+        let [etc, usr] = ["etc", "usr"].map(|name| folder.directory(name));
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, etc.join("a.crt"), fifo, 0o600.into(), 0).unwrap();
+        fs::write(usr.join("a.crt"), golden("p256.crt")).unwrap();
+        let mut certificates = Certificates::new();
+        certificates.add_directories(&[&etc, &usr]);
+        assert_eq!(subjects(&certificates), ["p256"]);
+        assert_eq!(certificates.add_path(etc.join("a.crt")), Err(CertificateFileError::NotRegular));
+    }
+
+    #[test]
+    fn a_path_from_the_caller() {
+        let folder = Folder::new("path");
+        let file = |name: &str, content: &[u8]| {
+            fs::write(folder.path(name), content).unwrap();
+            folder.path(name)
+        };
+        let mut certificates = Certificates::new();
+        certificates.add_path(file("any.name", &golden("p256.crt"))).unwrap();
+        let text = [&b"subject=whatever\r\n"[..], &golden("p384.crt")].concat();
+        certificates.add_path(file("text.pem", &text)).unwrap();
+        assert_eq!(subjects(&certificates), ["p256", "p384"]);
+        let error = certificates.add_path(folder.path("absent")).unwrap_err();
+        assert_eq!(error, CertificateFileError::Io(io::ErrorKind::NotFound));
+        let error = certificates.add_path(file("empty", &[])).unwrap_err();
+        assert_eq!(error, CertificateFileError::Content(SignatureError::NoCertificate));
+        assert_eq!(error.to_string(), "no certificate in it");
+        assert_eq!(certificates.add_path("/dev/null"), Err(CertificateFileError::NotRegular));
+        // of a folder, what ends in .crt
+        let mut certificates = Certificates::new();
+        file("b.crt", &golden("rsa2048.crt"));
+        certificates.add_path(&folder.0).unwrap();
+        assert_eq!(subjects(&certificates), ["rsa2048"]);
+    }
+}

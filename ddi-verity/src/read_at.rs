@@ -223,7 +223,11 @@ impl ReadAt for FileSource {
         }
         match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
             Ok(next) => (next < self.size).then_some(next.max(offset)),
-            Err(rustix::io::Errno::NXIO) => None,
+            // no more data; or no more file, whose missing bytes are not zeros: a read will tell
+            Err(rustix::io::Errno::NXIO) => match rustix::fs::fstat(&self.file) {
+                Ok(now) if u64::try_from(now.st_size).is_ok_and(|now| now >= self.size) => None,
+                _ => Some(offset),
+            },
             Err(_) => Some(offset),
         }
     }
@@ -269,6 +273,63 @@ mod tests {
             assert!(Section::new(&disk, offset, size).is_err(), "{offset} {size}");
         }
         assert!(Section::new(&disk, 100, 0).is_ok());
+    }
+
+    /// A file of its own for a test, gone at its end.
+    struct Scratch(std::path::PathBuf);
+    impl Scratch {
+        fn new(name: &str, size: u64) -> (Self, File) {
+            let path = std::env::temp_dir().join(format!("ddi-verity-{name}-{}", std::process::id()));
+            let file =
+                File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+            file.set_len(size).unwrap();
+            (Scratch(path), file)
+        }
+    }
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn holes_of_a_file() {
+        let (scratch, file) = Scratch::new("holes", 1 << 20);
+        file.write_all_at(&[1; 4096], 512 << 10).unwrap();
+        let source = FileSource::open(&scratch.0).unwrap();
+        // a file system without holes says that all is data
+        let next = source.next_data(0).unwrap();
+        assert!(next == 512 << 10 || next == 0);
+        assert_eq!(source.next_data((512 << 10) + 5), Some((512 << 10) + 5));
+        assert_eq!(source.next_data(1 << 20), None);
+        let part = Section::new(&source, 256 << 10, 512 << 10).unwrap();
+        assert!([0, 256 << 10].contains(&part.next_data(0).unwrap()));
+    }
+
+    #[test]
+    fn missing_bytes_are_no_hole() {
+        let (scratch, file) = Scratch::new("truncated", 1 << 20);
+        let source = FileSource::open(&scratch.0).unwrap();
+        file.set_len(4096).unwrap();
+        assert_eq!(source.next_data(8192), Some(8192));
+        let error = source.read_exact_at(8192, &mut [0; 512]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        // one that has grown shows nothing new
+        file.set_len(2 << 20).unwrap();
+        assert!(source.read_exact_at((1 << 20) - 5, &mut [0; 6]).is_err());
+        assert_eq!(source.next_data(1 << 20), None);
+    }
+
+    #[test]
+    fn reopened_is_the_same_file() {
+        let (scratch, file) = Scratch::new("reopened", 4096);
+        let source = FileSource::open(&scratch.0).unwrap();
+        fs::remove_file(&scratch.0).unwrap();
+        let again = source.reopen().unwrap();
+        file.write_all_at(b"here", 4000).unwrap();
+        let mut buf = [0; 4];
+        again.read_exact_at(4000, &mut buf).unwrap();
+        assert_eq!((&buf, again.size()), (b"here", 4096));
     }
 
     #[test]

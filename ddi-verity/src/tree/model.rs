@@ -63,7 +63,8 @@ pub(crate) fn stream(len: usize) -> Vec<u8> {
     data
 }
 
-/// Data, a good tree for it, and where the tree was told to be.
+/// Data and a good tree for it.
+#[derive(Clone)]
 pub(crate) struct Example {
     pub(crate) tree: HashTree,
     pub(crate) data: Vec<u8>,

@@ -1,6 +1,6 @@
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use proptest::prelude::*;
 use sha2::Digest as _;
@@ -517,7 +517,9 @@ fn every_flipped_byte_is_found_where_it_is() {
             if level == 0 {
                 assert_eq!(verdict.unproven_data.ranges(), [layout.children_of(0, place)]);
             }
-            assert_eq!(verdict, judge(&example));
+            if at % 16 == 0 {
+                assert_eq!(verdict, judge(&example));
+            }
             example.hash[at] ^= 1 << (at % 8);
         }
         assert!(check(&example, &Options::new()).is_proven());
@@ -576,10 +578,10 @@ fn spare_bytes_must_be_zero() {
     }
 }
 
-/// Many threads and hardly any data a part.
+/// 25 MiB in blocks of 512 bytes: 13 claims, 4 parts, the last of each not whole.
 fn larger() -> Example {
-    // 5 MiB in 512-byte blocks: a claim is 2 MiB
-    Example::new(SHA256, 512, 512, 5 * 2048 * 5 + 3, b"x")
+    static LARGER: LazyLock<Example> = LazyLock::new(|| Example::new(SHA256, 512, 512, 25 * 2048 + 3, b"x"));
+    LARGER.clone()
 }
 
 #[test]
@@ -601,10 +603,7 @@ fn the_number_of_threads_does_not_matter() {
     let first = check(&example, &Options::new().threads(1).stop_at_first(true));
     assert!(!first.is_complete);
     for threads in 2..=8 {
-        assert!(
-            Example { hash: vec![], data: stream(end), ..larger() }.built(&Options::new().threads(threads))
-                == whole
-        );
+        assert!(larger().built(&Options::new().threads(threads)) == whole);
         assert_eq!(check(&example, &Options::new().threads(threads)), verdict);
         assert_eq!(check(&example, &Options::new().threads(threads).stop_at_first(true)), first);
     }
@@ -614,7 +613,7 @@ fn the_number_of_threads_does_not_matter() {
 fn the_first_finding_is_the_lowest() {
     let mut example = larger();
     let blocks = example.tree.params().data_blocks();
-    for block in (0..blocks).rev().step_by(1000).chain([0]) {
+    for block in (0..blocks).rev().step_by(6000).chain([0]) {
         example.data[block as usize * 512] ^= 1;
         for threads in [1, 2, 3, 8] {
             let verdict = check(&example, &Options::new().threads(threads).stop_at_first(true));
@@ -930,7 +929,7 @@ fn more_than_one_streamed_level() {
     }
     let expected = judge(&example);
     let first = check(&example, &Options::new().threads(1).stop_at_first(true));
-    for threads in [1, 2, 3] {
+    for threads in [1, 3] {
         assert_eq!(check(&example, &Options::new().threads(threads)), expected);
         assert_eq!(check(&example, &Options::new().threads(threads).stop_at_first(true)), first);
     }

@@ -5,6 +5,20 @@ use crate::hash::lanes::{ByWord, Lanes};
 use core::arch::x86_64::*;
 use zerocopy::transmute;
 
+/// The round constants, each eight times.
+#[repr(align(64))]
+struct Constants([[[u64; 8]; 16]; 5]);
+
+static K64_X8: Constants = {
+    let mut k = [[[0; 8]; 16]; 5];
+    let mut t = 0;
+    while t < 80 {
+        k[t / 16][t % 16] = [K64[t]; 8];
+        t += 1;
+    }
+    Constants(k)
+};
+
 /// Eight blocks, a lane each, one word of all of them in a register.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 pub(in crate::hash) fn sha512_x8(state: &mut ByWord<u64, 8>, lanes: &Lanes<'_, 128, 8>) {
@@ -12,7 +26,8 @@ pub(in crate::hash) fn sha512_x8(state: &mut ByWord<u64, 8>, lanes: &Lanes<'_, 1
     // one length for all, so that the loop below needs no checks
     let lanes: Lanes<'_, 128, 8> = core::array::from_fn(|lane| &lanes[lane][..count]);
     let mut s: [__m512i; 8] = transmute!(state.0);
-    let [first, later @ ..]: &[[u64; 16]; 5] = zerocopy::transmute_ref!(&K64);
+    // as for SHA-256: hidden from the compiler, which would add them last otherwise
+    let [first, later @ ..] = core::hint::black_box(&K64_X8.0);
 
     for block in 0..count {
         let mut w = load(&lanes, block);
@@ -69,7 +84,8 @@ fn quarter_of(block: &[u8; 128], quarter: usize) -> __m256i {
 /// The first sixteen rounds.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn rounds(s: &mut [__m512i; 8], w: &[__m512i; 16], k: &[u64; 16]) {
+fn rounds(s: &mut [__m512i; 8], w: &[__m512i; 16], k: &[[u64; 8]; 16]) {
+    let k: [__m512i; 16] = transmute!(*k);
     macro_rules! rounds { ($($i:literal)*) => { $( round(s, $i, w[$i], k[$i]); )* } }
     rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
@@ -77,7 +93,8 @@ fn rounds(s: &mut [__m512i; 8], w: &[__m512i; 16], k: &[u64; 16]) {
 /// Sixteen more rounds each with the next word of the message schedule.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn expand_and_rounds(s: &mut [__m512i; 8], w: &mut [__m512i; 16], k: &[u64; 16]) {
+fn expand_and_rounds(s: &mut [__m512i; 8], w: &mut [__m512i; 16], k: &[[u64; 8]; 16]) {
+    let k: [__m512i; 16] = transmute!(*k);
     macro_rules! rounds { ($($i:literal)*) => { $( schedule(w, $i); round(s, $i, w[$i], k[$i]); )* } }
     rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
@@ -95,7 +112,7 @@ fn schedule(w: &mut [__m512i; 16], i: usize) {
 /// A round. The state is not moved: what is called `a` lies in `s[-i]`, modulo 8.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn round(s: &mut [__m512i; 8], i: usize, w: __m512i, k: u64) {
+fn round(s: &mut [__m512i; 8], i: usize, w: __m512i, k: __m512i) {
     let at = |letter: usize| (letter + 16 - i) % 8;
     let [a, b, c, d, e, f, g, h] = [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)];
     let sum1 = xor3(_mm512_ror_epi64::<14>(s[e]), _mm512_ror_epi64::<18>(s[e]), _mm512_ror_epi64::<41>(s[e]));
@@ -103,7 +120,7 @@ fn round(s: &mut [__m512i; 8], i: usize, w: __m512i, k: u64) {
     // e ? f : g, and the majority of a, b, c
     let choice = _mm512_ternarylogic_epi64::<0xca>(s[e], s[f], s[g]);
     let majority = _mm512_ternarylogic_epi64::<0xe8>(s[a], s[b], s[c]);
-    let wk = _mm512_add_epi64(w, _mm512_set1_epi64(k.cast_signed()));
+    let wk = _mm512_add_epi64(w, k);
     let t1 = _mm512_add_epi64(_mm512_add_epi64(s[h], wk), _mm512_add_epi64(choice, sum1));
     s[d] = _mm512_add_epi64(s[d], t1);
     s[h] = _mm512_add_epi64(t1, _mm512_add_epi64(sum0, majority));

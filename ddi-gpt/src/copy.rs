@@ -7,7 +7,7 @@ use core::mem::offset_of;
 use zerocopy::FromBytes;
 
 use crate::header::header_crc32;
-use crate::source::Source;
+use crate::source::{PieceId, Source};
 use crate::{BlockSize, ByteRange, Entry, Error, Guid, Header, Lba, LbaRange, Partition, TablePart};
 
 /// The largest entry array that is read, in bytes: 64 times the usual one, 8192 entries. Other software goes up to 4 GiB and
@@ -123,22 +123,27 @@ impl TableCopy {
     }
 
     /// Reads the array, if its size is one that is read at all.
-    pub(crate) fn load_array<E, F>(&mut self, source: &mut Source<F>, disk: &Disk) -> Result<(), E>
+    pub(crate) fn fetch_array<E, F>(
+        &mut self,
+        source: &mut Source<F>,
+        disk: &Disk,
+    ) -> Result<Option<PieceId>, E>
     where
         F: FnMut(u64, &mut [u8]) -> Result<(), E>,
     {
-        let Some(header) = self.header else { return Ok(()) };
-        if !is_entry_size(header.size_of_partition_entry.get()) || header.array_size() == 0 {
-            return Ok(());
-        }
-        let Some(location) = disk.array(&header).filter(|location| location.size <= MAX_ARRAY_SIZE) else {
-            return Ok(());
+        let Some(header) = self.header.filter(|h| is_entry_size(h.size_of_partition_entry.get())) else {
+            return Ok(None);
         };
+        self.array_location =
+            disk.array(&header).filter(|location| (1..=MAX_ARRAY_SIZE).contains(&location.size));
+        let Some(location) = self.array_location else { return Ok(None) };
         let len = usize::try_from(location.size).unwrap_or_default();
-        let piece = source.fetch(location.offset, len)?;
-        self.array = source.take(piece);
-        self.array_location = Some(location);
-        Ok(())
+        source.fetch(location.offset, len).map(Some)
+    }
+
+    /// Keeps the array that was read.
+    pub(crate) fn keep_array(&mut self, array: Vec<u8>) {
+        self.array = array;
     }
 
     /// Checks everything, and hands out the partitions: each of them whole and somewhere it may be, but all of them good only if
@@ -150,8 +155,9 @@ impl TableCopy {
         each: impl FnMut(Partition),
     ) -> Result<(), Error> {
         let header = self.check_header(disk, truncated)?;
-        self.check_array(&header, disk)?;
+        self.check_array_place(&header, disk)?;
         let parts = self.check_layout(&header, disk)?;
+        self.check_array_crc(&header, disk)?;
         self.check_entries(&header, disk, &parts, each)
     }
 
@@ -193,8 +199,8 @@ impl TableCopy {
         Ok(header)
     }
 
-    /// Is the array there, and what was once written?
-    fn check_array(&self, header: &Header, disk: &Disk) -> Result<(), Error> {
+    /// Can there be such an array?
+    fn check_array_place(&self, header: &Header, disk: &Disk) -> Result<(), Error> {
         let side = self.side;
         let found = header.size_of_partition_entry.get();
         if !is_entry_size(found) {
@@ -212,11 +218,6 @@ impl TableCopy {
             let offset = self.at(disk, offset_of!(Header, partition_entry_lba));
             let first = Lba(header.partition_entry_lba.get());
             return Err(Error::ArrayBeyondDisk { side, offset, first, size });
-        }
-        let (found, expected) = (header.partition_entry_array_crc32.get(), crc32fast::hash(&self.array));
-        if found != expected {
-            let offset = self.at(disk, offset_of!(Header, partition_entry_array_crc32));
-            return Err(Error::ArrayCrc { side, offset, found, expected });
         }
         Ok(())
     }
@@ -252,6 +253,17 @@ impl TableCopy {
             }
         }
         Ok(parts)
+    }
+
+    /// Is the array what was once written?
+    fn check_array_crc(&self, header: &Header, disk: &Disk) -> Result<(), Error> {
+        let side = self.side;
+        let (found, expected) = (header.partition_entry_array_crc32.get(), crc32fast::hash(&self.array));
+        if found != expected {
+            let offset = self.at(disk, offset_of!(Header, partition_entry_array_crc32));
+            return Err(Error::ArrayCrc { side, offset, found, expected });
+        }
+        Ok(())
     }
 
     /// Is each partition somewhere it may be, and is each one its own?
@@ -391,4 +403,325 @@ impl Disk {
 /// 128 times a power of two (UEFI 2.10, 5.3.2).
 pub(crate) fn is_entry_size(size: u32) -> bool {
     size >= Entry::SIZE && size.is_power_of_two()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    use zerocopy::little_endian::{U32, U64};
+
+    use super::*;
+    use crate::testing::TestDisk;
+    use crate::{Condition, Mode};
+
+    /// How a copy is broken, and what is then said of it. Both CRCs are made right afterwards, unless `keep`.
+    struct Case {
+        name: &'static str,
+        edit: Box<dyn Fn(&mut TestDisk)>,
+        keep_crcs: bool,
+        error: Error,
+        /// The other copy may stand in.
+        damage: bool,
+    }
+
+    fn cases(side: Side) -> Vec<Case> {
+        let disk = TestDisk::new(BlockSize::B512);
+        let header = disk.header_offset(side) as u64;
+        let entry = |number| disk.entry_offset(side, number) as u64;
+        let last = disk.last_lba();
+        let lba = if side == Side::Primary { 1 } else { last };
+        let usable = LbaRange::new(34, 2014);
+        let mut cases = Vec::new();
+        let mut add = |name, damage, error, edit: Box<dyn Fn(&mut TestDisk)>| {
+            cases.push(Case { name, edit, keep_crcs: false, error, damage });
+        };
+        macro_rules! header {
+            ($name:literal, $damage:literal, $error:expr, |$h:ident| $edit:expr) => {
+                add(
+                    $name,
+                    $damage,
+                    $error,
+                    Box::new(move |disk| {
+                        let $h = disk.header(side);
+                        $edit;
+                    }),
+                )
+            };
+        }
+        macro_rules! entry {
+            ($name:literal, $number:literal, $error:expr, |$e:ident| $edit:expr) => {
+                add(
+                    $name,
+                    false,
+                    $error,
+                    Box::new(move |disk| {
+                        let $e = disk.entry(side, $number);
+                        $edit;
+                    }),
+                )
+            };
+        }
+        let block_size = BlockSize::B512;
+
+        header!("signature", true, Error::NoSignature { side, offset: header }, |h| h.signature[7] = b'U');
+        for found in [0, 91, 513, 0xffff_ffff] {
+            let error = Error::HeaderSize { side, offset: header + 12, found, block_size };
+            header!("header size", true, error, |h| h.header_size = U32::new(found));
+        }
+        for found in [0, 2, 2046, u64::MAX] {
+            let (found, expected) = (Lba(found), Lba(lba));
+            let error = Error::MyLba { side, offset: header + 24, found, expected };
+            header!("my lba", true, error, |h| h.my_lba = U64::new(found.0));
+        }
+        for range in [(35, 34), (u64::MAX, 0), (1 << 63, (1 << 63) - 1)] {
+            let usable = LbaRange::new(range.0, range.1);
+            let error = Error::UsableInverted { side, offset: header + 40, usable };
+            header!("usable inverted", true, error, |h| {
+                h.first_usable_lba = U64::new(usable.first.0);
+                h.last_usable_lba = U64::new(usable.last.0);
+            });
+        }
+        for found in [last + 1, 1 << 63, u64::MAX] {
+            let (found, last) = (Lba(found), Lba(last));
+            let error = Error::UsableBeyondDisk { side, offset: header + 48, found, last };
+            header!("usable beyond", true, error, |h| h.last_usable_lba = U64::new(found.0));
+        }
+        let over =
+            |part, usable, blocks| Error::UsableOverTable { side, offset: header + 40, usable, part, blocks };
+        let all = LbaRange::new(0, last);
+        header!("usable over header", true, over(TablePart::Header, all, LbaRange::new(lba, lba)), |h| {
+            h.first_usable_lba = U64::new(0);
+            h.last_usable_lba = U64::new(last);
+        });
+        if side == Side::Primary {
+            let low = LbaRange::new(33, 2014);
+            header!("usable over array", false, over(TablePart::Array, low, LbaRange::new(2, 33)), |h| {
+                h.first_usable_lba = U64::new(33)
+            });
+            let high = LbaRange::new(34, last);
+            let blocks = LbaRange::new(last, last);
+            header!("usable over backup", false, over(TablePart::OtherHeader, high, blocks), |h| {
+                h.last_usable_lba = U64::new(last)
+            });
+        } else {
+            let high = LbaRange::new(34, 2015);
+            header!(
+                "usable over array",
+                false,
+                over(TablePart::Array, high, LbaRange::new(2015, 2046)),
+                |h| { h.last_usable_lba = U64::new(2015) }
+            );
+            let low = LbaRange::new(1, 2014);
+            header!(
+                "usable over primary",
+                false,
+                over(TablePart::OtherHeader, low, LbaRange::new(1, 1)),
+                |h| { h.first_usable_lba = U64::new(1) }
+            );
+            let low = LbaRange::new(0, 2014);
+            header!(
+                "usable over MBR",
+                false,
+                over(TablePart::ProtectiveMbr, low, LbaRange::new(0, 0)),
+                |h| { h.first_usable_lba = U64::new(0) }
+            );
+        }
+        for found in [0, 1, 64, 127, 129, 200, 384, 1 << 31 | 128, u32::MAX] {
+            let error = Error::EntrySize { side, offset: header + 84, found };
+            header!("entry size", true, error, |h| h.size_of_partition_entry = U32::new(found));
+        }
+        let error = Error::NoEntries { side, offset: header + 80 };
+        header!("no entries", true, error, |h| h.number_of_partition_entries = U32::new(0));
+        for count in [8193, 1 << 25, 1 << 28, u32::MAX] {
+            let error = Error::ArrayTooLarge { side, offset: header + 80, size: u64::from(count) * 128 };
+            header!("many entries", false, error, |h| h.number_of_partition_entries = U32::new(count));
+        }
+        let error = Error::ArrayTooLarge { side, offset: header + 80, size: 1 << 38 };
+        header!("large entries", false, error, |h| h.size_of_partition_entry = U32::new(1 << 31));
+        for first in [last - 30, last + 1, 1 << 55, 1 << 63, u64::MAX] {
+            let first = Lba(first);
+            let error = Error::ArrayBeyondDisk { side, offset: header + 72, first, size: 16384 };
+            header!("array beyond", true, error, |h| h.partition_entry_lba = U64::new(first.0));
+        }
+        let revision = Error::Revision { side, offset: header + 8, found: 0x0002_0000 };
+        header!("revision", false, revision, |h| h.revision = U32::new(0x0002_0000));
+        for (first, part) in [
+            (0, TablePart::ProtectiveMbr),
+            (1, if side == Side::Primary { TablePart::Header } else { TablePart::OtherHeader }),
+            (last - 31, if side == Side::Primary { TablePart::OtherHeader } else { TablePart::Header }),
+        ] {
+            let array = LbaRange::new(first, first + 31);
+            let error = Error::ArrayOverTable { side, offset: header + 72, array, part };
+            header!("array over table", false, error, |h| h.partition_entry_lba = U64::new(first));
+        }
+        for range in [(41, 40), (40, 0), (1 << 60, 100), (u64::MAX, 0)] {
+            let lbas = LbaRange::new(range.0, range.1);
+            let error = Error::PartitionInverted { side, number: 1, offset: entry(1), lbas };
+            entry!("inverted", 1, error, |e| {
+                e.starting_lba = U64::new(lbas.first.0);
+                e.ending_lba = U64::new(lbas.last.0);
+            });
+        }
+        for range in [(34, 2015), (2015, 2015), (40, 1 << 63), (u64::MAX, u64::MAX)] {
+            let lbas = LbaRange::new(range.0, range.1);
+            if side == Side::Backup && lbas.contains(Lba(2015)) || lbas.contains(Lba(last)) {
+                continue;
+            }
+            let error = Error::PartitionOutsideUsable { side, number: 2, offset: entry(2), lbas, usable };
+            entry!("outside", 2, error, |e| {
+                e.starting_lba = U64::new(lbas.first.0);
+                e.ending_lba = U64::new(lbas.last.0);
+            });
+        }
+        let over = |lbas, part, blocks| Error::PartitionOverTable {
+            side,
+            number: 5,
+            offset: entry(5),
+            lbas,
+            part,
+            blocks,
+        };
+        let (own, backup) = (LbaRange::new(1, 40), LbaRange::new(2000, u64::MAX));
+        let header_part = if side == Side::Primary { TablePart::Header } else { TablePart::OtherHeader };
+        entry!("over the table", 5, over(own, header_part, LbaRange::new(1, 1)), |e| {
+            e.starting_lba = U64::new(own.first.0);
+            e.ending_lba = U64::new(own.last.0);
+        });
+        let header_part = if side == Side::Primary { TablePart::OtherHeader } else { TablePart::Header };
+        entry!("over the backup", 5, over(backup, header_part, LbaRange::new(last, last)), |e| {
+            e.starting_lba = U64::new(backup.first.0);
+            e.ending_lba = U64::new(backup.last.0);
+        });
+        let zero = LbaRange::new(0, 5);
+        entry!("over block 0", 5, over(zero, TablePart::ProtectiveMbr, LbaRange::new(0, 0)), |e| {
+            e.starting_lba = U64::new(zero.first.0);
+            e.ending_lba = U64::new(zero.last.0);
+        });
+        for (first, last, lba) in [(59, 64, 59), (35, 40, 40), (35, 99, 40), (45, 50, 45)] {
+            let starts_first = first < 40;
+            let error = Error::PartitionsOverlap {
+                side,
+                first: if starts_first { 5 } else { 1 },
+                second: if starts_first { 1 } else { 5 },
+                offset: entry(if starts_first { 1 } else { 5 }),
+                lba: Lba(lba),
+            };
+            entry!("overlap", 5, error, |e| {
+                e.starting_lba = U64::new(first);
+                e.ending_lba = U64::new(last);
+            });
+        }
+        let guid = Guid::from_u128(1);
+        let error = Error::DuplicateGuid { side, first: 1, second: 5, offset: entry(5), guid };
+        entry!("same guid", 5, error, |e| e.unique_partition_guid = guid);
+
+        let mut crc = |name, error, edit: Box<dyn Fn(&mut TestDisk)>| {
+            cases.push(Case { name, edit, keep_crcs: true, error, damage: true });
+        };
+        let mut changed = disk.clone();
+        let found = changed.header(side).header_crc32.get();
+        changed.header(side).disk_guid = Guid::NIL;
+        changed.repair(side);
+        let expected = changed.header(side).header_crc32.get();
+        let error = Error::HeaderCrc { side, offset: header + 16, found, expected };
+        crc("header crc", error, Box::new(move |disk| disk.header(side).disk_guid = Guid::NIL));
+
+        let mut changed = disk.clone();
+        let found = changed.header(side).partition_entry_array_crc32.get();
+        changed.entry(side, 128).attributes = U64::new(1);
+        changed.repair(side);
+        let expected = changed.header(side).partition_entry_array_crc32.get();
+        let error = Error::ArrayCrc { side, offset: header + 88, found, expected };
+        crc("array crc", error, Box::new(move |disk| disk.entry(side, 128).attributes = U64::new(1)));
+        cases
+    }
+
+    /// One thing broken in one copy, everything else as it was.
+    #[test]
+    fn each_fault_has_its_error_and_its_consequence() {
+        let good = TestDisk::new(BlockSize::B512);
+        assert_eq!(good.gpt(Mode::Strict).unwrap().condition(), Condition::Intact);
+        for side in [Side::Primary, Side::Backup] {
+            for case in cases(side) {
+                let name = std::format!("{side}: {}: {}", case.name, case.error);
+                let mut disk = good.clone();
+                (case.edit)(&mut disk);
+                if !case.keep_crcs {
+                    disk.repair(side);
+                }
+                let examination = disk.examine();
+                assert_eq!(examination.copy(side).outcome, Err(case.error.clone()), "{name}");
+                assert_eq!(examination.copy(side.other()).outcome, Ok(()), "{name}");
+                assert_eq!(case.error.is_damage(), case.damage, "{name}");
+                assert!(case.error.offset().is_some(), "{name}");
+                assert_eq!(examination.gpt(Mode::Strict).unwrap_err(), case.error, "{name}");
+
+                let tolerant = examination.gpt(Mode::Tolerant);
+                match (side, case.damage) {
+                    (Side::Primary, false) => assert_eq!(tolerant.unwrap_err(), case.error, "{name}"),
+                    (Side::Primary, true) => {
+                        let gpt = tolerant.unwrap();
+                        assert_eq!(
+                            (gpt.condition(), gpt.side()),
+                            (Condition::BackupOnly, Side::Backup),
+                            "{name}"
+                        );
+                        assert_eq!(gpt.other_error(), Some(&case.error), "{name}");
+                    }
+                    (Side::Backup, damage) => {
+                        let gpt = tolerant.unwrap();
+                        let condition = if damage { Condition::PrimaryOnly } else { Condition::Differ };
+                        assert_eq!((gpt.condition(), gpt.side()), (condition, Side::Primary), "{name}");
+                        assert_eq!(gpt.other_error(), Some(&case.error), "{name}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The fault in both copies: no table, and both causes are told.
+    #[test]
+    fn both_copies_broken() {
+        let damaged = |side| cases(side).into_iter().filter(|case| case.damage);
+        for (p, b) in damaged(Side::Primary).zip(damaged(Side::Backup)) {
+            assert_eq!(p.name, b.name);
+            let mut disk = TestDisk::new(BlockSize::B512);
+            (p.edit)(&mut disk);
+            (b.edit)(&mut disk);
+            if !p.keep_crcs {
+                disk.repair(Side::Primary);
+                disk.repair(Side::Backup);
+            }
+            let result = disk.gpt(Mode::Tolerant);
+            let (primary, backup) = (Box::new(p.error), Box::new(b.error));
+            match p.name {
+                "signature" => assert_eq!(result.unwrap_err(), Error::NoTable),
+                // a disk that has been cut would have its backup past the end
+                "usable beyond" => assert!(matches!(
+                    result.unwrap_err(),
+                    Error::NoValidCopy { primary, .. } if primary.code() == "gpt-usable-over-table"
+                )),
+                name => assert_eq!(result.unwrap_err(), Error::NoValidCopy { primary, backup }, "{name}"),
+            }
+        }
+    }
+
+    #[test]
+    fn entries_of_broken_copies_are_kept() {
+        let mut disk = TestDisk::new(BlockSize::B4096);
+        disk.header(Side::Primary).header_crc32 = U32::new(1);
+        disk.entry(Side::Backup, 7).partition_type_guid = crate::testing::ESP;
+        let examination = disk.examine();
+        assert_eq!(examination.block_size, Ok(Some(BlockSize::B4096)));
+        let numbers = |side| examination.copy(side).entries().map(|(n, _)| n).collect::<Vec<_>>();
+        assert_eq!(numbers(Side::Primary), [1, 2, 5]);
+        assert_eq!(numbers(Side::Backup), [1, 2, 5, 7]);
+        assert!(matches!(examination.gpt(Mode::Tolerant), Err(Error::NoValidCopy { .. })));
+        let offset = disk.entry_offset(Side::Backup, 7) as u64;
+        assert_eq!(examination.backup.entry_offset(7), Some(offset));
+        assert_eq!(examination.backup.entry_offset(0), None);
+        assert_eq!(examination.backup.entry_offset(129), None);
+    }
 }

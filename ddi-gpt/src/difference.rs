@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use zerocopy::IntoBytes;
+
 use crate::{Guid, Name, TableCopy};
 
 /// Differences that are listed; what goes beyond is of no use to anyone.
@@ -145,7 +147,7 @@ pub(crate) fn compare(primary: &TableCopy, backup: &TableCopy) -> Vec<Difference
     }
 
     for ((n, p, p_rest), (_, b, b_rest)) in primary.slots().zip(backup.slots()) {
-        if p == b && p_rest == b_rest {
+        if p.as_bytes() == b.as_bytes() && p_rest == b_rest {
             continue;
         }
         add(Field::TypeGuid(n), Value::Guid(p.partition_type_guid), Value::Guid(b.partition_type_guid));

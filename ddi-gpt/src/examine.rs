@@ -55,8 +55,14 @@ pub fn examine<E>(
         let disk = Disk { size: disk_size, block_size };
         examination.primary = TableCopy::load(&mut source, &disk, Side::Primary, Lba(1))?;
         examination.backup = load_backup(&mut source, &disk, &examination.primary)?;
-        for copy in [&mut examination.primary, &mut examination.backup] {
-            copy.load_array(&mut source, &disk)?;
+        let copies = [&mut examination.primary, &mut examination.backup];
+        let mut arrays = [None; 2];
+        for (copy, array) in copies.into_iter().zip(&mut arrays) {
+            *array = copy.fetch_array(&mut source, &disk)?;
+        }
+        // only now that all has been read may pieces be taken out
+        for (copy, array) in [&mut examination.primary, &mut examination.backup].into_iter().zip(arrays) {
+            copy.keep_array(array.map(|piece| source.take(piece)).unwrap_or_default());
             copy.outcome = copy.judge(&disk, Truncated::Refuse, drop);
         }
         if !examination.is_gpt() {
@@ -175,5 +181,209 @@ fn only(test: impl Fn(BlockSize) -> bool) -> Result<Option<BlockSize>, Error> {
     match (hits.next(), hits.next()) {
         (Some(first), Some(second)) => Err(Error::AmbiguousBlockSize { first, second }),
         (found, _) => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+    use std::{format, vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{ROOT, TestDisk};
+    use crate::{Builder, Condition, Guid, MAX_ARRAY_SIZE, Mode, NewPartition};
+
+    #[test]
+    fn the_block_size_is_where_the_header_is() {
+        for block_size in BlockSize::ALL {
+            let disk = TestDisk::new(block_size);
+            assert_eq!(disk.examine().block_size, Ok(Some(block_size)));
+            assert_eq!(disk.examine_as(Some(block_size)).block_size, Ok(Some(block_size)));
+            for other in BlockSize::ALL.into_iter().filter(|other| *other != block_size) {
+                let examination = disk.examine_as(Some(other));
+                assert_eq!(examination.block_size, Ok(None), "{other}");
+                assert!(!examination.is_gpt());
+                assert_eq!(examination.gpt(Mode::Tolerant).unwrap_err(), Error::NoTable);
+            }
+        }
+    }
+
+    #[test]
+    fn a_good_backup_tells_the_block_size_too() {
+        for block_size in BlockSize::ALL {
+            let mut disk = TestDisk::new(block_size);
+            disk.wipe_header(Side::Primary);
+            let examination = disk.examine();
+            assert_eq!(examination.block_size, Ok(Some(block_size)));
+            assert_eq!(examination.gpt(Mode::Tolerant).unwrap().condition(), Condition::BackupOnly);
+            let odd = examination.oddities().contains(&Oddity::BlockSizeFromBackup);
+            assert_eq!(odd, block_size != BlockSize::B512);
+        }
+    }
+
+    #[test]
+    fn two_block_sizes_are_an_error() {
+        let mut disk = TestDisk::new(BlockSize::B4096);
+        disk.bytes[512..1024].copy_from_slice(&TestDisk::new(BlockSize::B512).bytes[512..1024]);
+        let examination = disk.examine();
+        let error = Error::AmbiguousBlockSize { first: BlockSize::B512, second: BlockSize::B4096 };
+        assert_eq!(examination.block_size, Err(error.clone()));
+        assert!(examination.is_gpt());
+        assert_eq!(examination.gpt(Mode::Tolerant).unwrap_err(), error);
+        assert!(disk.examine_as(Some(BlockSize::B4096)).gpt(Mode::Strict).is_ok());
+
+        // what systemd does not take for a header makes nothing ambiguous
+        disk.bytes[512 + 24] = 2;
+        assert_eq!(disk.examine().block_size, Ok(Some(BlockSize::B4096)));
+    }
+
+    #[test]
+    fn a_broken_signature_is_still_shown() {
+        let mut disk = TestDisk::new(BlockSize::B2048);
+        for side in [Side::Primary, Side::Backup] {
+            disk.header(side).my_lba.set(9);
+        }
+        let examination = disk.examine();
+        assert_eq!(examination.block_size, Ok(Some(BlockSize::B2048)));
+        assert_eq!(examination.primary.entries().count(), 3);
+        assert_eq!(examination.backup.entries().count(), 3);
+    }
+
+    #[test]
+    fn no_table() {
+        for size in [0, 1, 511, 512, 513, 1023, 1024, 4096, 8191, 8192, 70_000] {
+            for byte in [0, 0xff] {
+                let disk = TestDisk { bytes: vec![byte; size], block_size: BlockSize::B512 };
+                let examination = disk.examine();
+                assert_eq!(examination.block_size, Ok(None));
+                assert!(!examination.is_gpt() && examination.oddities().is_empty());
+                assert_eq!(examination.gpt(Mode::Tolerant).unwrap_err(), Error::NoTable);
+                assert_eq!(examination.boot_sector.is_some(), size >= 512);
+                if size < 512 {
+                    assert_eq!(examination.protective_mbr, Err(Error::DiskTooSmall { size: size as u64 }));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_length_of_a_cut_disk() {
+        let good = TestDisk::new(BlockSize::B512);
+        let near_blocks = (0..150).flat_map(|block| [block * 512, block * 512 + 1, block * 512 + 511]);
+        for len in near_blocks {
+            let disk = TestDisk { bytes: good.bytes[..len].to_vec(), ..good };
+            let whole = len >= 120 * 512;
+            assert_eq!(disk.gpt(Mode::Tolerant).is_ok(), whole, "{len}");
+            assert!(disk.gpt(Mode::Strict).is_err());
+        }
+    }
+
+    #[test]
+    fn errors_of_the_source_end_it() {
+        assert_eq!(examine(1 << 20, None, |_, _| Err("broken")).unwrap_err(), "broken");
+        let disk = TestDisk::new(BlockSize::B512);
+        let reads = |limit| {
+            let mut count = 0;
+            examine(1 << 20, None, |offset, buf: &mut [u8]| {
+                count += 1;
+                buf.copy_from_slice(&disk.bytes[offset as usize..][..buf.len()]);
+                if count > limit { Err(count) } else { Ok(()) }
+            })
+        };
+        assert_eq!(reads(0).unwrap_err(), 1);
+        assert_eq!(reads(1).unwrap_err(), 2);
+        assert!(reads(2).is_ok(), "two reads do for the usual table");
+    }
+
+    /// What a sparse disk of any size holds: `(offset, bytes)`, zero elsewhere.
+    fn examine_sparse(size: u64, pieces: &[(u64, Vec<u8>)]) -> (Examination, u64) {
+        let mut total = 0;
+        let mut seen: Vec<(u64, u64)> = Vec::new();
+        let examination = examine(size, None, |offset, buf: &mut [u8]| {
+            let end = offset + buf.len() as u64;
+            assert!(end <= size && !buf.is_empty());
+            assert!(seen.iter().all(|(from, to)| end <= *from || *to <= offset), "a byte is read twice");
+            seen.push((offset, end));
+            total += buf.len() as u64;
+            buf.fill(0);
+            for (at, bytes) in pieces {
+                for (i, byte) in bytes.iter().enumerate() {
+                    if let Some(to) =
+                        (at + i as u64).checked_sub(offset).and_then(|at| buf.get_mut(at as usize))
+                    {
+                        *to = *byte;
+                    }
+                }
+            }
+            Ok::<_, ()>(())
+        });
+        (examination.unwrap(), total)
+    }
+
+    #[test]
+    fn disks_of_any_size() {
+        for size in [1 << 31, 1 << 32, 15 << 40, 1 << 63, u64::MAX - 511, u64::MAX - 4095, u64::MAX] {
+            for block_size in BlockSize::ALL {
+                let table = Builder::new(size, block_size, Guid::from_u128(3))
+                    .partition(NewPartition::new(ROOT, Guid::from_u128(4)).size(1 << 30))
+                    .partition(NewPartition::new(ROOT, Guid::from_u128(5)))
+                    .build()
+                    .unwrap();
+                let pieces = table.writes().map(|(offset, bytes)| (offset, bytes.to_vec()));
+                let (examination, total) = examine_sparse(size, &pieces);
+                assert!(total <= 64 << 10, "{total}");
+                let gpt = examination.gpt(Mode::Strict).unwrap();
+                assert_eq!(gpt.partitions(), table.gpt().partitions());
+                assert!(gpt.partitions()[1].range.end() <= size);
+            }
+        }
+    }
+
+    /// Two arrays of 1 MiB, partly the same bytes, and headers everywhere.
+    #[test]
+    fn what_is_read_is_bounded() {
+        let table = Builder::new(64 << 20, BlockSize::B4096, Guid::from_u128(3)).entries(8192, 128).build();
+        let table = table.unwrap();
+        let mut head = table.writes()[1].1.to_vec();
+        let tail = (table.writes()[0].0, table.writes()[0].1.to_vec());
+        let (_, total) = examine_sparse(64 << 20, &[(0, head.clone()), tail.clone()]);
+        assert!(total <= 2 * MAX_ARRAY_SIZE + (64 << 10), "{total}");
+
+        // a hint to look elsewhere, and a backup array over the primary one
+        head[4096 + 32..4096 + 40].copy_from_slice(&5000_u64.to_le_bytes());
+        let mut tail = tail;
+        let header = tail.1.len() - 4096;
+        for first in [0, 1, 2, 3, 100, 257, 258, 16000, 16120, 16126] {
+            tail.1[header + 72..header + 80].copy_from_slice(&u64::to_le_bytes(first));
+            let (examination, total) = examine_sparse(64 << 20, &[(0, head.clone()), tail.clone()]);
+            assert!(total <= 2 * MAX_ARRAY_SIZE + (64 << 10), "{total}");
+            assert!(examination.backup.outcome.is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_within_bounds(
+            fields in prop::array::uniform32(any::<u8>()),
+            count in prop_oneof![Just(128_u32), 0..10_000_u32, any::<u32>()],
+            shift in 0..32_u32,
+            place in prop_oneof![0..5000_u64, any::<u64>()],
+            size in prop_oneof![0..100_000_u64, (1_u64 << 20)..(1 << 24), any::<u64>()],
+        ) {
+            let mut header = Header::default();
+            header.my_lba.set(1);
+            header.alternate_lba.set(place ^ u64::from(fields[0]));
+            header.disk_guid = Guid::from_disk(*fields.first_chunk().unwrap());
+            header.partition_entry_lba.set(place);
+            header.number_of_partition_entries.set(count);
+            header.size_of_partition_entry.set(1 << shift);
+            let bytes = zerocopy::IntoBytes::as_bytes(&header).to_vec();
+            let (examination, total) = examine_sparse(size, &[(512, bytes.clone()), (place % 100 * 512, bytes)]);
+            prop_assert!(total <= 2 * MAX_ARRAY_SIZE + (64 << 10));
+            let _ = format!("{examination:?}");
+            prop_assert!(examination.gpt(Mode::Tolerant).is_err());
+        }
     }
 }

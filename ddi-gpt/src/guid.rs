@@ -64,7 +64,7 @@ impl Guid {
 
     /// True for sixteen zero bytes.
     pub const fn is_nil(self) -> bool {
-        self.to_u128() == 0
+        u128::from_ne_bytes(self.0) == 0
     }
 
     /// Reads `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` or 32 digits without dashes, in either case; usable in constants.

@@ -72,8 +72,12 @@ mod header;
 mod mbr;
 mod name;
 mod oddity;
+#[cfg(test)]
+mod properties;
 mod source;
 mod table;
+#[cfg(test)]
+mod testing;
 mod version;
 mod write;
 

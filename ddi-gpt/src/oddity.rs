@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use zerocopy::IntoBytes;
+
 use crate::{BlockSize, Entry, Error, Examination, Header, Lba, ProtectiveMbr, Side, TableCopy};
 
 /// Something that whoever looks at an image may want to know, and that does not make the table unreadable.
@@ -217,8 +219,11 @@ fn odd_copy(copy: &TableCopy, found: &mut Vec<Oddity>) {
 
     let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     let unused = Entry::default();
-    let odd =
-        || copy.slots().filter(|(_, entry, rest)| !zero(rest) || (!entry.is_used() && **entry != unused));
+    let odd = || {
+        copy.slots().filter(|(_, entry, rest)| {
+            !zero(rest) || (!entry.is_used() && entry.as_bytes() != unused.as_bytes())
+        })
+    };
     if let Some((number, ..)) = odd().next() {
         let entries = u32::try_from(odd().count()).unwrap_or(u32::MAX);
         found.push(Oddity::EntryBytesNotZero { side, number, offset: offset(number), entries });

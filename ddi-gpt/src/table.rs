@@ -312,3 +312,212 @@ impl Gpt {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use zerocopy::IntoBytes;
+    use zerocopy::little_endian::U64;
+
+    use super::*;
+    use crate::testing::{ESP, TestDisk};
+    use crate::{Field, Value};
+
+    #[test]
+    fn a_good_table_reads_back() {
+        for block_size in BlockSize::ALL {
+            let gpt = TestDisk::new(block_size).gpt(Mode::Strict).unwrap();
+            assert_eq!((gpt.condition(), gpt.side()), (Condition::Intact, Side::Primary));
+            assert_eq!((gpt.block_size(), gpt.disk_size()), (block_size, 1 << 20));
+            assert_eq!((gpt.entry_count(), gpt.entry_size()), (128, 128));
+            assert_eq!(gpt.disk_guid(), Guid::from_u128(99));
+            assert!(gpt.oddities().is_empty() && gpt.differences().is_empty() && gpt.other_error().is_none());
+            let numbers: Vec<u32> = gpt.partitions().iter().map(|p| p.number).collect();
+            assert_eq!(numbers, [1, 2, 5]);
+            let esp = gpt.partition(5).unwrap();
+            assert_eq!(
+                (esp.lbas, esp.type_guid, esp.guid),
+                (LbaRange::new(100, 119), ESP, Guid::from_u128(5))
+            );
+            let bytes = u64::from(block_size.bytes());
+            assert_eq!(esp.range, ByteRange { offset: 100 * bytes, size: 20 * bytes });
+            assert_eq!(esp.name.label().as_deref(), Some("os_5"));
+            assert_eq!(esp.entry_offset, 2 * bytes + 4 * 128);
+            assert!(gpt.partition(1).unwrap().effect().read_only);
+            assert_eq!(gpt.partition(3), None);
+        }
+    }
+
+    /// Each field changed in the backup alone, CRCs right: the primary is taken, and the field is named with both values.
+    #[test]
+    fn differences_are_named() {
+        type Edit = fn(&mut TestDisk);
+        let cases: [(Field, Edit); 14] = [
+            (Field::Reserved, |d| d.header(Side::Backup).reserved.set(7)),
+            (Field::PrimaryLba, |d| d.header(Side::Backup).alternate_lba.set(3000)),
+            (Field::FirstUsableLba, |d| d.header(Side::Backup).first_usable_lba.set(35)),
+            (Field::LastUsableLba, |d| d.header(Side::Backup).last_usable_lba.set(2013)),
+            (Field::DiskGuid, |d| d.header(Side::Backup).disk_guid = Guid::NIL),
+            (Field::HeaderByte(511), |d| *d.bytes.last_mut().unwrap() = 1),
+            (Field::TypeGuid(2), |d| d.entry(Side::Backup, 2).partition_type_guid = ESP),
+            (Field::TypeGuid(2), |d| d.entry(Side::Backup, 2).partition_type_guid = Guid::NIL),
+            (Field::UniqueGuid(1), |d| d.entry(Side::Backup, 1).unique_partition_guid = ESP),
+            (Field::StartingLba(5), |d| d.entry(Side::Backup, 5).starting_lba.set(101)),
+            (Field::EndingLba(5), |d| d.entry(Side::Backup, 5).ending_lba.set(118)),
+            (Field::Attributes(1), |d| d.entry(Side::Backup, 1).attributes.set(1)),
+            (Field::Name(1), |d| d.entry(Side::Backup, 1).partition_name = Name::EMPTY),
+            (Field::Attributes(99), |d| d.entry(Side::Backup, 99).attributes.set(1)),
+        ];
+        for (field, edit) in cases {
+            let mut disk = TestDisk::new(BlockSize::B512);
+            edit(&mut disk);
+            disk.repair(Side::Backup);
+            let gpt = disk.gpt(Mode::Tolerant).unwrap();
+            assert_eq!((gpt.condition(), gpt.side()), (Condition::Differ, Side::Primary), "{field}");
+            let [difference] = gpt.differences() else { panic!("{field}: {:?}", gpt.differences()) };
+            assert_eq!(difference.field, field);
+            assert_ne!(difference.primary, difference.backup);
+            let strict = Error::CopiesDiffer { first: Box::new(*difference), count: 1 };
+            assert_eq!(disk.gpt(Mode::Strict).unwrap_err(), strict);
+        }
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.header(Side::Primary).alternate_lba.set(1000);
+        disk.header(Side::Primary).first_usable_lba.set(2000);
+        disk.header(Side::Primary).last_usable_lba.set(2010);
+        disk.bytes[1024..1024 + 16384].fill(0);
+        disk.repair(Side::Primary);
+        let gpt = disk.gpt(Mode::Tolerant).unwrap();
+        let backup_lba =
+            Difference { field: Field::BackupLba, primary: Value::Number(1000), backup: Value::Number(2047) };
+        assert!(gpt.differences().contains(&backup_lba));
+    }
+
+    #[test]
+    fn a_table_without_a_protective_mbr_is_none() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.bytes[450] = 0x83;
+        let examination = disk.examine();
+        assert!(examination.is_gpt());
+        let error = Error::MbrNotProtective { types: [0x83, 0, 0, 0] };
+        assert_eq!(examination.protective_mbr, Err(error.clone()));
+        assert_eq!(examination.gpt(Mode::Tolerant).unwrap_err(), error);
+        disk.bytes[510] = 0;
+        assert_eq!(disk.gpt(Mode::Tolerant).unwrap_err(), Error::MbrSignature { found: 0xaa00 });
+    }
+
+    #[test]
+    fn strict_wants_a_proper_protective_mbr() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.bytes[446 + 16 + 4] = 0x0c;
+        let gpt = disk.gpt(Mode::Tolerant).unwrap();
+        assert_eq!((gpt.condition(), gpt.oddities()), (Condition::Intact, &[Oddity::HybridMbr][..]));
+        assert!(gpt.protective_mbr().is_hybrid());
+        let error = Error::MbrNotProper { start: 1, size: 2047, expected: 2047, hybrid: true };
+        assert_eq!(disk.gpt(Mode::Strict).unwrap_err(), error);
+    }
+
+    #[test]
+    fn a_disk_that_grew() {
+        for block_size in BlockSize::ALL {
+            let mut disk = TestDisk::new(block_size);
+            let then = Lba(disk.last_lba());
+            disk.bytes.resize(3 << 20, 0);
+            let now = Lba(disk.last_lba());
+            let gpt = disk.gpt(Mode::Tolerant).unwrap();
+            assert_eq!(gpt.condition(), Condition::BackupMisplaced);
+            assert!(gpt.oddities().contains(&Oddity::DiskGrown { then, now }));
+            assert_eq!(gpt.partitions().len(), 3);
+            let error = Error::BackupMisplaced { found: then, expected: now };
+            assert_eq!(disk.gpt(Mode::Strict).unwrap_err(), error);
+
+            // the primary header is damaged, and still the only one to know where the backup is
+            disk.header(Side::Primary).reserved.set(1);
+            let gpt = disk.gpt(Mode::Tolerant).unwrap();
+            assert_eq!(gpt.condition(), Condition::BackupOnly);
+        }
+    }
+
+    #[test]
+    fn a_disk_that_was_cut() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.bytes.truncate(120 * 512);
+        let gpt = disk.gpt(Mode::Tolerant).unwrap();
+        assert_eq!((gpt.condition(), gpt.partitions().len()), (Condition::PrimaryOnly, 3));
+        let truncated = Oddity::DiskTruncated { last_usable: Lba(2014), now: Lba(119) };
+        assert!(gpt.oddities().contains(&truncated));
+        assert!(matches!(disk.gpt(Mode::Strict), Err(Error::NoValidCopy { .. })));
+
+        disk.bytes.truncate(119 * 512);
+        let Err(Error::NoValidCopy { primary, .. }) = disk.gpt(Mode::Tolerant) else { panic!() };
+        assert_eq!(
+            *primary,
+            Error::PartitionBeyondDisk {
+                side: Side::Primary,
+                number: 5,
+                offset: 1024 + 4 * 128,
+                lbas: LbaRange::new(100, 119),
+                last: Lba(118)
+            }
+        );
+    }
+
+    /// The other copy's array is where a partition of the chosen one is.
+    #[test]
+    fn a_partition_over_the_other_array() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        let array = disk.bytes[1024..1024 + 16384].to_vec();
+        disk.bytes[105 * 512..][..16384].copy_from_slice(&array);
+        let header = disk.header(Side::Backup);
+        header.partition_entry_lba = U64::new(105);
+        header.first_usable_lba = U64::new(34);
+        header.last_usable_lba = U64::new(104);
+        disk.entry(Side::Backup, 1).as_mut_bytes().fill(0);
+        disk.bytes[105 * 512 + 4 * 128..][..128].fill(0);
+        disk.repair(Side::Backup);
+        let examination = disk.examine();
+        assert_eq!(examination.backup.outcome, Ok(()));
+        assert!(matches!(
+            examination.gpt(Mode::Tolerant),
+            Err(Error::PartitionOverTable {
+                side: Side::Primary,
+                number: 5,
+                part: crate::TablePart::OtherArray,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn oddities() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.bytes.extend([0; 100]);
+        for side in [Side::Primary, Side::Backup] {
+            let entry = disk.entry(side, 2);
+            entry.unique_partition_guid = Guid::NIL;
+            let mut units = [0; Name::UNITS];
+            (units[0], units[5]) = (65, 66);
+            entry.partition_name = Name::from_units(units);
+            disk.entry(side, 3).attributes.set(1);
+            disk.entry(side, 9).starting_lba.set(1);
+            disk.repair(side);
+        }
+        let found = disk.gpt(Mode::Strict).unwrap();
+        let array = disk.array_offset(Side::Primary) as u64;
+        for oddity in [
+            Oddity::PartialBlock { offset: 1 << 20, bytes: 100 },
+            Oddity::NilGuid { side: Side::Primary, number: 2, offset: array + 128 },
+            Oddity::HiddenName { side: Side::Primary, number: 2, offset: array + 128 },
+            Oddity::EntryBytesNotZero { side: Side::Primary, number: 3, offset: array + 256, entries: 2 },
+        ] {
+            assert!(found.oddities().contains(&oddity), "{oddity:?} {:?}", found.oddities());
+        }
+        assert_eq!(found.oddities().len(), 7);
+
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.bytes[512 + 100] = 1;
+        disk.bytes[512 + 200] = 2;
+        let reserved = Oddity::ReservedNotZero { side: Side::Primary, offset: 612, bytes: 2 };
+        assert_eq!(disk.examine().oddities(), [reserved]);
+    }
+}

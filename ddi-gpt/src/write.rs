@@ -414,3 +414,239 @@ impl WrittenTable {
         disk
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{ESP, ROOT};
+    use crate::{Condition, Side};
+
+    fn new(size: u64) -> Builder {
+        Builder::new(size, BlockSize::B512, Guid::from_u128(1))
+    }
+
+    fn partition(guid: u128) -> NewPartition {
+        NewPartition::new(ROOT, Guid::from_u128(guid))
+    }
+
+    /// As libfdisk and systemd-repart lay it out; read off images that they made.
+    #[test]
+    fn layout() {
+        for (size, block_size, count, usable, backup_array) in [
+            (8_388_608, BlockSize::B512, 128, LbaRange::new(2048, 16350), 16351),
+            (12_935_168, BlockSize::B512, 128, LbaRange::new(2048, 25230), 25231),
+            (1_093_632, BlockSize::B512, 128, LbaRange::new(34, 2102), 2103),
+            (9_011_200, BlockSize::B1024, 128, LbaRange::new(1024, 8782), 8783),
+            (8_884_224, BlockSize::B2048, 128, LbaRange::new(512, 4328), 4329),
+            (25_165_824, BlockSize::B4096, 128, LbaRange::new(256, 6138), 6139),
+            // 16 KiB are kept free for an array however small it is
+            (8_388_608, BlockSize::B512, 4, LbaRange::new(2048, 16350), 16382),
+            (16_777_216, BlockSize::B512, 256, LbaRange::new(2048, 32702), 32703),
+        ] {
+            let table = Builder::new(size, block_size, Guid::NIL).entries(count, 128).build().unwrap();
+            let gpt = table.gpt();
+            assert_eq!((gpt.usable(), gpt.condition()), (usable, Condition::Intact), "{size}");
+            let [(tail, tail_bytes), (head, head_bytes)] = table.writes();
+            assert_eq!((head, tail), (0, backup_array * u64::from(block_size.bytes())));
+            assert_eq!(tail + tail_bytes.len() as u64, size);
+            assert_eq!(head_bytes.len() % block_size.bytes() as usize, 0);
+            assert_eq!(gpt.header().partition_entry_lba.get(), 2);
+            assert!(gpt.oddities().is_empty(), "{:?}", gpt.oddities());
+        }
+    }
+
+    #[test]
+    fn the_least_disk() {
+        for block_size in BlockSize::ALL {
+            let bytes = u64::from(block_size.bytes());
+            let needed = (2 * (16384 / bytes) + 4) * bytes;
+            let build = |size| Builder::new(size, block_size, Guid::NIL).build();
+            assert!(build(needed).unwrap().gpt().usable().blocks() == Some(1));
+            let error = Error::NoRoomForTable { disk_size: needed - 1, needed };
+            assert_eq!(build(needed - 1).unwrap_err(), error);
+            assert!(matches!(build(0), Err(Error::NoRoomForTable { .. })));
+        }
+    }
+
+    #[test]
+    fn partitions_are_placed() {
+        let mebibyte = 2048;
+        let gpt = |builder: Builder| builder.build().unwrap().gpt().clone();
+        let fixed = LbaRange::new(3 * mebibyte, 4 * mebibyte - 1);
+        let table = gpt(new(16 << 20)
+            .partition(partition(1).size(1))
+            .partition(partition(2).size((1 << 20) + 1))
+            .partition(partition(3).lbas(fixed).number(7))
+            .partition(partition(4).size(600))
+            .partition(partition(5)));
+        let found: Vec<_> = table.partitions().iter().map(|p| (p.number, p.lbas)).collect();
+        assert_eq!(
+            found,
+            [
+                (1, LbaRange::new(mebibyte, mebibyte)),
+                (2, LbaRange::new(4 * mebibyte, 5 * mebibyte)),
+                (3, LbaRange::new(2 * mebibyte, 2 * mebibyte + 1)),
+                (4, LbaRange::new(6 * mebibyte, table.usable().last.0)),
+                (7, fixed),
+            ]
+        );
+        let tight = gpt(new(16 << 20).alignment(512).partition(partition(1).size(1)).partition(partition(2)));
+        assert_eq!(tight.partitions()[0].lbas, LbaRange::new(34, 34));
+        assert_eq!(tight.partitions()[1].lbas, LbaRange::new(35, 32734));
+    }
+
+    #[test]
+    fn refusals() {
+        let mebibyte = 2048;
+        let at = |first, last| partition(1).lbas(LbaRange::new(first, last));
+        let usable = LbaRange::new(2048, 16350);
+        let side = Side::Primary;
+        for (builder, error) in [
+            (new(8 << 20).partition(partition(1).size(7 << 20)), Error::NoRoom { number: 1, size: 7 << 20 }),
+            (new(8 << 20).partition(partition(1).size(0)), Error::NoRoom { number: 1, size: 0 }),
+            (
+                new(8 << 20).partition(partition(1).size(u64::MAX)),
+                Error::NoRoom { number: 1, size: u64::MAX },
+            ),
+            (
+                new(8 << 20).partition(partition(1)).partition(partition(2)),
+                Error::NoRoom { number: 2, size: 512 },
+            ),
+            (new(8 << 20).partition(NewPartition::new(Guid::NIL, ROOT)), Error::NilType { number: 1 }),
+            (new(8 << 20).partition(partition(1).number(0)), Error::BadNumber { number: 0, count: 128 }),
+            (new(8 << 20).partition(partition(1).number(129)), Error::BadNumber { number: 129, count: 128 }),
+            (
+                new(8 << 20).partition(partition(1).number(3)).partition(partition(2).number(3)),
+                Error::BadNumber { number: 3, count: 128 },
+            ),
+            (
+                new(8 << 20).entries(1, 128).partition(partition(1).size(1)).partition(partition(2).size(1)),
+                Error::BadNumber { number: 2, count: 1 },
+            ),
+            (
+                new(8 << 20).partition(at(3000, 2999)),
+                Error::PartitionInverted { side, number: 1, offset: 1024, lbas: LbaRange::new(3000, 2999) },
+            ),
+            (
+                new(8 << 20).partition(at(2047, 3000)),
+                Error::PartitionOutsideUsable {
+                    side,
+                    number: 1,
+                    offset: 1024,
+                    lbas: LbaRange::new(2047, 3000),
+                    usable,
+                },
+            ),
+            (
+                new(8 << 20)
+                    .partition(at(mebibyte, 2 * mebibyte))
+                    .partition(partition(2).lbas(LbaRange::new(2 * mebibyte, 3 * mebibyte))),
+                Error::PartitionsOverlap { side, first: 1, second: 2, offset: 1152, lba: Lba(2 * mebibyte) },
+            ),
+            (
+                new(8 << 20).partition(partition(1).size(1)).partition(partition(1).size(1)),
+                Error::DuplicateGuid { side, first: 1, second: 2, offset: 1152, guid: Guid::from_u128(1) },
+            ),
+            (new(8 << 20).entries(0, 128), Error::BadArray { count: 0, entry_size: 128 }),
+            (new(8 << 20).entries(128, 100), Error::BadArray { count: 128, entry_size: 100 }),
+            (new(8 << 20).entries(8193, 128), Error::BadArray { count: 8193, entry_size: 128 }),
+            (
+                new(8 << 20).entries(u32::MAX, 1 << 31),
+                Error::BadArray { count: u32::MAX, entry_size: 1 << 31 },
+            ),
+            (new(8 << 20).alignment(0), Error::BadAlignment { alignment: 0 }),
+            (new(8 << 20).alignment(513), Error::BadAlignment { alignment: 513 }),
+            (
+                new(8 << 20).usable(LbaRange::new(33, 100)),
+                Error::BadUsable { usable: LbaRange::new(33, 100), most: LbaRange::new(34, 16350) },
+            ),
+            (
+                new(8 << 20).usable(LbaRange::new(34, 16351)),
+                Error::BadUsable { usable: LbaRange::new(34, 16351), most: LbaRange::new(34, 16350) },
+            ),
+        ] {
+            assert_eq!(builder.build().unwrap_err(), error);
+        }
+        // an alignment that leaves nothing
+        let none = new(8 << 20).alignment(1 << 40).build();
+        assert!(matches!(none, Err(Error::BadUsable { .. })));
+    }
+
+    fn any_builder() -> impl Strategy<Value = Builder> {
+        let partition = (any::<u128>(), 1..40_u64, 0..6_u64, any::<u64>(), "\\PC{0,18}", any::<bool>());
+        let partitions = prop::collection::vec(partition, 0..12);
+        let array = (prop::sample::select(&[1_u32, 4, 12, 128, 200][..]), 0..3_u32);
+        (prop::sample::select(&BlockSize::ALL[..]), array, partitions, any::<u128>(), any::<u16>()).prop_map(
+            |(block_size, (count, shift), partitions, disk_guid, size)| {
+                let size = 4 * 4096 * 1024 + u64::from(size) * 64;
+                let mut builder = Builder::new(size, block_size, Guid::from_u128(disk_guid))
+                    .entries(count, 128 << shift)
+                    .alignment(4096);
+                let mut first = 300;
+                for (guid, blocks, gap, attributes, name, is_esp) in partitions {
+                    first += gap;
+                    builder = builder.partition(
+                        NewPartition::new(if is_esp { ESP } else { ROOT }, Guid::from_u128(guid))
+                            .lbas(LbaRange::with_blocks(first, blocks).unwrap())
+                            .attributes(Attributes(attributes))
+                            .name(name.parse().unwrap_or_default()),
+                    );
+                    first += blocks;
+                }
+                builder
+            },
+        )
+    }
+
+    proptest! {
+        /// What is written reads back the same, and writes the same bytes again.
+        #[test]
+        fn parse_after_write_is_identity(builder in any_builder()) {
+            match builder.build() {
+                // more partitions than entries
+                Err(error) => {
+                    let too_many = builder.partitions.len() > builder.entry_count as usize;
+                    prop_assert!(too_many && error.code() == "gpt-bad-number", "{}", error);
+                }
+                Ok(table) => {
+                    let gpt = table.gpt();
+                    prop_assert_eq!(gpt.partitions().len(), builder.partitions.len());
+                    for (found, wanted) in gpt.partitions().iter().zip(&builder.partitions) {
+                        let Place::Lbas(lbas) = wanted.place else { unreachable!() };
+                        prop_assert_eq!(
+                            (found.type_guid, found.guid, found.lbas, found.attributes, found.name),
+                            (wanted.type_guid, wanted.guid, lbas, wanted.attributes, wanted.name)
+                        );
+                    }
+                    let again = gpt.to_builder().build().unwrap();
+                    prop_assert_eq!(again.writes(), table.writes());
+                }
+            }
+        }
+
+        /// Whatever is asked for: a table that passes every check, or an error.
+        #[test]
+        fn any_wish_is_granted_or_refused(
+            disk_size in prop_oneof![0..200_000_u64, any::<u64>()],
+            block_size in prop::sample::select(&BlockSize::ALL[..]),
+            count in prop_oneof![0..300_u32, any::<u32>()],
+            alignment in prop_oneof![Just(512_u64), Just(4096), any::<u64>()],
+            sizes in prop::collection::vec(prop_oneof![0..10_000_u64, any::<u64>()], 0..8),
+            fixed in prop::collection::vec(any::<(u64, u64)>(), 0..2),
+        ) {
+            let mut builder = Builder::new(disk_size, block_size, Guid::NIL).entries(count, 128).alignment(alignment);
+            for (i, size) in (1..).zip(sizes) {
+                builder = builder.partition(NewPartition::new(ROOT, Guid::from_u128(i)).size(size));
+            }
+            for (i, (first, last)) in (100..).zip(fixed) {
+                let lbas = LbaRange::new(first, last);
+                builder = builder.partition(NewPartition::new(ROOT, Guid::from_u128(i)).lbas(lbas));
+            }
+            if let Ok(table) = builder.build() {
+                prop_assert_eq!(table.gpt().condition(), Condition::Intact);
+            }
+        }
+    }
+}

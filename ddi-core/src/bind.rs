@@ -160,12 +160,12 @@ impl Binder<'_> {
         }
         set.tree_root = set.tree_root.or_else(|| {
             // a tree without levels: the root hash is that of the one data block, and it fits one partition at most
-            let roots = data.iter().filter_map(|data| {
+            let mut roots = data.iter().filter_map(|data| {
                 let root = set.one_block_root(&self.image.partition(data.number)?)?;
                 let (data_guid, hash_guid) = ddi_gpt::verity_guids(root.as_bytes()).ok()?;
                 (data_guid == data.guid && hash_guid == hash.guid).then_some(root)
             });
-            roots.last()
+            roots.next()
         });
         let data = self.data_for(&set, hash, &data);
         set.data = data.map(Part::from);
@@ -288,7 +288,12 @@ impl Binder<'_> {
             for (candidate, expected, designator) in halves {
                 if candidate.guid != expected {
                     let (partition, found) = (candidate.number, candidate.guid);
-                    set.fail(Error::Binding(BindingError::Guid { designator, partition, expected, found }));
+                    set.fail(Error::Binding(Box::new(BindingError::Guid {
+                        designator,
+                        partition,
+                        expected,
+                        found,
+                    })));
                 }
             }
         }
@@ -373,8 +378,9 @@ impl VeritySet {
     /// The first problem is the one that counts; all of them are findings.
     fn fail(&mut self, error: Error) {
         let what = match &error {
-            Error::Binding(error) => Oddity::Binding(*error),
+            Error::Binding(error) => Oddity::Binding(error.clone()),
             Error::Verity { role, error, .. } => Oddity::Verity { role: *role, error: error.clone() },
+            Error::RootHashUnknown { role } => Oddity::RootHashUnknown { role: *role },
             other => Oddity::Unreadable(other.clone()),
         };
         let mut finding = Finding::new(what);
@@ -391,7 +397,7 @@ impl VeritySet {
 
     /// What does not fit, but is for the proof to judge, which names the blocks.
     fn note(&mut self, error: BindingError) {
-        let mut finding = Finding::new(Oddity::Binding(error));
+        let mut finding = Finding::new(Oddity::Binding(Box::new(error)));
         finding.partition = error.partition();
         self.findings.push(finding);
     }

@@ -42,6 +42,7 @@ use crate::finding::Severity;
 use crate::fs::{self, FsKind, Usage};
 use crate::image::{Image, Looked, Table};
 use crate::mbr;
+use crate::policy::{Decision, Encryption, Facts, ImagePolicy, Presence, Reading, Violation};
 use crate::source::Sidecars;
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
@@ -101,6 +102,9 @@ pub struct DissectOptions {
     pub verity: Option<VeritySettings>,
     /// Partitions labelled as half written or pending.
     pub transient: Transient,
+    /// What may be used; `None` allows everything. Read as systemd reads it: by what is *there*, not by what was proven.
+    /// See [`Assessment::violations`](crate::Assessment::violations) for the other reading.
+    pub policy: Option<ImagePolicy>,
 }
 
 impl DissectOptions {
@@ -116,6 +120,7 @@ impl DissectOptions {
             machine_id: None,
             verity: Some(verity),
             transient: Transient::Skip,
+            policy: None,
         }
     }
 
@@ -276,7 +281,7 @@ impl fmt::Display for Skipped {
                 write!(f, "not used: partition {than} comes first")
             }
             Skipped::NotNeeded => {
-                f.write_str("not used: of the generic type, and others say what they are for")
+                f.write_str("not used: of the generic type, which counts only if it is alone and nothing else is the root")
             }
             Skipped::Mbr => f.write_str("not used: not the active Linux partition"),
             Skipped::BareImage => f.write_str("not used: the image as a whole is a file system"),
@@ -301,6 +306,19 @@ impl FileSystem {
         match self {
             FileSystem::Preset(name) => Some(name),
             FileSystem::Probed(probe) => probe.as_ref().map(|probe| probe.kind.name()),
+        }
+    }
+
+    /// Is it encrypted?
+    fn encryption(&self) -> Encryption {
+        match self {
+            FileSystem::Probed(Some(probe)) if probe.kind == FsKind::CryptoLuks => {
+                match probe.luks.as_ref().and_then(|header| header.has_integrity()) {
+                    Some(true) => Encryption::LuksWithIntegrity,
+                    _ => Encryption::Luks,
+                }
+            }
+            _ => Encryption::None,
         }
     }
 
@@ -358,6 +376,8 @@ pub struct Partition {
 pub struct DissectedImage {
     /// In systemd's order of designators.
     pub partitions: Vec<Partition>,
+    /// Designators of partitions that are there, and that the policy says to leave alone.
+    pub ignored: Vec<Designator>,
     /// The image is one file system, without a table.
     pub bare: bool,
     /// GUID of the disk, or UUID of the bare file system.
@@ -376,6 +396,27 @@ impl DissectedImage {
     /// The partition for `designator`.
     pub fn get(&self, designator: Designator) -> Option<&Partition> {
         self.partitions.iter().find(|partition| partition.designator == designator)
+    }
+
+    /// What is known about `designator` for a policy: what is there, with nothing proven.
+    pub fn facts(&self, designator: Designator) -> Facts {
+        let Some(partition) = self.get(designator) else {
+            let presence =
+                if self.ignored.contains(&designator) { Presence::Ignored } else { Presence::Absent };
+            return Facts { presence, ..Facts::ABSENT };
+        };
+        let role = Role::of(designator).filter(|role| role.data() == designator);
+        let has = |of: fn(Role) -> Designator| role.is_some_and(|role| self.get(of(role)).is_some());
+        let external = self.bare && self.external_verity;
+        Facts {
+            presence: Presence::Present,
+            hash_tree: has(Role::hash) || external,
+            signature: has(Role::signature) || (external && self.signature_ready),
+            encryption: partition.file_system.encryption(),
+            read_only: partition.attributes.is_some_and(Attributes::read_only),
+            grow_file_system: partition.attributes.is_some_and(Attributes::grow_file_system),
+            ..Facts::PRESENT
+        }
     }
 
     /// The machine that the image is for: that of root, else that of usr.
@@ -442,6 +483,8 @@ struct Dissector<'a> {
     picks: [Option<Pick>; Designator::ALL.len()],
     /// The first partition of the generic type, and the second.
     generic: (Option<Pick>, Option<u32>),
+    /// Designators that the policy says to leave alone although they are there.
+    ignored: Vec<Designator>,
     selections: Vec<(u32, Selection)>,
     /// GUIDs of data and hash partition that follow from the root hash.
     expected: Option<(Role, Guid, Guid)>,
@@ -459,6 +502,7 @@ impl<'a> Dissector<'a> {
             options,
             picks: [const { None }; Designator::ALL.len()],
             generic: (None, None),
+            ignored: Vec::new(),
             selections: image
                 .partition_numbers()
                 .map(|n| (n, Selection::Skipped(Skipped::NotReached)))
@@ -533,7 +577,10 @@ impl<'a> Dissector<'a> {
     }
 
     /// B: the whole image is one file system, and that is the root.
-    fn bare(&self, probe: fs::Probe, verity: VeritySettings) -> Result<DissectedImage, Error> {
+    fn bare(&mut self, probe: fs::Probe, verity: VeritySettings) -> Result<DissectedImage, Error> {
+        if self.admit(Designator::Root)? == Decision::Ignore {
+            return Err(Error::NothingRecognised);
+        }
         let covered = verity.external && verity.root_hash.is_none_or(|known| known.role == Role::Root);
         let uuid = match &probe.uuid {
             Some(fs::FsUuid::Uuid(uuid)) => Some(Guid::from_uuid(*uuid)),
@@ -558,15 +605,18 @@ impl<'a> Dissector<'a> {
             file_system: FileSystem::Probed(Some(Box::new(probe))),
             protection,
         };
-        Ok(DissectedImage {
+        let dissected = DissectedImage {
             partitions: vec![root],
+            ignored: Vec::new(),
             bare: true,
             uuid,
             root_hash: verity.root_hash,
             external_verity: verity.external,
             verity_ready: verity.external && verity.root_hash.is_some(),
             signature_ready: verity.external && verity.signature,
-        })
+        };
+        self.check_policy(&dissected)?;
+        Ok(dissected)
     }
 
     /// D: one entry of a GPT.
@@ -596,6 +646,9 @@ impl<'a> Dissector<'a> {
         };
         if let Some(why) = self.foreign(partition, designator)? {
             return skip(why);
+        }
+        if self.admit(designator)? == Decision::Ignore {
+            return skip(Skipped::Policy);
         }
 
         let pick = Pick {
@@ -639,6 +692,16 @@ impl<'a> Dissector<'a> {
             Ordering::Equal => (Ordering::Less, Better::First),
             other => (other, Better::Version),
         }
+    }
+
+    /// D9: may it be used at all?
+    fn admit(&mut self, designator: Designator) -> Result<Decision, Error> {
+        let Some(policy) = &self.options.policy else { return Ok(Decision::Use) };
+        let decision = policy.admit(designator).map_err(Error::Policy)?;
+        if decision == Decision::Ignore && !self.ignored.contains(&designator) {
+            self.ignored.push(designator);
+        }
+        Ok(decision)
     }
 
     /// D4 to D7: does it belong to something else than what is asked for?
@@ -762,8 +825,13 @@ impl<'a> Dissector<'a> {
             if let Some(second) = self.generic.1 {
                 return Err(Error::SeveralGenericRoots { first: first.number, second });
             }
-            self.set(first.number, Selection::Chosen(Designator::Root));
-            self.put(Designator::Root, first);
+            match self.admit(Designator::Root)? {
+                Decision::Ignore => self.set(first.number, Selection::Skipped(Skipped::Policy)),
+                Decision::Use => {
+                    self.set(first.number, Selection::Chosen(Designator::Root));
+                    self.put(Designator::Root, first);
+                }
+            }
         }
         if self.options.require_root
             && !has(self, Designator::Root)
@@ -850,25 +918,41 @@ impl<'a> Dissector<'a> {
             Table::Gpt(gpt) => Some(gpt.disk_guid()),
             _ => None,
         };
-        Ok(DissectedImage {
+        let ignored = core::mem::take(&mut self.ignored);
+        let dissected = DissectedImage {
             partitions,
+            ignored,
             bare: false,
             uuid,
             root_hash,
             external_verity: false,
             verity_ready,
             signature_ready,
-        })
+        };
+        self.check_policy(&dissected)?;
+        Ok(dissected)
+    }
+
+    /// G and I: what the policy says to what is there.
+    fn check_policy(&self, dissected: &DissectedImage) -> Result<(), Error> {
+        let Some(policy) = &self.options.policy else { return Ok(()) };
+        let each = |check: &dyn Fn(Designator, &Facts) -> Result<(), Violation>| {
+            Designator::ALL.into_iter().try_for_each(|d| check(d, &dissected.facts(d))).map_err(Error::Policy)
+        };
+        each(&|designator, facts| policy.check_table(designator, facts, Reading::Presence))?;
+        each(&|designator, facts| policy.check_content(designator, facts))
     }
 
     /// I: what is in it?
     fn finish_partition(&self, designator: Designator, pick: Pick) -> Result<Partition, Error> {
+        let assumed = self.options.policy.as_ref().and_then(|policy| policy.assumed_file_system(designator));
         let file_system = match designator {
             Designator::Esp | Designator::Xbootldr => FileSystem::Preset("vfat"),
             Designator::RootVerity | Designator::UsrVerity => FileSystem::Preset("DM_verity_hash"),
             Designator::RootVeritySig | Designator::UsrVeritySig => {
                 FileSystem::Preset("verity_hash_signature")
             }
+            _ if assumed.is_some() => FileSystem::Preset(assumed.map_or("", FsKind::name)),
             _ => {
                 let probe = self.image.looked(pick.number).map_or(Ok(None), Looked::candidate);
                 let probe = probe.map_err(|error| Error::AmbiguousFileSystem {

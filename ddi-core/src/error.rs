@@ -9,6 +9,7 @@ use ddi_verity::RootHash;
 
 use crate::fs;
 use crate::mbr;
+use crate::policy::Violation;
 use crate::trust::Role;
 
 /// What a caller does about an [`Error`].
@@ -44,6 +45,8 @@ pub enum Step {
     Signature,
     /// Looking for data in the gaps between partitions.
     Gaps,
+    /// Looking for data behind the last protected block.
+    Tail,
 }
 
 impl fmt::Display for Step {
@@ -56,6 +59,7 @@ impl fmt::Display for Step {
             Step::Tree => "reading the top of the hash tree",
             Step::Signature => "reading the signature partition",
             Step::Gaps => "reading the gaps between partitions",
+            Step::Tail => "reading behind the last protected block",
         })
     }
 }
@@ -98,12 +102,7 @@ pub enum Error {
         error: ddi_verity::SignatureError,
     },
     /// Policy does not allow what was found (steps B, D9, F5, G, I).
-    Policy {
-        /// For which partition.
-        designator: Designator,
-        /// What the policy is not content with.
-        why: PolicyRefusal,
-    },
+    Policy(Violation),
     /// A hash or signature partition without its data partition (step F1).
     DataMissing {
         /// The role whose data partition is missing.
@@ -167,7 +166,7 @@ pub enum Error {
         error: Arc<ddi_verity::Error>,
     },
     /// Data, hash and signature do not belong together.
-    Binding(BindingError),
+    Binding(Box<BindingError>),
     /// No root hash was given, found or guessed.
     RootHashUnknown {
         /// For which partition.
@@ -188,6 +187,15 @@ pub enum Error {
         /// Number of the data partition, if it is in one.
         partition: Option<u32>,
     },
+    /// Behind the last protected block of the partition there is something, which nothing vouches for.
+    TailNotZero {
+        /// What the set is for.
+        role: Role,
+        /// Number of the data partition, if it is in one.
+        partition: Option<u32>,
+        /// The first byte that is not zero, in the image.
+        offset: u64,
+    },
     /// The file system says that it is larger than the bytes that are protected.
     ContentTooLarge {
         /// What the set is for.
@@ -199,37 +207,6 @@ pub enum Error {
         /// What is there, in bytes.
         available: u64,
     },
-}
-
-/// What a policy is not content with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PolicyRefusal {
-    /// The partition exists and must not.
-    Present,
-    /// The partition is missing and must not be.
-    Missing,
-    /// It is protected in a way, or unprotected, that is not allowed.
-    Protection,
-    /// The read-only attribute.
-    ReadOnly,
-    /// The grow-file-system attribute.
-    GrowFileSystem,
-    /// It is encrypted and must not be, or the reverse.
-    Encryption,
-}
-
-impl fmt::Display for PolicyRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PolicyRefusal::Present => "must not exist",
-            PolicyRefusal::Missing => "must exist",
-            PolicyRefusal::Protection => "is not protected in an allowed way",
-            PolicyRefusal::ReadOnly => "has the read-only attribute in the wrong state",
-            PolicyRefusal::GrowFileSystem => "has the grow-file-system attribute in the wrong state",
-            PolicyRefusal::Encryption => "is not encrypted in an allowed way",
-        })
-    }
 }
 
 /// Why data, hash and signature do not belong together.
@@ -328,7 +305,7 @@ impl Error {
             Error::UnusableRootHash(_) => "unusable-root-hash",
             Error::ExternalVerityWithTable => "external-verity-with-table",
             Error::Signature { error, .. } => error.code(),
-            Error::Policy { .. } => "policy",
+            Error::Policy(violation) => violation.why.code(),
             Error::DataMissing { .. } => "verity-without-data",
             Error::HashMissing { .. } => "signature-without-verity",
             Error::ArchitecturesDiffer { .. } => "architectures-differ",
@@ -346,6 +323,7 @@ impl Error {
             Error::RootHashUnknown { .. } => "root-hash-unknown",
             Error::Unprotected { .. } => "unprotected",
             Error::UnrecognisedContent { .. } => "unrecognised-content",
+            Error::TailNotZero { .. } => "tail-not-zero",
             Error::ContentTooLarge { .. } => "content-too-large",
         }
     }
@@ -359,6 +337,7 @@ impl Error {
             | Error::Verity { partition, .. }
             | Error::Unprotected { partition, .. }
             | Error::UnrecognisedContent { partition, .. }
+            | Error::TailNotZero { partition, .. }
             | Error::ContentTooLarge { partition, .. } => *partition,
             Error::Binding(error) => error.partition(),
             _ => None,
@@ -372,7 +351,7 @@ impl Error {
             Error::Table(_) | Error::Mbr(_) | Error::NothingRecognised | Error::AmbiguousImage(_) => "ENOPKG",
             Error::UnusableRootHash(_) | Error::Signature { .. } => "EINVAL",
             Error::ExternalVerityWithTable => "EBADR",
-            Error::Policy { .. } => "ERFKILL",
+            Error::Policy(_) => "ERFKILL",
             Error::DataMissing { .. }
             | Error::HashMissing { .. }
             | Error::RootVerityWithUsr
@@ -391,6 +370,7 @@ impl Error {
             | Error::RootHashUnknown { .. }
             | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
+            | Error::TailNotZero { .. }
             | Error::ContentTooLarge { .. } => return None,
         })
     }
@@ -414,13 +394,14 @@ impl Error {
             Error::Signature { .. } | Error::DataMissing { .. } | Error::HashMissing { .. } => {
                 ErrorKind::Corrupt
             }
-            Error::Policy { .. }
+            Error::Policy(_)
             | Error::NoDataForRootHash { .. }
             | Error::NoHashForRootHash { .. }
             | Error::ExcludedByFilter
             | Error::Binding(_)
             | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
+            | Error::TailNotZero { .. }
             | Error::ContentTooLarge { .. } => ErrorKind::Mismatch,
             Error::Verity { error, .. } => match error.kind() {
                 ddi_verity::ErrorKind::Corrupt => ErrorKind::Corrupt,
@@ -448,7 +429,7 @@ impl fmt::Display for Error {
                 f.write_str("there is verity data beside the image, but the image has a partition table")
             }
             Error::Signature { partition, error } => write!(f, "signature partition {partition}: {error}"),
-            Error::Policy { designator, why } => write!(f, "image policy: {designator} partition {why}"),
+            Error::Policy(violation) => violation.fmt(f),
             Error::DataMissing { role } => {
                 write!(f, "verity or signature partition without {role} partition")
             }
@@ -492,6 +473,13 @@ impl fmt::Display for Error {
             Error::UnrecognisedContent { role, partition: None } => {
                 write!(f, "{role} holds nothing that is recognised as a file system")
             }
+            Error::TailNotZero { role, partition, offset } => {
+                write!(f, "{role}")?;
+                if let Some(number) = partition {
+                    write!(f, " partition {number}")?;
+                }
+                write!(f, " has data behind its last protected block, at byte {offset}")
+            }
             Error::ContentTooLarge { role, partition, claimed, available } => {
                 write!(f, "the file system of {role}")?;
                 if let Some(number) = partition {
@@ -512,7 +500,8 @@ impl core::error::Error for Error {
             Error::AmbiguousImage(error) | Error::AmbiguousFileSystem { error, .. } => Some(&**error),
             Error::Signature { error, .. } => Some(error),
             Error::Verity { error, .. } => Some(&**error),
-            Error::Binding(error) => Some(error),
+            Error::Binding(error) => Some(&**error),
+            Error::Policy(violation) => Some(violation),
             _ => None,
         }
     }

@@ -210,6 +210,11 @@ pub enum Oddity {
         /// What it is for.
         role: Role,
     },
+    /// No root hash is known: nothing names one.
+    RootHashUnknown {
+        /// What it would be for.
+        role: Role,
+    },
     /// Two places name different root hashes; systemd takes the first.
     RootHashesDiffer {
         /// What they are for.
@@ -224,7 +229,7 @@ pub enum Oddity {
         second_hash: RootHash,
     },
     /// Data, hash and signature do not belong together.
-    Binding(BindingError),
+    Binding(Box<BindingError>),
     /// The partitions with the highest version are not one set.
     VersionsMixed {
         /// What they are for.
@@ -309,6 +314,7 @@ impl Oddity {
             Oddity::Unsigned { .. } => "unsigned",
             Oddity::SignatureNotChecked { .. } => "signature-not-checked",
             Oddity::RootHashGuessed { .. } => "root-hash-guessed",
+            Oddity::RootHashUnknown { .. } => "root-hash-unknown",
             Oddity::RootHashesDiffer { .. } => "root-hashes-differ",
             Oddity::Binding(error) => error.code(),
             Oddity::VersionsMixed { .. } => "versions-mixed",
@@ -328,6 +334,8 @@ impl Oddity {
     /// How bad it is, unless circumstances make it worse.
     pub fn severity(&self) -> Severity {
         match self {
+            // as systemd-repart makes it
+            Oddity::Geometry { widened: Widened::UnprotectedTail(_), .. } => Severity::Note,
             Oddity::Dissect(_)
             | Oddity::Unreadable(_)
             | Oddity::Outside
@@ -345,6 +353,7 @@ impl Oddity {
             | Oddity::GapNotZero { .. }
             | Oddity::TableBehindFileSystem { .. }
             | Oddity::Unprotected { .. }
+            | Oddity::RootHashUnknown { .. }
             | Oddity::RootHashesDiffer { .. }
             | Oddity::Geometry { .. }
             | Oddity::UnrecognisedContent { .. }
@@ -403,6 +412,7 @@ impl fmt::Display for Oddity {
                     "the root hash of {role} is put together from partition GUIDs: nobody vouches for it"
                 )
             }
+            Oddity::RootHashUnknown { role } => write!(f, "no root hash is known for {role}"),
             Oddity::RootHashesDiffer { role, first, first_hash, second, second_hash } => write!(
                 f,
                 "different root hashes for {role}: {first_hash} ({first}) counts, not {second_hash} ({second})"

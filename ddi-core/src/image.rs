@@ -31,7 +31,7 @@ use crate::source::{ImageFile, Sidecars, image_name};
 #[non_exhaustive]
 pub enum Table {
     /// A GPT of which a copy is good.
-    Gpt(Gpt),
+    Gpt(Box<Gpt>),
     /// An MBR that is none of a GPT.
     Mbr(Mbr, Vec<mbr::Partition>),
     /// There is a GPT, and it cannot be used.
@@ -265,7 +265,7 @@ fn find_table(examination: &Examination) -> Table {
     let is_certain = examination.block_size.is_err() || examination.protective_mbr.is_ok();
     if examination.is_gpt() && (is_certain || mbr.is_none()) {
         return match examination.gpt(Mode::Tolerant) {
-            Ok(gpt) => Table::Gpt(gpt),
+            Ok(gpt) => Table::Gpt(Box::new(gpt)),
             Err(error) => Table::Broken(error),
         };
     }

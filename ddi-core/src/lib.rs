@@ -21,13 +21,13 @@ pub use dissect::{
     Better, DissectOptions, DissectedImage, Dissection, FileSystem, Partition, Protection, Selection,
     Skipped, Transient, VeritySettings, dissect,
 };
-pub use error::{BindingError, Error, ErrorKind, PolicyRefusal, Step};
+pub use error::{BindingError, Error, ErrorKind, Step};
 pub use finding::{Beside, BesideProblem, Finding, LabelOddity, Oddity, Severity};
 pub use image::{Image, Table};
-pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, Widening, prove};
+pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Widening, prove};
 pub use report::{
-    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions, SignatureFacts,
-    VerityColumn,
+    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,
+    SignatureFacts, VerityColumn,
 };
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};
 pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};

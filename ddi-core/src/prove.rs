@@ -13,7 +13,8 @@
 //! have the rest of the tree above them as a good tree, *under the same root hash*: nothing in the hash says at which
 //! level the data begins. The superblock, which does, is not covered by the root hash. Two rules close this:
 //!
-//! * the geometry is strict ([`check_geometry`]): the data fills its partition to the last block;
+//! * the geometry is strict ([`check_geometry`]): the data fills its partition, or what follows it is zero and behind the end
+//!   of its file system ([`TailRule`]);
 //! * the data is a file system or LUKS volume ([`ContentRule::Recognised`]) that is not larger than the data. Hash blocks
 //!   are none: nobody can choose them.
 //!
@@ -35,15 +36,16 @@
 use core::fmt;
 use std::sync::Arc;
 
-use ddi_gpt::{Architecture, ByteRange};
-use ddi_verity::{HashTree, Options, ReadAt, Section, Strictness, Verdict, check_geometry};
+use ddi_gpt::{Architecture, ByteRange, Designator};
+use ddi_verity::{Geometry, HashTree, Options, ReadAt, Section, Strictness, Verdict, check_geometry};
 
 use crate::bind::{BindOptions, Part, VeritySet, verity_sets};
-use crate::dissect::Dissection;
+use crate::dissect::{DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind, Step};
 use crate::fs::{FsKind, Usage};
 use crate::image::Image;
-use crate::trust::{KnownRootHash, Role, TrustedRootHash};
+use crate::policy::{self, Facts, ImagePolicy, Reading, Violation};
+use crate::trust::{KnownRootHash, Role, TrustedRootHash, Word};
 
 /// What a verity-protected partition must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +55,20 @@ pub enum ContentRule {
     Recognised,
     /// Anything.
     Any,
+}
+
+/// What may lie in a protected partition behind its last protected block.
+///
+/// systemd-repart makes such partitions: it finds out the size of the partition with one run of `mkfs`, and protects what a
+/// second run made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TailRule {
+    /// Zeros, and only behind a file system that says of itself that it ends in the protected blocks. So the length is bound
+    /// after all, by a superblock that is itself proven.
+    #[default]
+    Zeros,
+    /// Nothing: the data fills its partition.
+    Nothing,
 }
 
 /// Which of several verity sets are proven.
@@ -77,6 +93,8 @@ pub struct ProveOptions<'a> {
     pub strictness: Strictness,
     /// What a protected partition must hold.
     pub content: ContentRule,
+    /// What may follow the protected blocks, unless `strictness` allows anything there.
+    pub tail: TailRule,
     /// Which sets.
     pub scope: Scope,
     /// For a bare image with its tree behind the data: where the superblock is, in bytes.
@@ -226,6 +244,38 @@ pub struct Assessment {
     pub refused: Option<Error>,
     /// The worst of all.
     pub outcome: Outcome,
+}
+
+impl Assessment {
+    /// What a policy says to the image, by what was **proven**: `signed` is met by a signature that verified, `verity` by
+    /// blocks that match a root hash which somebody vouches for. One violation for each designator at most.
+    pub fn violations(&self, policy: &ImagePolicy, dissected: &DissectedImage) -> Vec<Violation> {
+        let check = |designator| {
+            let facts = self.facts(dissected, designator);
+            policy.check_use(designator, &facts, Reading::Proven).err()
+        };
+        Designator::ALL.into_iter().filter_map(check).collect()
+    }
+
+    /// What is known about `designator` for a policy: what is there, and what was proven of it.
+    pub fn facts(&self, dissected: &DissectedImage, designator: Designator) -> Facts {
+        let mut facts = dissected.facts(designator);
+        let number = dissected.get(designator).map(|partition| partition.number);
+        let about = |proof: &&Proof| match (dissected.bare, proof.data) {
+            // a bare image is the root file system, whatever the root hash was said to be for
+            (true, Some(data)) => designator == Designator::Root && data.number.is_none(),
+            (_, data) => proof.role.data() == designator && data.map(|data| data.number) == number,
+        };
+        // the worst of them, should there be several
+        let worth = |proof: &Proof| match (proof.outcome, proof.trusted.map(|trusted| trusted.word())) {
+            (Outcome::TrustedAndProven, Some(Word::Certificate(_))) => policy::Proof::Signature,
+            (Outcome::TrustedAndProven, Some(Word::Caller)) => policy::Proof::RootHash,
+            (Outcome::IntactUnvouched, _) => policy::Proof::Intact,
+            _ => policy::Proof::None,
+        };
+        facts.proof = self.proofs.iter().filter(about).map(worth).min().unwrap_or(policy::Proof::None);
+        facts
+    }
 }
 
 /// Proves what is protected in an image. The image is read once, in full, as far as it is protected.
@@ -380,7 +430,7 @@ fn verify(
         // behind the data: offsets count from the start of the image
         _ => image.source(),
     };
-    check(image, set, tree, data, hash_source.size(), options, widened)?;
+    check(image, set, tree, data, options, widened)?;
     let relay = |done: u64, _: u64| {
         if let Some(progress) = options.progress {
             progress(before.saturating_add(done), total);
@@ -396,17 +446,15 @@ fn check(
     set: &VeritySet,
     tree: &HashTree,
     data: Part,
-    hash_size: u64,
     options: &ProveOptions<'_>,
     widened: &mut Vec<Widening>,
 ) -> Result<(), Error> {
-    let role = set.role;
-    let geometry =
-        check_geometry(tree.params(), tree.layout(), data.range.size, hash_size, options.strictness)
-            .map_err(|error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) })?;
+    let size = tree.params().data_size();
+    let content = check_content(image, set, data, size);
+    let geometry = check_size(image, set, tree, data, (options.strictness, options.tail), u64::MAX)?;
     widened.extend(geometry.widened.into_iter().map(Widening::Verity));
-    match (check_content(image, set, data, tree.params().data_size()), options.content) {
-        (Ok(()), _) => Ok(()),
+    match (content, options.content) {
+        (Ok(_), _) => Ok(()),
         (Err(Error::UnrecognisedContent { .. }), ContentRule::Any) => {
             widened.push(Widening::UnrecognisedContent);
             Ok(())
@@ -419,8 +467,76 @@ fn check(
     }
 }
 
+/// Do parameters, data and hash area fit together, and if data follows the protected blocks, may it? Of that, at most
+/// `read_at_most` bytes are looked at.
+pub(crate) fn check_size(
+    image: &Image,
+    set: &VeritySet,
+    tree: &HashTree,
+    data: Part,
+    (strictness, tail): (Strictness, TailRule),
+    read_at_most: u64,
+) -> Result<Geometry, Error> {
+    let role = set.role;
+    let size = tree.params().data_size();
+    let zeros = tail == TailRule::Zeros && !strictness.unprotected_tail && data.range.size > size;
+    let bound =
+        zeros && check_content(image, set, data, size).is_ok_and(|is_bound| is_bound == Bound::ByFileSystem);
+    let mut in_force = strictness;
+    in_force.unprotected_tail |= bound;
+    let geometry =
+        check_geometry(tree.params(), tree.layout(), data.range.size, set.hash_size(image), in_force)
+            .map_err(|error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) })?;
+    if bound {
+        let offset = data.range.offset.saturating_add(size);
+        let tail = ByteRange { offset, size: data.range.size.saturating_sub(size).min(read_at_most) };
+        if let Some(offset) = first_non_zero(image, tail)? {
+            return Err(Error::TailNotZero { role, partition: data.number, offset });
+        }
+    }
+    Ok(geometry)
+}
+
+/// The first byte in `range` of the image that is not zero.
+fn first_non_zero(image: &Image, range: ByteRange) -> Result<Option<u64>, Error> {
+    let source = image.source();
+    let mut chunk = vec![0; 64 << 10];
+    let mut offset = range.offset;
+    while let Some(next) = source.next_data(offset).filter(|next| *next < range.end()) {
+        offset = next;
+        let left = usize::try_from(range.end().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = left.min(chunk.len());
+        let Some(buf) = chunk.get_mut(..len) else { break };
+        source.read_exact_at(offset, buf).map_err(|error| Error::Io {
+            step: Step::Tail,
+            offset: Some(offset),
+            error: Arc::new(error),
+        })?;
+        let u64_of = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        if let Some(at) = buf.iter().position(|byte| *byte != 0) {
+            return Ok(Some(offset.saturating_add(u64_of(at))));
+        }
+        offset = offset.saturating_add(u64_of(len));
+    }
+    Ok(None)
+}
+
+/// What says where the data ends, besides the superblock that nothing vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The file system in it: it ends within the protected bytes.
+    ByFileSystem,
+    /// Nothing.
+    No,
+}
+
 /// Is the data a file system or LUKS volume, and does that fit into the `available` bytes which are protected?
-pub(crate) fn check_content(image: &Image, set: &VeritySet, data: Part, available: u64) -> Result<(), Error> {
+pub(crate) fn check_content(
+    image: &Image,
+    set: &VeritySet,
+    data: Part,
+    available: u64,
+) -> Result<Bound, Error> {
     let (role, partition) = (set.role, data.number);
     let looked = match partition {
         Some(number) => image.looked(number),
@@ -432,7 +548,9 @@ pub(crate) fn check_content(image: &Image, set: &VeritySet, data: Part, availabl
             Some(claimed) if claimed > available => {
                 Err(Error::ContentTooLarge { role, partition, claimed, available })
             }
-            _ => Ok(()),
+            Some(_) if probe.kind.usage() == Usage::Filesystem => Ok(Bound::ByFileSystem),
+            // a LUKS header says where it ends itself, not where its volume does
+            _ => Ok(Bound::No),
         },
         _ => Err(Error::UnrecognisedContent { role, partition }),
     }

@@ -190,6 +190,11 @@ impl EntryFacts {
         EntryFacts::Gpt { type_guid, partition_type, guid, label: name.label(), name: *name, attributes }
     }
 
+    /// Is it a free slot for updates?
+    pub fn is_empty_slot(&self) -> bool {
+        matches!(self, EntryFacts::Gpt { name, .. } if name.is_empty_slot())
+    }
+
     /// The designator, if the type has one.
     pub fn designator(&self) -> Option<Designator> {
         match self {

@@ -13,10 +13,8 @@
     )
 )]
 
-use std::sync::Arc;
-
 use ddi_gpt::{ByteRange, Designator, Guid, PartitionType, Side};
-use ddi_verity::{Section, Strictness, check_geometry};
+use ddi_verity::{Section, Strictness};
 
 use super::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, SignatureFacts,
@@ -30,7 +28,7 @@ use crate::error::Error;
 use crate::finding::{Beside, Finding, LabelOddity, Oddity};
 use crate::fs;
 use crate::image::{Image, Looked, Table};
-use crate::prove::check_content;
+use crate::prove::{TailRule, check_content, check_size};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
 /// What goes into a report.
@@ -276,7 +274,7 @@ fn content(
         Content::Unclear
     };
     let is_signature = Role::ALL.iter().any(|role| Some(role.signature()) == entry.designator());
-    if is_signature && image.range(number).is_some() {
+    if is_signature && !entry.is_empty_slot() && image.range(number).is_some() {
         return match image.signature(number) {
             Ok(signature) => Content::Signature(Box::new(SignatureFacts {
                 root_hash: signature.root_hash,
@@ -404,10 +402,10 @@ fn verity_findings(
             findings.push(finding);
         };
         if let (Some(tree), Some(data)) = (&set.tree, set.data) {
-            let strict = Strictness::default();
-            match check_geometry(tree.params(), tree.layout(), data.range.size, set.hash_size(image), strict)
-            {
-                Err(error) => add(Oddity::Verity { role, error: Arc::new(error) }),
+            let usual = (Strictness::default(), TailRule::default());
+            match check_size(image, set, tree, data, usual, options.gap_bytes) {
+                Err(Error::Verity { role, error, .. }) => add(Oddity::Verity { role, error }),
+                Err(error) => add(Oddity::Unreadable(error)),
                 Ok(geometry) => {
                     for widened in geometry.widened {
                         add(Oddity::Geometry { role, widened });

@@ -20,6 +20,7 @@ use ddi_gpt::{ByteRange, TableCopy};
 use super::{Content, ImageKind, Report};
 use crate::error::{Error, Step};
 use crate::finding::{Finding, Oddity, Severity};
+use crate::fs::Usage;
 use crate::image::{Image, Table};
 
 /// Bytes read at once.
@@ -104,7 +105,10 @@ fn gaps(image: &Image, report: &Report) -> Vec<ByteRange> {
     let mut taken: Vec<ByteRange> = Vec::new();
     match (report.kind, image.table()) {
         (ImageKind::FileSystem, _) => match &report.whole {
-            Content::Recognised(probe) if probe.claimed_size.is_some() => {
+            // what a LUKS header claims is itself
+            Content::Recognised(probe)
+                if probe.kind.usage() == Usage::Filesystem && probe.claimed_size.is_some() =>
+            {
                 let block = u64::from(probe.block_size.unwrap_or(0)).clamp(1, 1 << 20);
                 let claimed = probe.claimed_size.unwrap_or(size);
                 let end = claimed.checked_next_multiple_of(block).unwrap_or(size);

@@ -11,9 +11,13 @@
 //!      LVM2 in the first 4 sectors       at 4086 …      udf
 //! ```
 //!
+//! Of the kinds that libblkid knows, those are left out that neither systemd mounts nor the common tools of other
+//! systems make (bcache, ZFS, reiserfs, jfs, nilfs2, the members of firmware RAIDs and some thirty more): an image
+//! with one of them *beside* a file system is ambiguous to libblkid, and not here.
+//!
 //! The first 128 KiB are read once and every probe parses that copy; only FAT (its root directory), LUKS2 (its
-//! JSON) and MD RAID (the far end) read more, each within a bound of its own. Nothing here is authenticated by
-//! itself: give it a [`VerifiedReader`](ddi_verity) to probe proven bytes.
+//! JSON), MD RAID (the far end) and the foreign ones read more, each within a bound of its own. Nothing here is
+//! authenticated by itself: give it a [`VerifiedReader`](ddi_verity::VerifiedReader) to probe proven bytes.
 #![cfg_attr(
     not(test),
     warn(
@@ -36,6 +40,7 @@ mod erofs;
 mod error;
 mod ext4;
 mod f2fs;
+mod foreign;
 mod iso9660;
 mod kind;
 pub mod luks;
@@ -45,6 +50,7 @@ mod swap;
 mod text;
 mod vfat;
 mod xfs;
+mod xxhash;
 
 use core::ops::Range;
 
@@ -191,6 +197,7 @@ const PROBERS: &[Prober] = &[
     prober(FsKind::DmVerityHash, dm::probe_verity),
     prober(FsKind::DmIntegrity, dm::probe_integrity),
     prober(FsKind::CryptoLuks, luks::probe),
+    prober(FsKind::BitLocker, foreign::probe_bitlocker),
     prober(FsKind::Vfat, vfat::probe),
     Prober { kind: FsKind::Swsuspend, min_size: swap::MIN_SIZE, probe: swap::probe_suspend },
     Prober { kind: FsKind::Swap, min_size: swap::MIN_SIZE, probe: swap::probe },
@@ -200,10 +207,15 @@ const PROBERS: &[Prober] = &[
     prober(FsKind::Ext3, ext4::probe_ext3),
     prober(FsKind::Ext2, ext4::probe_ext2),
     prober(FsKind::Jbd, ext4::probe_jbd),
+    prober(FsKind::Udf, foreign::probe_udf),
     prober(FsKind::Iso9660, iso9660::probe),
+    prober(FsKind::Hfsplus, foreign::probe_hfsplus),
+    prober(FsKind::Hfs, foreign::probe_hfs),
+    prober(FsKind::Ntfs, foreign::probe_ntfs),
     prober(FsKind::Squashfs, squashfs::probe),
     prober(FsKind::Squashfs3, squashfs::probe_old),
     Prober { kind: FsKind::Btrfs, min_size: 1 << 20, probe: btrfs::probe },
+    prober(FsKind::Exfat, foreign::probe_exfat),
     prober(FsKind::F2fs, f2fs::probe),
     prober(FsKind::Erofs, erofs::probe),
 ];

@@ -1,7 +1,10 @@
 //! btrfs. Source: Linux, `fs/btrfs/fs.h` and `btrfs_tree.h`; libblkid, `btrfs.c`.
 
+use ddi_verity::{Algorithm, BlockHasher, Digest, HashType};
+
 use super::crc::crc32c;
 use super::disk::{Bytes, Disk};
+use super::xxhash::xxh64;
 use super::{Checksum, Error, FsKind, FsUuid, Probe, Text};
 
 const OFFSET: u64 = 64 << 10;
@@ -37,9 +40,10 @@ fn parse(sb: &Bytes<'_>) -> Option<Probe> {
     let summed = sb.all().get(CSUM_SIZE..)?;
     let checksum = match csum_type {
         0 if csum.starts_with(&(!crc32c(!0, summed)).to_le_bytes()) => Checksum::Verified("crc32c"),
-        0 => return None,
-        1 => Checksum::NotChecked("xxhash64"),
-        2 => Checksum::NotChecked("sha256"),
+        1 if csum.starts_with(&xxh64(summed).to_le_bytes()) => Checksum::Verified("xxhash64"),
+        2 if csum == sha256(summed).as_bytes() => Checksum::Verified("sha256"),
+        0..=2 => return None,
+        // libblkid believes this one as well
         3 => Checksum::NotChecked("blake2b"),
         _ => Checksum::NotChecked("unknown"),
     };
@@ -59,4 +63,9 @@ fn parse(sb: &Bytes<'_>) -> Option<Probe> {
     probe.number("compat_ro_flags", compat_ro_flags);
     probe.number("incompat_flags", incompat_flags);
     Some(probe)
+}
+
+/// A block hash without salt is the plain digest.
+fn sha256(bytes: &[u8]) -> Digest {
+    BlockHasher::new(Algorithm::Sha256, HashType::Normal, &[]).hash_block(bytes)
 }

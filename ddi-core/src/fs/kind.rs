@@ -58,6 +58,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// The disk encryption of Windows.
+    BitLocker = "BitLocker", Crypto;
     /// btrfs.
     Btrfs = "btrfs", Filesystem;
     /// LUKS, version 1 or 2.
@@ -78,8 +80,14 @@ kinds! {
     Ext4 = "ext4", Filesystem;
     /// ext4 marked for testing.
     Ext4dev = "ext4dev", Filesystem;
+    /// exFAT.
+    Exfat = "exfat", Filesystem;
     /// f2fs.
     F2fs = "f2fs", Filesystem;
+    /// HFS.
+    Hfs = "hfs", Filesystem;
+    /// HFS Plus.
+    Hfsplus = "hfsplus", Filesystem;
     /// ISO 9660 and High Sierra.
     Iso9660 = "iso9660", Filesystem;
     /// An external journal of ext3 or ext4.
@@ -90,6 +98,8 @@ kinds! {
     Lvm1Member = "LVM1_member", Raid;
     /// A physical volume of LVM 2.
     Lvm2Member = "LVM2_member", Raid;
+    /// NTFS.
+    Ntfs = "ntfs", Filesystem;
     /// squashfs 4 and newer.
     Squashfs = "squashfs", Filesystem;
     /// squashfs up to 3.
@@ -98,6 +108,8 @@ kinds! {
     Swap = "swap", Other;
     /// Swap space that holds a hibernated system.
     Swsuspend = "swsuspend", Other;
+    /// UDF.
+    Udf = "udf", Filesystem;
     /// FAT 12, 16 and 32.
     Vfat = "vfat", Filesystem;
     /// xfs.
@@ -146,7 +158,7 @@ impl FsKind {
 
     /// May stand beside another superblock: hybrid discs are made on purpose.
     pub(super) fn is_tolerant(self) -> bool {
-        matches!(self, FsKind::Iso9660)
+        matches!(self, FsKind::Hfs | FsKind::Iso9660 | FsKind::Udf)
     }
 }
 

@@ -1,6 +1,7 @@
 //! FAT 12, 16 and 32. Source: Microsoft, *FAT File System Specification*; what is believed: libblkid, `vfat.c`.
 
 use super::disk::{Bytes, Disk};
+use super::foreign::is_bitlocker;
 use super::{Error, FsKind, FsUuid, Probe, Text};
 
 const SECTOR: usize = 512;
@@ -49,6 +50,9 @@ pub(super) struct Bpb {
 pub(super) fn probe(disk: &Disk<'_>) -> Result<Option<Probe>, Error> {
     let Some(boot) = disk.bytes(0, SECTOR)? else { return Ok(None) };
     let Some(bpb) = Bpb::parse(&boot) else { return Ok(None) };
+    if is_bitlocker(disk)? {
+        return Ok(None);
+    }
     let mut probe = Probe::new(FsKind::Vfat, bpb.magic_offset);
     let extended = if bpb.fat16_length != 0 {
         let name = label(disk, bpb.fixed_root(), bpb.root_entries.into())?;
@@ -126,8 +130,7 @@ impl Bpb {
             && (media >= 0xf8 || media == 0xf0)
             && sectors_per_cluster.is_power_of_two()
             && sector_size.is_power_of_two()
-            && (512..=4096).contains(&sector_size)
-            && !is_bitlocker(boot);
+            && (512..=4096).contains(&sector_size);
         if !plausible {
             return None;
         }
@@ -167,11 +170,6 @@ impl Bpb {
     fn fixed_root(&self) -> u64 {
         self.bytes(u64::from(self.reserved_sectors).saturating_add(self.fat_sectors.into()))
     }
-}
-
-/// BitLocker's boot sectors look like FAT, and must not be taken for it.
-fn is_bitlocker(boot: &Bytes<'_>) -> bool {
-    matches!(boot.slice(0, 11), Some(b"\xeb\x52\x90-FVE-FS-" | b"\xeb\x58\x90-FVE-FS-"))
 }
 
 /// The information sector of FAT32: its two signatures, or zeros.

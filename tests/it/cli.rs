@@ -1,0 +1,364 @@
+//! The command as its users see it: exit status, first line, streams, and text that an image chose.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::image::{Image, ImageBuilder, erofs};
+use crate::support::{DDI, Folder, ddi, ddi_quickly, require_tool, run, run_within};
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.raw");
+const SAMPLE_ROOT_HASH: &str = "262757df7d5755c592d74c7fa869421aae036b0b3a40039445a493da59efc8eb";
+
+fn good() -> Image {
+    ImageBuilder::new()
+        .partition("esp", "esp", vec![0; 1 << 16])
+        .verity("root-x86-64", "os_1", erofs(300, 1))
+        .build()
+}
+
+#[test]
+fn exit_status_and_first_line_tell_the_four_cases_apart() {
+    let folder = Folder::new();
+    let image = good();
+    let path = folder.write("image.raw", &image.bytes);
+    let root = image.root_hashes[0].to_string();
+    let wrong = "00".repeat(32);
+
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["--root-hash", &root], 0, "VERIFIED "),
+        (&[], 3, "INTACT ONLY "),
+        (&["--integrity-only"], 0, "INTACT ONLY "),
+        (&["--root-hash", &wrong], 1, "NOT PROVEN "),
+        // right for root, but nobody said that it is right for usr
+        (&["--usr-hash", &root], 1, "NOT PROVEN "),
+        (&["--integrity-only", "--root-hash", &wrong], 1, "NOT PROVEN "),
+    ];
+    for (args, code, first) in cases {
+        let ended = ddi(["verify", &path].iter().chain(args));
+        assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
+        assert!(ended.stdout.starts_with(first), "{args:?}: {ended:?}");
+        assert_eq!(ended.stderr, "");
+        let json = ddi(["verify", "--json", &path].iter().chain(args));
+        assert_eq!(json.code, Some(code), "{args:?}: {json:?}");
+        assert_eq!(json.json()["exitStatus"], code);
+    }
+    // 2: could not tell
+    for args in [["verify", "/nonexistent"], ["inspect", "/nonexistent"], ["verify", "--no-such-option"]] {
+        let ended = ddi(args);
+        assert_eq!(ended.code, Some(2));
+        assert!(ended.stdout.is_empty() && !ended.stderr.is_empty(), "{ended:?}");
+    }
+}
+
+#[test]
+fn root_hash_from_a_file() {
+    let folder = Folder::new();
+    let file = folder.write("trusted", format!("{SAMPLE_ROOT_HASH}\n").as_bytes());
+    assert!(ddi(["verify", SAMPLE, "--root-hash", &file]).ok());
+    let junk = folder.write("junk", b"no hash");
+    for given in [junk.as_str(), "zz", ""] {
+        let ended = ddi(["verify", SAMPLE, "--root-hash", given]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.starts_with("ddi: error: "), "{ended:?}");
+    }
+}
+
+#[test]
+fn sample_of_the_readme() {
+    let ended = ddi(["inspect", SAMPLE]);
+    assert!(ended.ok(), "{ended:?}");
+    assert!(ended.stdout.contains(SAMPLE_ROOT_HASH), "{ended:?}");
+    let json = ddi(["inspect", "--json", SAMPLE]).json();
+    assert_eq!(json["mounts"][0]["designator"], "root");
+    assert_eq!(json["mounts"][0]["fstype"], "erofs");
+    assert!(ddi(["verify", SAMPLE, "--root-hash", SAMPLE_ROOT_HASH]).ok());
+}
+
+#[test]
+fn every_corrupt_block_is_named() {
+    let folder = Folder::new();
+    let image = good();
+    let root = image.root_hashes[0].to_string();
+    let data = image.partitions[1].offset;
+    for blocks in [vec![1], vec![0], vec![299], vec![7, 8, 9, 100]] {
+        let mut bad = image.clone();
+        for block in &blocks {
+            // not in the superblock: the file system is still recognised
+            bad = bad.damage(data + block * 4096 + 4000);
+        }
+        let path = folder.write("image.raw", &bad.bytes);
+        let ended = ddi(["verify", &path, "--root-hash", &root, "--json"]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let found = &ended.json()["proofs"][0]["verdict"]["corruptDataBlocks"];
+        assert_eq!(found["count"], blocks.len(), "{ended:?}");
+        assert_eq!(found["ranges"][0][0], blocks[0]);
+        let text = ddi(["verify", &path, "--root-hash", &root]);
+        assert!(text.first_line().starts_with("NOT PROVEN "));
+        let shown = if blocks.len() == 1 { format!("1 ({})", blocks[0]) } else { "4 (7-9, 100)".into() };
+        assert!(text.stdout.contains(&format!("corrupt data blocks: {shown}\n")), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_no_disk_is_refused_at_once() {
+    let folder = Folder::new();
+    let fifo = folder.file("fifo");
+    run("mkfifo", [&fifo]).unwrap();
+    let socket = folder.file("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let empty = folder.write("empty", b"");
+    let short = folder.write("short", b"x");
+    let here = folder.path().display().to_string();
+    for path in [&fifo, &socket, &empty, &here, &"/dev/null".to_owned(), &"/dev/tty".to_owned()] {
+        for command in ["inspect", "verify"] {
+            let ended = ddi_quickly([command, path]);
+            assert_eq!(ended.code, Some(2), "{command} {path}: {ended:?}");
+            assert!(ended.stderr.starts_with("ddi: error: ") && ended.stdout.is_empty(), "{ended:?}");
+        }
+        let ended = ddi_quickly(["verity", "dump", path]);
+        assert_eq!(ended.code, Some(2), "{path}: {ended:?}");
+        let ended = ddi_quickly(["verity", "verify", path, SAMPLE, SAMPLE_ROOT_HASH]);
+        assert_eq!(ended.code, Some(2), "{path}: {ended:?}");
+    }
+    // nothing that is recognised
+    assert_eq!(ddi_quickly(["inspect", &short]).code, Some(1));
+    assert_ne!(ddi_quickly(["verify", &short]).code, Some(0));
+}
+
+#[test]
+fn truncated_images_never_crash_and_are_never_verified() {
+    let folder = Folder::new();
+    let image = fs::read(SAMPLE).unwrap();
+    let path = folder.file("image.raw");
+    // the blocks that hold anything end here
+    for size in (512..image.len()).step_by(4096 - 512) {
+        fs::write(&path, &image[..size]).unwrap();
+        for args in [vec!["inspect", &path], vec!["inspect", "--json", &path]] {
+            let ended = ddi_quickly(&args);
+            // the backup table is missing, at the least
+            assert!(matches!(ended.code, Some(0 | 1)), "{size}: {ended:?}");
+        }
+        let ended = ddi_quickly(["verify", &path, "--root-hash", SAMPLE_ROOT_HASH]);
+        let whole = size >= 135168;
+        assert!(matches!(ended.code, Some(1 | 2)) || whole, "{size}: {ended:?}");
+    }
+}
+
+#[test]
+fn an_image_that_changes_its_size_is_no_crash() {
+    let folder = Folder::new();
+    let image = fs::read(SAMPLE).unwrap();
+    let path = folder.write("image.raw", &image);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for size in [0, 100_000, image.len() as u64, 10 << 20] {
+                    file.set_len(size).unwrap();
+                }
+            }
+        });
+        for _ in 0..50 {
+            for args in [vec!["inspect", &path], vec!["verify", &path, "--root-hash", SAMPLE_ROOT_HASH]] {
+                let ended = ddi_quickly(&args);
+                assert!(matches!(ended.code, Some(0..=2)), "{ended:?}");
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn labels_reach_the_terminal_escaped() {
+    // all 65,536 UTF-16 units, 35 in a label, a hundred labels in an image
+    let folder = Folder::new();
+    let units: Vec<u16> = (1..=u16::MAX).collect();
+    for (number, batch) in units.chunks(35 * 100).enumerate() {
+        let image = batch
+            .chunks(35)
+            .fold(ImageBuilder::new(), |image, label| image.labelled("linux-generic", label, vec![0; 4096]))
+            .build();
+        let path = folder.write("image.raw", &image.bytes);
+        let text = ddi_quickly(["inspect", &path]);
+        assert!(!text.stdout.is_empty(), "{text:?}");
+        for c in text.stdout.chars().filter(|c| *c != '\n') {
+            let code = u32::from(c);
+            let bad = c.is_control()
+                || matches!(code, 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xad | 0x61c)
+                || matches!(code, 0xe000..=0xf8ff | 0xfff9..=0xfffb | 0xfffe..=0xffff | 0xf0000..);
+            assert!(!bad, "batch {number}: U+{code:04X} is printed");
+        }
+        // units without a partner are told from one another, not replaced
+        for unit in batch.iter().filter(|unit| (0xdc00..0xe000).contains(*unit)) {
+            let shown = format!("\\u{{{unit:x}}}");
+            assert!(text.stdout.contains(&shown) || *unit == 0xdc00, "batch {number}: {shown} is missing");
+        }
+        let json = ddi_quickly(["inspect", "--json", &path]);
+        assert_eq!(json.json()["partitions"].as_array().unwrap().len(), image.partitions.len());
+    }
+}
+
+#[test]
+fn names_and_errors_are_escaped_too() {
+    let folder = Folder::new();
+    let path = folder.write("evil\x1b[31m\u{202e}.raw", &fs::read(SAMPLE).unwrap());
+    for ended in [ddi(["inspect", &path]), ddi(["verify", &path]), ddi(["inspect", &format!("{path}\x07")])] {
+        assert!(!ended.stdout.contains('\x1b') && !ended.stdout.contains('\u{202e}'), "{ended:?}");
+        assert!(!ended.stderr.contains(['\x1b', '\x07', '\u{202e}']), "{ended:?}");
+    }
+    // the algorithm's name in a superblock
+    let mut superblock = fs::read(SAMPLE).unwrap()[126_976..][..4096].to_vec();
+    superblock[32..40].copy_from_slice(b"\x1b]0;x\x07\x9b1");
+    let path = folder.write("superblock", &superblock);
+    let ended = ddi(["verity", "dump", &path]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.chars().all(|c| c == '\n' || !c.is_control()), "{ended:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for args in [["inspect", SAMPLE], ["verify", SAMPLE]] {
+        let mut child = Command::new(DDI)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let status = child.wait().unwrap();
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let expected = if args[0] == "verify" { 3 } else { 0 };
+        assert_eq!((status.code(), stderr.as_str()), (Some(expected), ""));
+    }
+}
+
+#[test]
+fn a_full_stdout_is_an_error() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{DDI} inspect {SAMPLE} >/dev/full")]);
+    let ended = run_within(command, Duration::from_secs(10));
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("standard output"), "{ended:?}");
+}
+
+#[test]
+fn strict_wants_two_equal_copies() {
+    let folder = Folder::new();
+    let image = good();
+    let root = image.root_hashes[0].to_string();
+    let end = image.bytes.len() as u64;
+    let cases = [
+        (image.clone(), 0, 0),
+        // the backup header's disk GUID, and so its CRC
+        (image.damage(end - 512 + 56), 0, 1),
+    ];
+    for (image, tolerant, strict) in cases {
+        let path = folder.write("image.raw", &image.bytes);
+        let trusted = ["--root-hash", root.as_str()];
+        assert_eq!(ddi(["verify", &path].iter().chain(&trusted)).code, Some(tolerant));
+        assert_eq!(ddi(["inspect", &path, "--strict"]).code, Some(strict));
+        let ended = ddi(["verify", &path, "--strict"].iter().chain(&trusted));
+        assert_eq!(ended.code, Some(strict));
+        assert!(ended.stdout.starts_with(if strict == 0 { "VERIFIED" } else { "NOT PROVEN" }), "{ended:?}");
+        let json = ddi(["verify", &path, "--strict", "--json"].iter().chain(&trusted)).json();
+        assert_eq!(json["exitStatus"], strict);
+        assert_eq!(json["outcome"], if strict == 0 { "trusted-and-proven" } else { "not-proven" });
+    }
+}
+
+#[test]
+fn a_broken_image_is_shown() {
+    let folder = Folder::new();
+    let image = good();
+    // a CRC in each header
+    let end = image.bytes.len() as u64;
+    let path = folder.write("image.raw", &image.damage(512 + 16).damage(end - 512 + 16).bytes);
+    let ended = ddi(["inspect", "--json", &path]);
+    assert_eq!(ended.code, Some(1));
+    let json = ended.json();
+    assert_eq!(json["kind"], "broken-table");
+    assert_eq!(json["broken"], true);
+    for copy in ["primary", "backup"] {
+        assert_eq!(json["table"][copy]["entries"].as_array().unwrap().len(), 4, "{ended:?}");
+        assert!(json["table"][copy]["error"]["code"].is_string());
+    }
+    let text = ddi(["inspect", &path]);
+    assert_eq!(text.code, Some(1));
+    assert!(text.stdout.contains("root-x86-64-verity"), "{text:?}");
+    let verified = ddi(["verify", &path, "--root-hash", &image.root_hashes[0].to_string()]);
+    assert!(matches!(verified.code, Some(1 | 2)) && !verified.stdout.starts_with("VERIFIED"), "{verified:?}");
+}
+
+#[test]
+fn block_devices_and_read_only_files() {
+    let folder = Folder::new();
+    let path = folder.write("image.raw", &fs::read(SAMPLE).unwrap());
+    let mut permissions = fs::metadata(&path).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o400);
+    fs::set_permissions(&path, permissions).unwrap();
+    assert!(ddi(["verify", &path, "--root-hash", SAMPLE_ROOT_HASH]).ok());
+
+    if !crate::support::require_root() || !require_tool("losetup") {
+        return;
+    }
+    let ended = run("losetup", ["--find", "--show", "--read-only", &path]);
+    if !ended.ok() {
+        crate::support::skip("no loop devices here");
+        return;
+    }
+    let device = ended.stdout.trim().to_owned();
+    let (inspect, verify) =
+        (ddi(["inspect", "--json", &device]), ddi(["verify", &device, "--root-hash", SAMPLE_ROOT_HASH]));
+    run("losetup", ["--detach", &device]).unwrap();
+    assert!(inspect.ok() && verify.ok(), "{inspect:?} {verify:?}");
+    assert_eq!(inspect.json()["mounts"][0]["node"], format!("{device}p1"));
+}
+
+#[test]
+fn help_tells_the_exit_status_and_goes_to_stdout() {
+    for args in [
+        vec!["--help"],
+        vec!["inspect", "--help"],
+        vec!["verify", "--help"],
+        vec!["verity", "format", "--help"],
+        vec!["verity", "verify", "-?"],
+        vec!["verity", "dump", "--help"],
+    ] {
+        let ended = ddi(&args);
+        assert!(ended.ok(), "{args:?}: {ended:?}");
+        assert!(ended.stdout.contains("Exit status:"), "{args:?}");
+    }
+    assert_eq!(ddi([""; 0]).code, Some(2));
+    assert!(ddi(["--version"]).stdout.starts_with("ddi "));
+}
+
+#[test]
+fn progress_is_for_terminals() {
+    // neither stdout nor stderr is one here
+    let folder = Folder::new();
+    let path = folder.write("data", &vec![1; 8 << 20]);
+    let ended = ddi(["verity", "format", &path, &folder.file("hash")]);
+    assert_eq!(ended.stderr, "");
+    std::io::stdout().flush().unwrap();
+}
+
+#[test]
+fn fec_is_refused_clearly() {
+    let folder = Folder::new();
+    let path = folder.write("data", &[1; 8192]);
+    let hash = folder.file("hash");
+    let ended = ddi(["verity", "format", &path, &hash, "--fec-device", &folder.file("fec")]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("not supported"), "{ended:?}");
+    assert_eq!(folder.names(), ["data"]);
+}

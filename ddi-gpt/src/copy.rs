@@ -69,6 +69,11 @@ impl TableCopy {
         self.slots().map(|(number, entry, _)| (number, entry)).filter(|(_, entry)| entry.is_used())
     }
 
+    /// How many entries are used: what a list of them takes.
+    pub(crate) fn used(&self) -> usize {
+        self.entries().count()
+    }
+
     /// Where an entry is on the disk, in bytes; `None` if the array could not be read or has no such entry.
     pub fn entry_offset(&self, number: u32) -> Option<u64> {
         let header = self.header?;
@@ -274,16 +279,11 @@ impl TableCopy {
         parts: &[(TablePart, LbaRange)],
         mut each: impl FnMut(Partition),
     ) -> Result<(), Error> {
-        let mut ranges: Vec<(LbaRange, u32)> = Vec::new();
-        let mut guids: Vec<(Guid, u32)> = Vec::new();
         for (number, entry) in self.entries() {
-            let partition = self.check_entry(number, entry, header.usable(), disk, parts)?;
-            ranges.push((partition.lbas, number));
-            guids.push((partition.guid, number));
-            each(partition);
+            each(self.check_entry(number, entry, header.usable(), disk, parts)?);
         }
-        self.check_overlap(ranges)?;
-        self.check_guids(guids)
+        self.check_overlap()?;
+        self.check_guids()
     }
 
     fn check_entry(
@@ -321,7 +321,9 @@ impl TableCopy {
     }
 
     /// Sorted by start, ranges overlap only if two neighbours do.
-    fn check_overlap(&self, mut ranges: Vec<(LbaRange, u32)>) -> Result<(), Error> {
+    fn check_overlap(&self) -> Result<(), Error> {
+        let mut ranges: Vec<(LbaRange, u32)> = Vec::with_capacity(self.used());
+        ranges.extend(self.entries().map(|(number, entry)| (entry.lbas(), number)));
         ranges.sort_unstable_by_key(|(lbas, number)| (lbas.first, *number));
         let overlap = ranges.windows(2).find_map(|pair| match pair {
             [(a, first), (b, second)] if a.overlaps(b) => Some((*first, *second, b.first)),
@@ -332,7 +334,9 @@ impl TableCopy {
         Err(Error::PartitionsOverlap { side: self.side, first, second, offset, lba })
     }
 
-    fn check_guids(&self, mut guids: Vec<(Guid, u32)>) -> Result<(), Error> {
+    fn check_guids(&self) -> Result<(), Error> {
+        let mut guids: Vec<(Guid, u32)> = Vec::with_capacity(self.used());
+        guids.extend(self.entries().map(|(number, entry)| (entry.unique_partition_guid, number)));
         guids.sort_unstable();
         let twice = guids.windows(2).find_map(|pair| match pair {
             [(a, first), (b, second)] if a == b => Some((*first, *second, *b)),

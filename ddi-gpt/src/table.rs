@@ -143,7 +143,7 @@ impl Examination {
             (Err(_), Err(error)) => (&self.primary, Condition::PrimaryOnly, Some(error)),
         };
         let other_error = other_error.cloned();
-        let mut partitions = Vec::new();
+        let mut partitions = Vec::with_capacity(chosen.used());
         match (chosen.judge(&disk, Truncated::Accept, |partition| partitions.push(partition)), &other_error) {
             (Ok(()), _) => {}
             (Err(error), Some(other)) => return Err(no_valid_copy(error, other.clone())),

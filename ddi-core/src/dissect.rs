@@ -42,7 +42,7 @@ use crate::finding::Severity;
 use crate::fs::{self, FsKind, Usage};
 use crate::image::{Image, Looked, Table};
 use crate::mbr;
-use crate::policy::{Decision, Encryption, Facts, ImagePolicy, Presence, Reading, Violation};
+use crate::policy::{Decision, Encryption, Facts, ImagePolicy, Presence, Reading};
 use crate::source::Sidecars;
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
@@ -615,7 +615,11 @@ impl<'a> Dissector<'a> {
             verity_ready: verity.external && verity.root_hash.is_some(),
             signature_ready: verity.external && verity.signature,
         };
-        self.check_policy(&dissected)?;
+        if let Some(policy) = &self.options.policy {
+            let facts = dissected.facts(Designator::Root);
+            policy.check_table(Designator::Root, &facts, Reading::Presence).map_err(Error::Policy)?;
+        }
+        self.check_content(&dissected)?;
         Ok(dissected)
     }
 
@@ -863,13 +867,14 @@ impl<'a> Dissector<'a> {
 
     /// G to I, and what is known about verity in the end.
     fn finish(&mut self, verity: VeritySettings) -> Result<DissectedImage, Error> {
+        self.check_table()?;
+        if self.picks.iter().all(Option::is_none) && !self.options.allow_empty {
+            return Err(Error::NothingUsable);
+        }
         let mut partitions = Vec::new();
         for designator in Designator::ALL {
             let Some(pick) = self.picks.get_mut(index(designator)).and_then(Option::take) else { continue };
             partitions.push(self.finish_partition(designator, pick)?);
-        }
-        if partitions.is_empty() && !self.options.allow_empty {
-            return Err(Error::NothingUsable);
         }
         let has = |designator| partitions.iter().any(|p: &Partition| p.designator == designator);
         let mut root_hash = verity.root_hash;
@@ -929,18 +934,42 @@ impl<'a> Dissector<'a> {
             verity_ready,
             signature_ready,
         };
-        self.check_policy(&dissected)?;
+        self.check_content(&dissected)?;
         Ok(dissected)
     }
 
-    /// G and I: what the policy says to what is there.
-    fn check_policy(&self, dissected: &DissectedImage) -> Result<(), Error> {
+    /// G: what the policy says to what the table has.
+    fn check_table(&self) -> Result<(), Error> {
         let Some(policy) = &self.options.policy else { return Ok(()) };
-        let each = |check: &dyn Fn(Designator, &Facts) -> Result<(), Violation>| {
-            Designator::ALL.into_iter().try_for_each(|d| check(d, &dissected.facts(d))).map_err(Error::Policy)
+        Designator::ALL.into_iter().try_for_each(|designator| {
+            let facts = self.facts(designator);
+            policy.check_table(designator, &facts, Reading::Presence).map_err(Error::Policy)
+        })
+    }
+
+    fn facts(&self, designator: Designator) -> Facts {
+        let Some(pick) = self.pick(designator) else {
+            let presence =
+                if self.ignored.contains(&designator) { Presence::Ignored } else { Presence::Absent };
+            return Facts { presence, ..Facts::ABSENT };
         };
-        each(&|designator, facts| policy.check_table(designator, facts, Reading::Presence))?;
-        each(&|designator, facts| policy.check_content(designator, facts))
+        let role = Role::of(designator).filter(|role| role.data() == designator);
+        let has = |of: fn(Role) -> Designator| role.is_some_and(|role| self.pick(of(role)).is_some());
+        Facts {
+            hash_tree: has(Role::hash),
+            signature: has(Role::signature),
+            read_only: pick.attributes.is_some_and(Attributes::read_only),
+            grow_file_system: pick.attributes.is_some_and(Attributes::grow_file_system),
+            ..Facts::PRESENT
+        }
+    }
+
+    /// I: what the policy says to what is in the partitions.
+    fn check_content(&self, dissected: &DissectedImage) -> Result<(), Error> {
+        let Some(policy) = &self.options.policy else { return Ok(()) };
+        Designator::ALL.into_iter().try_for_each(|designator| {
+            policy.check_content(designator, &dissected.facts(designator)).map_err(Error::Policy)
+        })
     }
 
     /// I: what is in it?
@@ -980,3 +1009,6 @@ impl<'a> Dissector<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

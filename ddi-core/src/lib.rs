@@ -14,6 +14,8 @@ pub mod policy;
 pub mod prove;
 mod report;
 mod source;
+#[cfg(test)]
+mod testing;
 mod trust;
 
 pub use bind::{BindOptions, Part, VeritySet, verity_sets};

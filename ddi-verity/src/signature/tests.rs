@@ -332,13 +332,16 @@ fn sort(node: &mut Node) {
     node.at(ATTRIBUTES).nodes().sort_by_key(Node::der);
 }
 
+/// What is changed, how, and the code of the error.
+type Change = (&'static str, fn(&mut Node), &'static str);
+/// … in which file.
 type Edit = (&'static str, &'static str, fn(&mut Node), &'static str);
 
 /// Each of these makes one thing wrong in a good file.
 #[rustfmt::skip]
 fn edits() -> Vec<Edit> {
     use algorithm::*;
-    let plain: &[(&str, fn(&mut Node), &str)] = &[
+    let plain: &[Change] = &[
         // ContentInfo
         ("not a sequence", |n| *n.tag() = 0x31, "pkcs7-unexpected-tag"),
         ("no content type", |n| drop(n.nodes().remove(0)), "pkcs7-unexpected-tag"),
@@ -433,7 +436,7 @@ fn edits() -> Vec<Edit> {
         // attributes where there are none
         ("empty attributes", |n| n.at(SIGNER).nodes().insert(3, Node::Inner(0xa0, Vec::new())), "pkcs7-attribute-missing"),
     ];
-    let attributes: &[(&str, fn(&mut Node), &str)] = &[
+    let attributes: &[Change] = &[
         ("no attributes", |n| drop(n.at(SIGNER).nodes().remove(3)), "signature-bad"),
         ("no messageDigest", |n| drop(n.at(ATTRIBUTES).nodes().remove(ATTR_DIGEST)), "pkcs7-attribute-missing"),
         ("no contentType", |n| drop(n.at(ATTRIBUTES).nodes().remove(ATTR_TYPE)), "pkcs7-attribute-missing"),
@@ -461,14 +464,14 @@ fn edits() -> Vec<Edit> {
         ("attributes made unsigned", |n| { let mut all = n.at(SIGNER).nodes().remove(3); *all.tag() = 0xa1; n.at(SIGNER).nodes().push(all) }, "pkcs7-unsigned-attributes"),
         ("many attributes", |n| { let mut many: Vec<_> = (0..40).map(|i| Node::Inner(0x30, vec![Node::Leaf(6, vec![42, i]), Node::Inner(0x31, Vec::new())])).collect(); n.at(ATTRIBUTES).nodes().drain(..); n.at(ATTRIBUTES).nodes().append(&mut many) }, "pkcs7-too-many-attributes"),
     ];
-    let certificates: &[(&str, fn(&mut Node), &str)] = &[
+    let certificates: &[Change] = &[
         ("certificate by reference", |n| *n.at(CERTIFICATES).nodes()[0].tag() = 0xa0, "pkcs7-certificate-choice"),
         ("certificate is a string", |n| n.at(CERTIFICATES).nodes()[0] = Node::Leaf(4, vec![1]), "pkcs7-certificate-choice"),
         ("certificate with a broken length", |n| n.at(CERTIFICATES).nodes()[0].nodes()[2] = Node::Inner(0x30, vec![Node::Leaf(0x9f, vec![])]), "pkcs7-tag-form"),
         ("a crowd of certificates", |n| *n.at(CERTIFICATES).nodes() = vec![Node::Inner(0x30, Vec::new()); 65], "pkcs7-too-many-certificates"),
         ("certificate is deep", |n| { let mut deep = null(); for _ in 0..100 { deep = Node::Inner(0x30, vec![deep]) } n.at(CERTIFICATES).nodes()[0] = deep }, "pkcs7-depth"),
     ];
-    let all = |file, edits: &[(&'static str, fn(&mut Node), &'static str)]| {
+    let all = |file, edits: &[Change]| {
         edits.iter().map(|&(what, edit, code)| (file, what, edit, code)).collect::<Vec<Edit>>()
     };
     [all("rsa2048", plain), all("rsa2048-attributes", attributes), all("rsa2048-certificate", certificates)].concat()

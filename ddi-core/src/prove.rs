@@ -589,3 +589,6 @@ impl Proof {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

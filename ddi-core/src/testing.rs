@@ -143,7 +143,7 @@ impl Disk {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let content: u64 = self.parts.iter().map(|part| part.content.len() as u64 + 4096).sum();
         let mut builder =
-            Builder::new(content + (1 << 20), BlockSize::B512, Guid::from_u128(1)).alignment(4096);
+            Builder::new(content + (128 << 10), BlockSize::B512, Guid::from_u128(1)).alignment(4096);
         for part in &self.parts {
             let new = NewPartition::new(part.type_guid, part.guid)
                 .size(part.content.len() as u64)

@@ -1,0 +1,452 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use ddi_verity::{Algorithm, HashType, RootHash, Superblock};
+
+use super::*;
+use crate::dissect::{DissectOptions, VeritySettings};
+use crate::source::Sidecars;
+use crate::testing::{Disk, Set, erofs, image, luks, signature};
+use crate::trust::RootHashOrigin;
+
+const ROOT: &str = "root-x86-64";
+const USR: &str = "usr-x86-64";
+
+fn prove_with(image: &Image, options: &ProveOptions<'_>) -> Assessment {
+    let verity = VeritySettings::new(options.trusted.first(), image.sidecars());
+    let mut dissect = DissectOptions::new(verity);
+    dissect.native = Some(Architecture::X86_64);
+    prove(image, &Dissection::new(image, &dissect), options)
+}
+
+fn prove_trusting(image: &Image, trusted: &[TrustedRootHash]) -> Assessment {
+    prove_with(image, &ProveOptions { trusted, ..Default::default() })
+}
+
+fn trust(set: &Set, role: Role) -> TrustedRootHash {
+    TrustedRootHash::by_caller(set.root, role)
+}
+
+/// The code of the one problem.
+#[track_caller]
+fn problem(assessment: &Assessment) -> &'static str {
+    assert_eq!(assessment.outcome, Outcome::NotProven);
+    let codes: Vec<_> =
+        assessment.proofs.iter().filter_map(|p| p.problem.as_ref().map(Error::code)).collect();
+    assert_eq!(codes.len(), 1, "{codes:?}");
+    codes[0]
+}
+
+/// Whose word × for which role × is it intact: what it comes to, and with which exit status.
+#[test]
+fn truth_table() {
+    use Outcome::{IntactUnvouched, NotProven, TrustedAndProven};
+    let (set, other) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
+    let whole = Disk::new().set(ROOT, "", &set);
+    let unsigned = Disk::new().pair(ROOT, "", &set);
+    let damaged = whole.clone().edit_number(1, |part| part.content[5 * 4096] ^= 1);
+    let beside = |hash: RootHash, role, origin| Sidecars {
+        root_hashes: vec![KnownRootHash { hash, role, origin }],
+        ..Sidecars::default()
+    };
+    let (sidecar, xattr) = (RootHashOrigin::Sidecar, RootHashOrigin::Xattr);
+    let root = [trust(&set, Role::Root)];
+    let for_usr = [trust(&set, Role::Usr)];
+    let wrong = [trust(&other, Role::Root)];
+    let both = [root[0], for_usr[0]];
+    let nobody: &[TrustedRootHash] = &[];
+    let rows: Vec<(&str, Image, &[TrustedRootHash], Outcome, Option<RootHashOrigin>)> = vec![
+        ("caller", whole.image(), &root, TrustedAndProven, Some(RootHashOrigin::Caller)),
+        ("caller, unsigned", unsigned.image(), &root, TrustedAndProven, Some(RootHashOrigin::Caller)),
+        ("caller, damaged", damaged.image(), &root, NotProven, Some(RootHashOrigin::Caller)),
+        ("caller, for usr", whole.image(), &for_usr, NotProven, None),
+        ("caller, other hash", whole.image(), &wrong, NotProven, None),
+        ("caller, also for usr", whole.image(), &both, NotProven, None),
+        (
+            "caller before sidecar",
+            whole.beside(beside(other.root, Role::Root, sidecar)),
+            &root,
+            TrustedAndProven,
+            Some(RootHashOrigin::Caller),
+        ),
+        (
+            "nobody, signature there",
+            whole.image(),
+            nobody,
+            IntactUnvouched,
+            Some(RootHashOrigin::SignaturePartition),
+        ),
+        ("nobody, damaged", damaged.image(), nobody, NotProven, Some(RootHashOrigin::SignaturePartition)),
+        ("nobody, unsigned", unsigned.image(), nobody, IntactUnvouched, Some(RootHashOrigin::PartitionGuids)),
+        ("xattr", whole.beside(beside(set.root, Role::Root, xattr)), nobody, IntactUnvouched, Some(xattr)),
+        (
+            "sidecar",
+            whole.beside(beside(set.root, Role::Root, sidecar)),
+            nobody,
+            IntactUnvouched,
+            Some(sidecar),
+        ),
+        // systemd would not find partitions for it, and refuse
+        (
+            "sidecar of another image",
+            whole.beside(beside(other.root, Role::Root, sidecar)),
+            nobody,
+            NotProven,
+            None,
+        ),
+        ("sidecar for usr", whole.beside(beside(set.root, Role::Usr, sidecar)), nobody, NotProven, None),
+    ];
+    for (row, image, trusted, outcome, origin) in rows {
+        let assessment = prove_trusting(&image, trusted);
+        assert_eq!(assessment.outcome, outcome, "{row}");
+        if let Some(origin) = origin {
+            assert_eq!(assessment.proofs.len(), 1, "{row}");
+            let proof = &assessment.proofs[0];
+            assert_eq!(proof.root_hash.unwrap().origin, origin, "{row}");
+            assert_eq!(proof.trusted.is_some(), origin == RootHashOrigin::Caller, "{row}");
+        }
+    }
+}
+
+#[test]
+fn exit_statuses_and_their_order() {
+    use Outcome::{CouldNotTell, IntactUnvouched, NotProven, TrustedAndProven};
+    let all = [TrustedAndProven, IntactUnvouched, CouldNotTell, NotProven];
+    assert_eq!(all.map(Outcome::exit_status), [0, 3, 2, 1]);
+    for (i, a) in all.into_iter().enumerate() {
+        for (j, b) in all.into_iter().enumerate() {
+            assert_eq!(a.worst(b), all[i.max(j)]);
+        }
+    }
+}
+
+/// Every byte of data and tree, one bit each: never proven; and the block is named.
+#[test]
+fn damage_is_found_and_named() {
+    let set = Set::new(erofs(130, 1));
+    let disk = Disk::new().set(ROOT, "", &set);
+    let trusted = [trust(&set, Role::Root)];
+    for block in [0, 1, 64, 127, 128, 129] {
+        let damaged = disk.clone().edit_number(1, |part| part.content[block * 4096 + 9] ^= 0x80);
+        let proof = &prove_trusting(&damaged.image(), &trusted).proofs[0];
+        let verdict = proof.verdict.as_ref().unwrap();
+        assert_eq!(verdict.corrupt_data.ranges(), [block as u64..block as u64 + 1]);
+    }
+    // block 1 of the hash partition is the top, 2 and 3 are level 0
+    for (block, level, number) in [(1, 1, 0), (2, 0, 0), (3, 0, 1)] {
+        let damaged = disk.clone().edit_number(2, |part| part.content[block * 4096 + 9] ^= 0x80);
+        let proof = &prove_trusting(&damaged.image(), &trusted).proofs[0];
+        assert_eq!(proof.outcome, Outcome::NotProven);
+        let verdict = proof.verdict.as_ref().unwrap();
+        assert_eq!(verdict.levels[level].corrupt.ranges(), [number..number + 1]);
+        assert_eq!(verdict.root_matches(), level == 0);
+    }
+}
+
+/// Storage in which one bit is not what it was.
+struct Flipped {
+    bytes: Vec<u8>,
+    /// Counted from the start; none if it is past the end.
+    bit: AtomicUsize,
+}
+
+impl ReadAt for Flipped {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.bytes.read_exact_at(offset, buf)?;
+        let bit = self.bit.load(Ordering::Relaxed);
+        if let Some(byte) = (bit / 8).checked_sub(offset as usize).and_then(|at| buf.get_mut(at)) {
+            *byte ^= 1 << (bit % 8);
+        }
+        Ok(())
+    }
+}
+
+/// Of the 4096 bits of the superblock, only those of its UUID are free.
+#[test]
+fn every_bit_of_the_superblock_counts_but_its_uuid() {
+    let set = Set::new(erofs(4, 1));
+    let trusted = [trust(&set, Role::Root)];
+    let bytes = Disk::new().set(ROOT, "", &set).bytes();
+    let source = Arc::new(Flipped { bytes, bit: AtomicUsize::new(usize::MAX) });
+    let image = Image::new(Box::new(source.clone())).unwrap();
+    let prove = || prove_trusting(&image, &trusted);
+    let start = prove().proofs[0].hash.unwrap().range.offset as usize * 8;
+    let mut accepted = Vec::new();
+    for bit in 0..4096 {
+        source.bit.store(start + bit, Ordering::Relaxed);
+        match prove().outcome {
+            Outcome::TrustedAndProven => accepted.push(bit),
+            Outcome::NotProven => {}
+            other => panic!("bit {bit}: {other:?}"),
+        }
+    }
+    assert_eq!(accepted, (16 * 8..32 * 8).collect::<Vec<_>>());
+}
+
+/// The level-0 hash blocks of a good image, presented as data, with the rest of the tree above them: the root hash is the
+/// same, every block matches, and it is not what was meant.
+#[test]
+fn hash_blocks_are_no_data() {
+    let set = Set::new(erofs(1024, 1));
+    let params = ddi_verity::Superblock::parse(set.hash[..512].try_into().unwrap()).unwrap().params;
+    let confused = |data: &[u8], tree: &[u8]| {
+        let blocks = data.len() as u64 / 4096;
+        let params =
+            ddi_verity::Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, blocks, *params.salt())
+                .unwrap();
+        let mut hash = Superblock { params, uuid: [0; 16] }.to_bytes().to_vec();
+        hash.resize(4096, 0);
+        hash.extend_from_slice(tree);
+        Set { data: data.to_vec(), hash, ..set.clone() }
+    };
+    // superblock, level 1, level 0
+    let (level_1, level_0) = (&set.hash[4096..8192], &set.hash[8192..]);
+    assert_eq!(level_0.len(), 8 * 4096);
+    let trusted = [trust(&set, Role::Root)];
+    for lie in [confused(level_0, level_1), confused(level_1, &[])] {
+        let image = Disk::new().set(ROOT, "", &lie).image();
+        assert_eq!(problem(&prove_trusting(&image, &trusted)), "unrecognised-content");
+        // who asks for it, gets it, and is told
+        let any = ProveOptions { trusted: &trusted, content: ContentRule::Any, ..Default::default() };
+        let widened = prove_with(&image, &any);
+        assert_eq!(widened.outcome, Outcome::TrustedAndProven);
+        assert_eq!(widened.proofs[0].widened, [Widening::UnrecognisedContent]);
+    }
+}
+
+/// What follows the protected blocks: zeros behind the end of the file system, or nothing.
+#[test]
+fn tails_are_zero_and_behind_the_file_system() {
+    let prove_set = |set: &Set, tail, strictness| {
+        let trusted = [trust(set, Role::Root)];
+        let options = ProveOptions { trusted: &trusted, tail, strictness, ..Default::default() };
+        let assessment = prove_with(&Disk::new().set(ROOT, "", set).image(), &options);
+        let proof = &assessment.proofs[0];
+        (proof.problem.as_ref().map(Error::code), proof.widened.clone())
+    };
+    let strict = Strictness::default();
+    let (zeros, nothing) = (TailRule::Zeros, TailRule::Nothing);
+    let whole = Set::new(erofs(8, 1));
+    let zero = whole.clone().with_tail(&[0; 8192]);
+    let mut not_zero = vec![0; 8192];
+    not_zero[5000] = 1;
+    let not_zero = whole.clone().with_tail(&not_zero);
+    let told = vec![Widening::Verity(ddi_verity::Widened::UnprotectedTail(8192))];
+    assert_eq!(prove_set(&whole, nothing, strict), (None, vec![]));
+    assert_eq!(prove_set(&zero, zeros, strict), (None, told.clone()));
+    assert_eq!(prove_set(&zero, nothing, strict), (Some("verity-data-size"), vec![]));
+    assert_eq!(prove_set(&not_zero, zeros, strict), (Some("tail-not-zero"), vec![]));
+    assert_eq!(prove_set(&not_zero, zeros, Strictness::ANY), (None, told));
+    // a LUKS header does not say where its volume ends
+    let luks = Set::new(luks()).with_tail(&[0; 8192]);
+    assert_eq!(prove_set(&luks, zeros, strict), (Some("verity-data-size"), vec![]));
+    assert_eq!(prove_set(&Set::new(crate::testing::luks()), zeros, strict), (None, vec![]));
+    // an image that was cut short, and protected anew, under a root hash that the caller trusts all the same
+    let mut short = erofs(8, 1);
+    short.truncate(7 * 4096);
+    assert_eq!(prove_set(&Set::new(short), zeros, strict), (Some("content-too-large"), vec![]));
+}
+
+#[test]
+fn unusual_parameters_must_be_asked_for() {
+    let prove_set = |set: &Set, strictness| {
+        let trusted = [trust(set, Role::Root)];
+        let options = ProveOptions { trusted: &trusted, strictness, ..Default::default() };
+        let assessment = prove_with(&Disk::new().pair(ROOT, "", set).image(), &options);
+        (assessment.outcome, assessment.proofs[0].widened.len())
+    };
+    for set in [
+        Set::with(erofs(8, 1), HashType::ChromeOs, Algorithm::Sha256, 4096),
+        Set::with(erofs(8, 1), HashType::Normal, Algorithm::Sha1, 4096),
+        Set::with(erofs(8, 1), HashType::Normal, Algorithm::Sha512, 8192),
+    ] {
+        assert_eq!(prove_set(&set, Strictness::default()), (Outcome::NotProven, 0));
+        assert_eq!(prove_set(&set, Strictness::ANY), (Outcome::TrustedAndProven, 1));
+    }
+    for algorithm in [Algorithm::Sha384, Algorithm::Sha512] {
+        let set = Set::with(erofs(8, 1), HashType::Normal, algorithm, 1024);
+        assert_eq!(prove_set(&set, Strictness::default()), (Outcome::TrustedAndProven, 0));
+    }
+}
+
+/// Root and usr, both with a tree: systemd refuses the image; each can be proven, under its own root hash.
+#[test]
+fn root_and_usr_are_proven_each_by_itself() {
+    let (root, usr) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
+    let image = Disk::new().set(ROOT, "", &root).set(USR, "", &usr).image();
+    let nobody = prove_trusting(&image, &[]);
+    assert!(matches!(nobody.refused, Some(Error::RootAndUsrVerity)));
+    assert_eq!((nobody.outcome, nobody.proofs.len()), (Outcome::IntactUnvouched, 2));
+    let (root, usr) = (trust(&root, Role::Root), trust(&usr, Role::Usr));
+    // nobody vouches for the other one
+    assert_eq!(prove_trusting(&image, &[root]).outcome, Outcome::IntactUnvouched);
+    assert_eq!(prove_trusting(&image, &[usr]).outcome, Outcome::IntactUnvouched);
+    assert_eq!(prove_trusting(&image, &[root, usr]).outcome, Outcome::TrustedAndProven);
+}
+
+/// An unprotected root or usr partition is never behind an exit status of 0.
+#[test]
+fn what_is_not_protected_is_named() {
+    let set = Set::new(erofs(8, 1));
+    let usr = Disk::new().set(USR, "", &set).part(ROOT, "", &erofs(8, 2));
+    let assessment = prove_trusting(&usr.image(), &[trust(&set, Role::Usr)]);
+    assert_eq!(problem(&assessment), "unprotected");
+    assert_eq!(assessment.proofs[0].outcome, Outcome::TrustedAndProven);
+    assert_eq!(problem(&prove_trusting(&Disk::new().part(ROOT, "", &set.data).image(), &[])), "unprotected");
+    assert_eq!(problem(&prove_trusting(&image(erofs(8, 1)), &[])), "unprotected");
+    // a home partition cannot be
+    let home = Disk::new().set(USR, "", &set).part("home", "", &erofs(8, 2));
+    assert_eq!(prove_trusting(&home.image(), &[trust(&set, Role::Usr)]).outcome, Outcome::TrustedAndProven);
+}
+
+/// Two versions: without a root hash both are proven; with one, that one; damage in the other one then does not count.
+#[test]
+fn versions_are_told_apart() {
+    let (old, new) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
+    let disk = Disk::new().set(USR, "os_1", &old).set(USR, "os_2", &new).part(USR, "_empty", &[0; 4096]);
+    let image = disk.image();
+    let all = prove_trusting(&image, &[]);
+    assert_eq!((all.outcome, all.proofs.len()), (Outcome::IntactUnvouched, 2));
+    assert_eq!([all.proofs[0].selected, all.proofs[1].selected], [false, true]);
+    for (set, data) in [(&old, 1), (&new, 4)] {
+        let one = prove_trusting(&image, &[trust(set, Role::Usr)]);
+        assert_eq!((one.outcome, one.proofs.len()), (Outcome::TrustedAndProven, 1));
+        assert_eq!(one.proofs[0].data.unwrap().number, Some(data));
+        let trusted = [trust(set, Role::Usr)];
+        let scope = ProveOptions { trusted: &trusted, scope: Scope::All, ..Default::default() };
+        assert_eq!(prove_with(&image, &scope).outcome, Outcome::IntactUnvouched);
+    }
+    let in_use = prove_with(&image, &ProveOptions { scope: Scope::InUse, ..Default::default() });
+    assert_eq!((in_use.proofs.len(), in_use.proofs[0].data.unwrap().number), (1, Some(4)));
+    let damaged = disk.edit_number(1, |part| part.content[5000] ^= 1).image();
+    assert_eq!(prove_trusting(&damaged, &[]).outcome, Outcome::NotProven);
+    assert_eq!(prove_trusting(&damaged, &[trust(&new, Role::Usr)]).outcome, Outcome::TrustedAndProven);
+}
+
+/// The highest versions of data, tree and signature are not one set: nothing of it is presented as proven.
+#[test]
+fn mixed_versions_are_not_one_set() {
+    let (old, new) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
+    let swapped = Disk::new()
+        .set(USR, "os_1", &old)
+        .set(USR, "os_2", &new)
+        // the labels of the data partitions are swapped
+        .edit_number(1, |part| part.name = "os_3".parse().unwrap());
+    let image = swapped.image();
+    let assessment = prove_trusting(&image, &[]);
+    // each tree finds its own data
+    let pairs: Vec<_> =
+        assessment.proofs.iter().map(|p| (p.data.unwrap().number, p.hash.unwrap().number)).collect();
+    assert_eq!(pairs, [(Some(1), Some(2)), (Some(4), Some(5))]);
+    assert!(assessment.proofs.iter().all(|proof| !proof.selected));
+    assert_eq!(assessment.outcome, Outcome::IntactUnvouched);
+    // data of one and tree of the other
+    let mixed = Disk::new().set(USR, "", &Set { data: old.data.clone(), ..new.clone() });
+    assert_eq!(prove_trusting(&mixed.image(), &[trust(&new, Role::Usr)]).outcome, Outcome::NotProven);
+    // and with the GUID that the data should have
+    let (old_guid, _) = old.guids();
+    let mixed = mixed.edit_number(1, |part| part.guid = old_guid);
+    for trusted in [trust(&old, Role::Usr), trust(&new, Role::Usr)] {
+        assert_eq!(prove_trusting(&mixed.image(), &[trusted]).outcome, Outcome::NotProven);
+    }
+    assert_eq!(prove_trusting(&mixed.image(), &[]).outcome, Outcome::NotProven);
+}
+
+/// A signature for another root hash takes nothing from a root hash that the caller trusts, and gives nothing.
+#[test]
+fn a_foreign_signature_neither_takes_nor_gives() {
+    let (set, other) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
+    let disk = Disk::new().set(ROOT, "", &Set { signature: signature(&other.root), ..set.clone() });
+    assert_eq!(prove_trusting(&disk.image(), &[trust(&set, Role::Root)]).outcome, Outcome::TrustedAndProven);
+    assert_eq!(prove_trusting(&disk.image(), &[trust(&other, Role::Root)]).outcome, Outcome::NotProven);
+    let unvouched = prove_trusting(&disk.image(), &[]);
+    assert_eq!(problem(&unvouched), "binding-guid");
+}
+
+#[test]
+fn trees_beside_and_behind_a_bare_image() {
+    let set = Set::new(erofs(8, 1));
+    let dir = std::env::temp_dir().join(format!("ddi-core-{}-prove", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("a.raw"), &set.data).unwrap();
+    std::fs::write(dir.join("a.verity"), &set.hash).unwrap();
+    let open = || Image::open(dir.join("a.raw")).unwrap();
+    let could_not = prove_trusting(&open(), &[]);
+    assert_eq!(could_not.outcome, Outcome::CouldNotTell);
+    assert!(matches!(could_not.proofs[0].problem, Some(Error::RootHashUnknown { role: Role::Root })));
+    assert_eq!(prove_trusting(&open(), &[trust(&set, Role::Root)]).outcome, Outcome::TrustedAndProven);
+    std::fs::write(dir.join("a.roothash"), set.root.to_string()).unwrap();
+    assert_eq!(prove_trusting(&open(), &[]).outcome, Outcome::IntactUnvouched);
+    std::fs::write(dir.join("a.roothash"), Set::new(erofs(8, 2)).root.to_string()).unwrap();
+    assert_eq!(prove_trusting(&open(), &[]).outcome, Outcome::NotProven);
+    std::fs::remove_dir_all(&dir).unwrap();
+
+    let behind = image([&set.data[..], &set.hash].concat());
+    let trusted = [trust(&set, Role::Root)];
+    let options = |hash_offset| ProveOptions { trusted: &trusted, hash_offset, ..Default::default() };
+    assert_eq!(prove_with(&behind, &options(Some(8 * 4096))).outcome, Outcome::TrustedAndProven);
+    for wrong in [None, Some(0), Some(4096), Some(100), Some(1 << 40), Some(u64::MAX)] {
+        let outcome = prove_with(&behind, &options(wrong)).outcome;
+        assert!(matches!(outcome, Outcome::NotProven | Outcome::CouldNotTell), "{wrong:?} {outcome:?}");
+    }
+}
+
+#[test]
+fn one_block_needs_no_tree() {
+    let set = Set::new(erofs(1, 1));
+    let image = Disk::new().set(ROOT, "", &set).image();
+    assert_eq!(prove_trusting(&image, &[trust(&set, Role::Root)]).outcome, Outcome::TrustedAndProven);
+    assert_eq!(prove_trusting(&image, &[]).outcome, Outcome::IntactUnvouched);
+    let unsigned = Disk::new().pair(ROOT, "", &set).edit_number(1, |part| part.content[2000] ^= 1).image();
+    assert_eq!(prove_trusting(&unsigned, &[]).outcome, Outcome::NotProven);
+}
+
+#[test]
+fn progress_counts_all_sets_together() {
+    let disk = Disk::new().set(USR, "1", &Set::new(erofs(8, 1))).set(USR, "2", &Set::new(erofs(9, 2)));
+    let seen = Mutex::new(Vec::new());
+    let progress = |done, total| seen.lock().unwrap().push((done, total));
+    let options = ProveOptions { progress: Some(&progress), ..Default::default() };
+    assert_eq!(prove_with(&disk.image(), &options).outcome, Outcome::IntactUnvouched);
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.is_sorted() && seen.iter().all(|(_, total)| *total == 17 * 4096), "{seen:?}");
+    assert_eq!(seen.last(), Some(&(17 * 4096, 17 * 4096)));
+}
+
+#[test]
+fn a_cancelled_proof_tells_nothing() {
+    let set = Set::new(erofs(8, 1));
+    let cancel = AtomicBool::new(true);
+    let trusted = [trust(&set, Role::Root)];
+    let engine = Options::new().cancel(&cancel);
+    let options = ProveOptions { trusted: &trusted, engine, ..Default::default() };
+    assert_eq!(prove_with(&Disk::new().set(ROOT, "", &set).image(), &options).outcome, Outcome::CouldNotTell);
+}
+
+/// `signed` is met by a signature that verified, which a partition that is merely there is not.
+#[test]
+fn policies_are_met_by_proofs() {
+    let set = Set::new(erofs(8, 1));
+    let disk = Disk::new().set(ROOT, "", &set);
+    let damaged = disk.clone().edit_number(1, |part| part.content[5000] ^= 1);
+    let refused = |disk: &Disk, trusted: &[TrustedRootHash], policy: &str| {
+        let image = disk.image();
+        let dissected = crate::dissect(&image, &DissectOptions::new(VeritySettings::default())).unwrap();
+        let assessment = prove_trusting(&image, trusted);
+        assessment.violations(&policy.parse().unwrap(), &dissected).len()
+    };
+    let trusted = [trust(&set, Role::Root)];
+    for (policy, trusting, nobody, damage) in [
+        ("root=signed", 1, 1, 1),
+        ("root=verity", 0, 1, 1),
+        ("root=verity+unprotected", 0, 0, 0),
+        ("*", 0, 0, 0),
+    ] {
+        assert_eq!(refused(&disk, &trusted, policy), trusting, "{policy}");
+        assert_eq!(refused(&disk, &[], policy), nobody, "{policy}");
+        assert_eq!(refused(&damaged, &trusted, policy), damage, "{policy}");
+    }
+}

@@ -24,6 +24,8 @@ pub struct Options<'a> {
     pub(crate) stop_at_first: bool,
     pub(crate) every_block: bool,
     pub(crate) sha1: bool,
+    /// Most bytes of digests in memory, for tests of streaming on small images.
+    pub(crate) resident: Option<u64>,
 }
 
 impl<'a> Options<'a> {
@@ -98,6 +100,6 @@ impl fmt::Debug for Options<'_> {
             .field("stop_at_first", &self.stop_at_first)
             .field("every_block", &self.every_block)
             .field("sha1", &self.sha1)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

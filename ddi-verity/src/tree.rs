@@ -3,8 +3,8 @@
 //! Building and checking go through the data once, in *claims*: the data of some hash blocks of level 0 (2 MiB, four
 //! hash blocks, at the usual sizes), whose digests make these hash blocks, which are hashed at once while they are in
 //! the cache. Each thread has long contiguous parts of the data, and handles of its own on both sources. Of the tree,
-//! only digests of one level are in memory, at most 4 MiB: those of the lowest level that is small enough. What is below
-//! is in windows of 64 KiB a level and thread.
+//! only digests of one level are in memory, at most 2 MiB: those of the lowest level that is small enough. What is below
+//! is in windows of 16 KiB a level and thread, or of one hash block if that is larger.
 
 mod build;
 mod feed;
@@ -17,7 +17,7 @@ mod zeros;
 
 use crate::error::{Error, Storage};
 use crate::hash::{Algorithm, BlockHasher, RootHash};
-use crate::layout::{Layout, Placement};
+use crate::layout::{Layout, Level, Placement};
 use crate::options::Options;
 use crate::parallel;
 use crate::params::Params;
@@ -32,10 +32,12 @@ pub(crate) use zeros::{Zeros, hash_around};
 const CLAIM: u64 = 2 << 20;
 /// Bytes of one read of data, if a block is not more.
 const PIECE: usize = 1 << 20;
-/// Bytes of hash blocks that are read or written at once, above level 0.
-const WINDOW: usize = 64 << 10;
+/// Bytes of hash blocks that are hashed together, above level 0.
+const BATCH: usize = 64 << 10;
+/// The same where a part is made of whole windows: smaller, so that there are enough parts.
+const WINDOW: u64 = 16 << 10;
 /// Most bytes of digests of one level in memory.
-const RESIDENT: u64 = 4 << 20;
+const RESIDENT: u64 = 2 << 20;
 /// Least data of a part in bytes.
 const PART: u64 = 8 << 20;
 /// Most data of a part in bytes when the first finding ends the work, so that the parts before it are soon done.
@@ -193,6 +195,8 @@ pub(crate) struct Work<'a> {
     workers: usize,
     /// Hash blocks of level 0 in a claim, a power of two.
     claim: u64,
+    /// Hash blocks of each level above in a window, a power of two.
+    window: usize,
     /// Claims in a part.
     part: u64,
     /// Number of parts.
@@ -213,15 +217,18 @@ impl<'a> Work<'a> {
         let claim = (CLAIM / per_hash_block).max(1);
 
         let digest_size = layout.digest_size() as u64;
-        let fits = |level: &crate::layout::Level| level.blocks * digest_size <= RESIDENT;
-        let streamed = layout.levels().iter().position(fits).unwrap_or(0) + 1;
+        let resident = options.resident.unwrap_or(RESIDENT);
+        let fits = |level: &Level| level.blocks * digest_size <= resident;
+        let streamed = layout.levels().iter().position(fits).map_or(layout.levels().len(), |level| level + 1);
 
         let claims = layout.levels()[0].blocks.div_ceil(claim);
         let claim_size = claim * per_hash_block;
         // a part is made of whole windows of its highest level, so that it shares no window with another part
+        // one window covers the parents of any window below it
+        let window = (WINDOW / layout.block_size() as u64).max(claim / per_block).max(1);
         let unit = match streamed - 1 {
             0 => 1,
-            level => window(layout) as u64 * per_block.pow(level as u32) / claim,
+            level => window * per_block.pow(level as u32) / claim,
         };
         let mut part = match workers {
             1 => claims,
@@ -234,7 +241,7 @@ impl<'a> Work<'a> {
         let hasher = tree.hasher(options);
         let zeros = (!options.every_block).then(|| Zeros::new(tree, &hasher));
         let parts = claims.div_ceil(part) as usize;
-        Work { tree, hasher, zeros, workers, claim, part, parts, streamed }
+        Work { tree, hasher, zeros, workers, claim, window: window as usize, part, parts, streamed }
     }
 
     /// As [`new`](Self::new), for the calling thread alone.
@@ -261,7 +268,7 @@ impl<'a> Work<'a> {
 
     /// How many hash blocks are handled at once in `level`.
     fn window(&self, level: usize) -> usize {
-        if level == 0 { self.claim as usize } else { window(self.layout()) }
+        if level == 0 { self.claim as usize } else { self.window }
     }
 
     /// Hashes blocks of `size` bytes into the slots of hash blocks, from slot `first` of the first on. `below` is the
@@ -301,9 +308,9 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Hash blocks of a window above level 0: a power of two.
-pub(crate) fn window(layout: &Layout) -> usize {
-    (WINDOW / layout.block_size()).max(1)
+/// How many hash blocks are hashed together, above level 0.
+pub(crate) fn batch(layout: &Layout) -> usize {
+    (BATCH / layout.block_size()).max(1)
 }
 
 /// A source as one thread uses it.
@@ -315,8 +322,9 @@ pub(crate) enum Handle<'a> {
 impl<'a> Handle<'a> {
     /// With read-ahead state of its own if there are several threads.
     fn new(source: &'a dyn ReadAt, workers: usize) -> Self {
-        match source.reopen() {
-            Some(own) if workers > 1 && own.size() == source.size() => Handle::Own(own),
+        let own = if workers > 1 { source.reopen() } else { None };
+        match own {
+            Some(own) if own.size() == source.size() => Handle::Own(own),
             _ => Handle::Shared(source),
         }
     }

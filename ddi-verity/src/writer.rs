@@ -8,7 +8,7 @@ use crate::error::{Error, Storage};
 use crate::hash::{BlockHasher, Digest, RootHash};
 use crate::layout::Layout;
 use crate::options::Options;
-use crate::tree::{HashTree, Zeros, hash_around, window};
+use crate::tree::{HashTree, Zeros, batch, hash_around};
 use crate::write_at::WriteAt;
 
 /// Computes a tree from data as it comes by, so that an image that is being made need not be read again.
@@ -239,7 +239,7 @@ impl<W: WriteAt> TreeWriter<W> {
         }
         let Some(open) = this.open.remove(&number) else { return Ok(()) };
         this.full.push((number, open.block));
-        let is_time = this.full.len() == window(layout);
+        let is_time = this.full.len() == batch(layout);
         // from now on the slot in the parent tells that this block is done
         let (parent, slot) = layout.parent(number);
         if let Some(above) = self.levels.get_mut(level + 1) {

@@ -7,7 +7,7 @@ use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
 use crate::read_at::ReadAt;
-use crate::tree::{Feed, HashTree, Work, clear_tail, read};
+use crate::tree::{Feed, HashTree, Work, batch, clear_tail, read};
 use crate::write_at::WriteAt;
 
 pub(super) fn build(
@@ -165,7 +165,7 @@ fn append_digests(work: &Work<'_>, level: usize, blocks: &[u8], digests: &mut Ve
 fn finish(work: &Work<'_>, hash: Option<&dyn WriteAt>, mut digests: Vec<u8>) -> Result<Vec<u8>, Error> {
     let layout = work.layout();
     let (block_size, digest_size) = (layout.block_size(), layout.digest_size());
-    let window = work.window(1) as u64;
+    let window = batch(layout) as u64;
     let mut buf = vec![0; window as usize * block_size];
     for (level, &crate::layout::Level { blocks, .. }) in
         layout.levels().iter().enumerate().skip(work.streamed)

@@ -902,36 +902,40 @@ fn a_huge_hole() {
 
 // --- streamed levels ------------------------------------------------------------------------------------------------
 
-/// With a limit of 4 MiB for digests in memory it takes large images to stream more than one level: many digests in small
-/// blocks make it 200 MiB.
+/// With a lower limit for the digests in memory, small images stream their levels as the largest do.
 #[test]
 fn more_than_one_streamed_level() {
-    let blocks = (8 * 70_000) + 11;
-    let params = Params::new(HashType::Normal, Algorithm::Sha512, 512, 512, blocks, Salt::EMPTY).unwrap();
-    // mostly zeros, to be quick
-    let mut data = vec![0; params.data_size() as usize];
-    for at in (0..data.len()).step_by(70_001) {
-        data[at] = at as u8 | 1;
-    }
-    let mut example = Example::of(params, data);
-    assert_eq!(Work::new(&example.tree, &Options::new()).streamed, 2);
-    for threads in [1, 3] {
-        let built = example.built(&Options::new().threads(threads));
-        assert!(built == (example.hash.clone(), example.root));
-        assert!(check(&example, &Options::new().threads(threads)).is_proven());
-    }
-    let levels = example.tree.layout().levels().to_vec();
-    for (level, block) in [(0, 0), (0, 70_000), (1, 127), (1, 128), (1, 8000), (2, 60)] {
-        example.hash[(levels[level].offset + block * 512) as usize + 100] ^= 1;
-    }
-    for block in [1, 2, 300_000, blocks - 1] {
-        example.data[block as usize * 512 + 1] ^= 1;
-    }
-    let expected = judge(&example);
-    let first = check(&example, &Options::new().threads(1).stop_at_first(true));
-    for threads in [1, 3] {
-        assert_eq!(check(&example, &Options::new().threads(threads)), expected);
-        assert_eq!(check(&example, &Options::new().threads(threads).stop_at_first(true)), first);
+    for (algorithm, block_size, resident, streamed) in [
+        (Algorithm::Sha256, 512, 40_000, 2),
+        (Algorithm::Sha256, 512, 4_000, 3),
+        (Algorithm::Sha512, 512, 100_000, 2),
+        (Algorithm::Sha512, 512, 20_000, 3),
+        (Algorithm::Sha512, 512, 1, 6),
+        (Algorithm::Sha256, 1024, 1, 3),
+    ] {
+        let options = Options { resident: Some(resident), ..Options::new() };
+        let blocks = (25 << 20) / u64::from(block_size) + 11;
+        let example = Example::new((HashType::Normal, algorithm), block_size, block_size, blocks, b"s");
+        assert_eq!(Work::new(&example.tree, &options).streamed, streamed);
+        let mut damaged = example.clone();
+        let size = u64::from(block_size);
+        for (level, block) in [(0, 0), (0, 300), (0, 1500), (1, 127), (1, 64), (2, 3)] {
+            if let Some(at) = example.tree.layout().block_offset(level, block) {
+                damaged.hash[at as usize + 100] ^= 1;
+            }
+        }
+        for block in [1, 2, blocks / 2, blocks - 1] {
+            damaged.data[(block * size) as usize + 1] ^= 1;
+        }
+        let expected = judge(&damaged);
+        let first = check(&damaged, &options.threads(1).stop_at_first(true));
+        for threads in [1, 3] {
+            let options = options.threads(threads);
+            assert!(example.built(&options) == (example.hash.clone(), example.root));
+            assert!(check(&example, &options).is_proven());
+            assert_eq!(check(&damaged, &options), expected);
+            assert_eq!(check(&damaged, &options.stop_at_first(true)), first);
+        }
     }
 }
 

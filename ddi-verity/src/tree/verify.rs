@@ -12,7 +12,7 @@ use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
 use crate::read_at::ReadAt;
-use crate::tree::{Feed, Handle, HashTree, Work, clear_tail, read, spare_is_zero};
+use crate::tree::{Feed, Handle, HashTree, Work, batch, clear_tail, read, spare_is_zero};
 use crate::verdict::{LevelVerdict, Verdict};
 
 pub(super) fn verify(
@@ -196,7 +196,7 @@ impl Top {
                 digests: Vec::with_capacity(children * digest_size),
                 digest_size,
             };
-            let step = work.window(level) as u64;
+            let step = batch(layout) as u64;
             for first in (0..blocks).step_by(step as usize) {
                 let range = first..(first + step).min(blocks);
                 let findings = &mut verdict.levels[level];

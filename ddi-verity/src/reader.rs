@@ -33,6 +33,9 @@ use crate::tree::{HashTree, read, spare_is_zero};
 pub const DEFAULT_CACHE_SIZE: usize = 8 << 20;
 /// Data that is read and hashed in one go: few enough bytes to be still in the second-level cache when hashed.
 const RUN_SIZE: usize = 256 << 10;
+/// Most bytes of proven data blocks that are kept, for many small reads of the same blocks; no more than an eighth of
+/// the cache.
+const RECENT_SIZE: usize = 256 << 10;
 /// Longest digest in bytes.
 const MAX_DIGEST: usize = 64;
 
@@ -49,8 +52,9 @@ const MAX_DIGEST: usize = 64;
 /// what the root hash says ([`Error::BlockMismatch`], [`Error::SpareNotZero`]), of the kind that the source gave if it
 /// failed. After an error the buffer is zeroed.
 ///
-/// Memory: hash blocks up to the size of the cache, the top one besides, and one data block for each read that begins
-/// or ends within a block.
+/// Memory: proven blocks up to the size of the cache, and the top hash block besides. Most of the cache is for hash
+/// blocks; up to 256 KiB are for data blocks that were read in part, as programs that look for something in a file
+/// system do over and over. Whole blocks go to the caller and are not kept.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -80,6 +84,8 @@ pub struct VerifiedReader<D, H> {
     /// The top hash block, proven; `None` without levels.
     top: Option<Arc<[u8]>>,
     cache: Cache,
+    /// Data blocks of which parts were read.
+    recent: Cache,
 }
 
 impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
@@ -98,7 +104,7 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         Self::open_with_cache(data, hash, tree, root, DEFAULT_CACHE_SIZE)
     }
 
-    /// As [`open`](Self::open), with at most `cache_size` bytes for hash blocks. With 0 each read goes up to the top.
+    /// As [`open`](Self::open), with at most `cache_size` bytes for proven blocks. With 0 each read goes up to the top.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -112,9 +118,12 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         tree.check_root_size(root)?;
         tree.check_size(Storage::Data, data.size())?;
         tree.check_size(Storage::Hash, hash.size())?;
-        let cache = Cache::new(cache_size, tree.layout().block_size());
+        let recent_size = cache_size.div_euclid(8).min(RECENT_SIZE);
+        let data_block_size = usize::try_from(tree.params().data_block_size()).unwrap_or(usize::MAX);
+        let recent = Cache::new(recent_size, data_block_size);
+        let cache = Cache::new(cache_size.saturating_sub(recent_size), tree.layout().block_size());
         let hasher = tree.params().hasher();
-        let mut reader = VerifiedReader { data, hash, tree, hasher, root: *root, top: None, cache };
+        let mut reader = VerifiedReader { data, hash, tree, hasher, root: *root, top: None, cache, recent };
         if let Some(top) = reader.tree.layout().levels().len().checked_sub(1) {
             reader.top = Some(reader.prove(top, 0, root.as_bytes())?);
             let last = reader.tree.layout().levels().first().map_or(0, |level| level.blocks);
@@ -133,10 +142,10 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         &self.root
     }
 
-    /// Bytes of hash blocks that are kept now.
+    /// Bytes of proven blocks that are kept now.
     pub fn cached_bytes(&self) -> usize {
         let top = self.top.as_deref().map_or(0, <[u8]>::len);
-        self.cache.blocks().saturating_mul(self.tree.layout().block_size()).saturating_add(top)
+        top.saturating_add(self.cache.bytes()).saturating_add(self.recent.bytes())
     }
 
     fn read_proven(&self, offset: u64, mut buf: &mut [u8]) -> Result<(), Error> {
@@ -148,9 +157,8 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
             let done = if whole > 0 {
                 self.read_run(block, whole, buf)?
             } else {
-                let mut copy = vec![0; block_size];
-                self.read_run(block, 1, &mut copy)?;
-                let wanted = copy.get(within..).unwrap_or(&[]);
+                let proven = self.data_block(block)?;
+                let wanted = proven.get(within..).unwrap_or(&[]);
                 let len = wanted.len().min(buf.len());
                 for (to, from) in buf.iter_mut().zip(wanted) {
                     *to = *from;
@@ -161,6 +169,19 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
             at = at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
         }
         Ok(())
+    }
+
+    /// A proven data block: a kept one, or read now and kept.
+    fn data_block(&self, block: u64) -> Result<Arc<[u8]>, Error> {
+        let offset = block.saturating_mul(u64::from(self.tree.params().data_block_size()));
+        if let Some(kept) = self.recent.get(offset) {
+            return Ok(kept);
+        }
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, self.data_block_size()).collect();
+        // nobody else has it yet
+        self.read_run(block, 1, Arc::get_mut(&mut bytes).unwrap_or_default())?;
+        self.recent.insert(offset, &bytes);
+        Ok(bytes)
     }
 
     /// Which data block holds a byte, and where in it.
@@ -357,8 +378,11 @@ impl Cache {
         set.insert(0, (offset, block.clone()));
     }
 
-    fn blocks(&self) -> usize {
-        let len = |set: &Mutex<Set>| set.lock().unwrap_or_else(PoisonError::into_inner).len();
+    fn bytes(&self) -> usize {
+        let len = |set: &Mutex<Set>| {
+            let set = set.lock().unwrap_or_else(PoisonError::into_inner);
+            set.iter().map(|(_, block)| block.len()).fold(0, usize::saturating_add)
+        };
         self.sets.iter().map(len).fold(0, usize::saturating_add)
     }
 }
@@ -736,6 +760,20 @@ mod tests {
         assert!(read_vec(&reader, 4 * 8 * 512, 1).is_ok());
     }
 
+    /// Small reads in one block hash it once, and go on with that copy.
+    #[test]
+    fn blocks_that_were_read_in_part_are_kept() {
+        let image = image(small(300));
+        let data = DoubleFetch::new(&image.data);
+        let reader = image.open_over(&data, &image.hash, DEFAULT_CACHE_SIZE).unwrap();
+        for offset in (0..image.data.len() - 16).step_by(13) {
+            assert_eq!(read_vec(&reader, offset as u64, 16).unwrap(), image.data[offset..][..16]);
+        }
+        // a whole block is read anew, into the caller's buffer
+        assert_eq!(mismatch(&read_vec(&reader, 0, 512).unwrap_err()), Some((None, 0)));
+        assert_eq!(read_vec(&reader, 1, 511).unwrap(), image.data[1..512]);
+    }
+
     /// A source whose bytes turn into their complement once they have been read.
     struct DoubleFetch {
         bytes: Vec<u8>,
@@ -960,7 +998,7 @@ mod tests {
         }
         let kept: Vec<u64> = (0..15).filter(|number| cache.get(number * 512).is_some()).collect();
         assert_eq!(kept, [0, 8, 9, 10, 11, 12, 13, 14]);
-        assert_eq!(cache.blocks(), 8);
+        assert_eq!(cache.bytes(), 8 * 512);
     }
 
     #[test]
@@ -973,7 +1011,8 @@ mod tests {
                 cache.insert(number * 512, &block);
             }
             let full = size / (512 + OVERHEAD);
-            assert!(cache.blocks() <= full && cache.blocks() + WAYS > full, "{size}: {}", cache.blocks());
+            let blocks = cache.bytes() / 512;
+            assert!(blocks <= full && blocks + WAYS > full, "{size}: {blocks}");
         }
     }
 
@@ -1024,6 +1063,44 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Trees that veritysetup and systemd-repart made.
+    #[test]
+    #[cfg(feature = "signature")] // for serde_json
+    fn real_images_are_read_to_the_end() {
+        let corpus = std::env::var_os("DDI_CORPUS")
+            .map_or_else(|| std::env::temp_dir().join("ddi-corpus"), std::path::PathBuf::from);
+        if !corpus.join("index.json").exists() {
+            println!("skipped: no corpus at {}", corpus.display());
+            return;
+        }
+        let mut count = 0;
+        for entry in std::fs::read_dir(corpus.join("expected")).unwrap() {
+            let expected: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+            for verity in expected["verity"].as_array().into_iter().flatten() {
+                let (Some(data), Some(hash)) = (verity["data"].as_str(), verity["hash"].as_str()) else {
+                    continue;
+                };
+                if !verity["options"].as_array().is_none_or(Vec::is_empty) {
+                    continue;
+                }
+                let data = std::fs::read(corpus.join(data)).unwrap();
+                let hash = std::fs::read(corpus.join(hash)).unwrap();
+                let Ok(superblock) = crate::Superblock::read(&hash, 0) else { continue };
+                let tree = HashTree::new(superblock.params, Placement::Superblock(0)).unwrap();
+                let root = verity["root_hash"].as_str().unwrap().parse().unwrap();
+                let size = tree.params().data_size() as usize;
+                let reader = VerifiedReader::open(&data, &hash, tree, &root).unwrap();
+                let mut found = Vec::new();
+                Stream::new(&reader).read_to_end(&mut found).unwrap();
+                assert!(found == data[..size], "{}", expected["name"]);
+                count += 1;
+            }
+        }
+        println!("{count} images");
+        assert!(count > 10);
     }
 
     #[test]

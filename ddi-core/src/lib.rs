@@ -1,5 +1,35 @@
-//! Discoverable Disk Images.
+//! Discoverable Disk Images: what is in one, what belongs together, and how much of it can be proven.
+//!
+//! ```text
+//!  path ─ ImageFile ─▶ Image ──────────▶ Dissection ────────▶ verity_sets ──────▶ prove ──────────▶ Assessment
+//!         one handle   partition table   what each partition  data ↔ hash tree    every block       proven, and on
+//!                      (ddi-gpt)         is for, as systemd   ↔ signature         (ddi-verity)      whose word
+//!                          │             sees it, or why not                                             │
+//!                          └───────────────────▶ Report: everything that could be read ◀────────────────┘
+//! ```
+//!
+//! Everything in an image, and beside it, is the word of whoever wrote it. Two things turn it into more, and both are
+//! types: a [`TrustedRootHash`], which only the caller or a checked signature can give, and an [`Outcome`], which only
+//! [`prove()`] can give. No environment variable changes any of it.
+//!
+//! ```no_run
+//! use ddi_core::{
+//!     Dissection, DissectOptions, Image, Outcome, ProveOptions, Role, TrustedRootHash, VeritySettings, prove,
+//! };
+//!
+//! let image = Image::open("image.raw")?;
+//! let root_hash = "29be02267c97efb053f9b32fc180ed39329d31533e5b2d9af7b1bc48a5297f44".parse()?;
+//! let trusted = [TrustedRootHash::by_caller(root_hash, Role::Root)];
+//!
+//! let verity = VeritySettings::new(trusted.first(), image.sidecars());
+//! let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+//! let mut options = ProveOptions::default();
+//! options.trusted = &trusted;
+//! assert_eq!(prove(&image, &dissection, &options).outcome, Outcome::TrustedAndProven);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
+
 pub use ddi_gpt as gpt;
 pub use ddi_verity as verity;
 
@@ -13,6 +43,7 @@ pub mod mbr;
 pub mod policy;
 pub mod prove;
 mod report;
+mod signed;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -31,5 +62,6 @@ pub use report::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,
     SignatureFacts, VerityColumn,
 };
+pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};
 pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};

@@ -330,3 +330,6 @@ impl Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,8 @@ fn every_refusal_has_its_error() {
         (bytes[520], bytes[end - 500]) = (9, 9);
         bytes
     };
-    let cases: Vec<(&str, Image, DissectOptions, (&str, Option<&str>))> = vec![
+    type Case = (&'static str, Image, DissectOptions, (&'static str, Option<&'static str>));
+    let cases: Vec<Case> = vec![
         ("A1", image(two_headers), options(), ("gpt-ambiguous-block-size", Some("ENOTUNIQ"))),
         (
             "A2",

@@ -1,0 +1,371 @@
+use ddi_gpt::{Attributes, Name};
+use ddi_verity::ReadAt;
+use proptest::prelude::*;
+
+use super::*;
+use crate::dissect::{DissectOptions, VeritySettings};
+use crate::image::Image;
+use crate::prove::{ProveOptions, Scope, prove};
+use crate::source::Sidecars;
+use crate::testing::{Disk, Set, erofs, image, mbr, signature};
+use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
+use crate::{Dissection, Skipped};
+
+const ROOT: &str = "root-x86-64";
+const USR: &str = "usr-x86-64";
+
+fn report(image: &Image) -> Report {
+    let mut options = ReportOptions::new(image);
+    options.dissect.native = Some(Architecture::X86_64);
+    Report::new(image, &options)
+}
+
+/// Codes with the partition they are about.
+fn codes(image: &Image) -> Vec<(&'static str, Option<u32>)> {
+    report(image).findings.iter().map(|finding| (finding.code(), finding.partition)).collect()
+}
+
+#[test]
+fn a_good_image_has_no_errors() {
+    let image = Disk::new().set(ROOT, "os_1", &Set::new(erofs(8, 1))).part("esp", "", &[0; 4096]).image();
+    let report = report(&image);
+    assert!(!report.broken());
+    assert_eq!(codes(&image), [("signature-not-checked", Some(2))]);
+    assert_eq!((report.kind, report.condition), (ImageKind::Gpt, Some(Condition::Intact)));
+    assert_eq!((report.uuid, report.architecture), (Some(Guid::from_u128(1)), Some(Architecture::X86_64)));
+    let rows: Vec<_> =
+        report.mounts.iter().map(|m| (m.designator.name(), m.fstype, m.verity, m.rw, m.number)).collect();
+    assert_eq!(
+        rows,
+        [
+            ("root", Some("erofs"), Some(VerityColumn::Signed), false, Some(1)),
+            ("esp", Some("vfat"), None, true, Some(4)),
+            ("root-verity", Some("DM_verity_hash"), None, false, Some(2)),
+            ("root-verity-sig", Some("verity_hash_signature"), None, false, Some(3)),
+        ]
+    );
+    let contents: Vec<_> = report.partitions.iter().map(|partition| partition.content.type_name()).collect();
+    assert_eq!(contents, [Some("erofs"), Some("DM_verity_hash"), Some("verity_hash_signature"), None]);
+    let set = &report.verity[0];
+    assert_eq!(
+        (set.guids_match, set.selected, set.tree_root),
+        (Some(true), true, set.root_hash.map(|k| k.hash))
+    );
+}
+
+/// One broken thing an image, and what is told of it.
+#[test]
+fn each_oddity_has_its_code() {
+    let (set, other, fs) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)), erofs(8, 3));
+    let root = || Disk::new().set(ROOT, "", &set);
+    let edited = |disk: Disk, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = disk.bytes();
+        change(&mut bytes);
+        image(bytes)
+    };
+    let units = |text: &[u16]| {
+        let mut units = [0; Name::UNITS];
+        units[..text.len()].copy_from_slice(text);
+        Name::from_units(units)
+    };
+    let named = |name: Name| Disk::new().part("home", "", &fs).edit(|part| part.name = name).image();
+    let known = |hash, role, origin| KnownRootHash { hash, role, origin };
+    let (xattr, sidecar) = (RootHashOrigin::Xattr, RootHashOrigin::Sidecar);
+    let cases: Vec<(Image, &str, Option<u32>, Severity)> = vec![
+        (edited(root(), &|b| b[520] ^= 1), "primary-table", None, Severity::Error),
+        (
+            edited(root(), &|b| {
+                let end = b.len();
+                b[end - 500] ^= 1;
+            }),
+            "backup-table",
+            None,
+            Severity::Warning,
+        ),
+        (edited(root(), &|b| b.resize(b.len() + 4096, 0)), "gpt-disk-grown", None, Severity::Warning),
+        (edited(root(), &|b| b[462 + 4] = 0x83), "gpt-hybrid-mbr", None, Severity::Warning),
+        (edited(root(), &|b| b[36 * 512] = 1), "gap-not-zero", None, Severity::Warning),
+        (Disk::new().part(ROOT, "", &fs).image(), "unprotected", Some(1), Severity::Warning),
+        (image(fs.clone()), "unprotected", None, Severity::Warning),
+        (Disk::new().pair(ROOT, "", &set).image(), "unsigned", Some(2), Severity::Note),
+        (Disk::new().pair(ROOT, "", &set).image(), "root-hash-guessed", Some(2), Severity::Note),
+        (Disk::new().set("root-arm64", "", &set).image(), "foreign-architecture", Some(1), Severity::Note),
+        (
+            root().edit_number(1, |part| part.guid = Guid::from_u128(7)).image(),
+            "binding-guid",
+            Some(1),
+            Severity::Error,
+        ),
+        (
+            root().edit_number(2, |part| part.content[4096] ^= 1).image(),
+            "binding-tree",
+            Some(2),
+            Severity::Error,
+        ),
+        (
+            Disk::new()
+                .pair(ROOT, "", &set)
+                .part("root-x86-64-verity-sig", "", &signature(&other.root))
+                .image(),
+            "binding-guid",
+            Some(1),
+            Severity::Error,
+        ),
+        (
+            root().edit_number(3, |part| part.content.fill(0)).image(),
+            "signature-partition-empty",
+            Some(3),
+            Severity::Error,
+        ),
+        (
+            root().edit_number(2, |part| part.content[0] = 0).image(),
+            "verity-signature",
+            Some(2),
+            Severity::Error,
+        ),
+        (
+            Disk::new().set(ROOT, "", &Set::new(vec![0; 8 * 4096])).image(),
+            "unrecognised-content",
+            Some(2),
+            Severity::Warning,
+        ),
+        (
+            Disk::new().part(ROOT, "", &fs[..4 * 4096]).image(),
+            "file-system-too-large",
+            Some(1),
+            Severity::Error,
+        ),
+        (
+            Disk::new()
+                .set(USR, "1", &set)
+                .set(USR, "2", &other)
+                .edit_number(1, |p| p.name = "3".parse().unwrap())
+                .image(),
+            "versions-mixed",
+            Some(1),
+            Severity::Error,
+        ),
+        (
+            Disk::new().set(ROOT, "", &set).set(USR, "", &other).image(),
+            "root-and-usr-verity",
+            None,
+            Severity::Error,
+        ),
+        (named(units(&[0x41, 0xd800])), "label", Some(1), Severity::Warning),
+        (named(units(&[0x41, 0x1b])), "label", Some(1), Severity::Warning),
+        (named(units(&[0x41, 0x202e])), "label", Some(1), Severity::Warning),
+        (named(units(&[0x41, 0, 0x42])), "gpt-hidden-name", None, Severity::Warning),
+        (
+            Disk::new()
+                .part("home", "", &fs)
+                .edit(|part| part.type_guid = Guid::from_u128(9))
+                .part(ROOT, "", &fs)
+                .image(),
+            "unknown-type",
+            Some(1),
+            Severity::Note,
+        ),
+        (
+            Disk::new().part(ROOT, "", &fs).part(ROOT, "PRT#", &fs).image(),
+            "not-chosen",
+            Some(2),
+            Severity::Warning,
+        ),
+        (
+            Disk::new().part(ROOT, "1", &fs).part(ROOT, "2", &fs).image(),
+            "not-chosen",
+            Some(1),
+            Severity::Note,
+        ),
+        (
+            root().beside(Sidecars {
+                root_hashes: vec![known(set.root, Role::Root, xattr), known(other.root, Role::Root, sidecar)],
+                ..Default::default()
+            }),
+            "root-hashes-differ",
+            None,
+            Severity::Warning,
+        ),
+        (
+            Disk::new().part(ROOT, "", &fs).beside(Sidecars {
+                root_hashes: vec![known(set.root, Role::Usr, sidecar)],
+                ..Default::default()
+            }),
+            "beside-unused",
+            None,
+            Severity::Note,
+        ),
+        (
+            edited(Disk::new().part(ROOT, "", &fs), &|b| {
+                b[..4].copy_from_slice(b"hsqs");
+                b[28] = 4;
+            }),
+            "table-behind-file-system",
+            None,
+            Severity::Warning,
+        ),
+        (
+            edited(Disk::new().part(ROOT, "", &fs), &|b| b[446..462].copy_from_slice(&[0; 16])),
+            "gpt-behind-mbr",
+            None,
+            Severity::Warning,
+        ),
+        (image(vec![0; 4096]), "nothing-recognised", None, Severity::Error),
+        (image(mbr(&[(0x80, 0x83, 1, 9999)])), "mbr-outside-disk", None, Severity::Error),
+    ];
+    for (number, (image, code, partition, severity)) in cases.into_iter().enumerate() {
+        let report = report(&image);
+        let found = report.findings.iter().find(|f| f.code() == code && f.partition == partition);
+        let found = found.unwrap_or_else(|| panic!("{number} {code}: {:#?}", report.findings));
+        assert_eq!(found.severity, severity, "{code}");
+        assert!(!found.to_string().is_empty());
+        assert_eq!(report.broken(), report.findings.iter().any(|f| f.severity == Severity::Error));
+    }
+}
+
+/// A table that cannot be used is still shown, with what is in its partitions.
+#[test]
+fn broken_tables_are_shown() {
+    let mut bytes = Disk::new().part(ROOT, "os", &erofs(8, 1)).part("home", "", &erofs(4, 2)).bytes();
+    let end = bytes.len();
+    // both headers' CRCs
+    (bytes[512 + 16], bytes[end - 512 + 16]) = (0, 0);
+    let report = report(&image(bytes));
+    assert_eq!((report.kind, report.mounts.len()), (ImageKind::BrokenTable, 0));
+    assert_eq!(report.refused.unwrap().errno, Some("ENOPKG"));
+    let shown: Vec<_> =
+        report.partitions.iter().map(|p| (p.number, p.content.type_name(), p.selection)).collect();
+    assert_eq!(shown, [(1, Some("erofs"), None), (2, Some("erofs"), None)]);
+    assert_eq!(report.partitions[0].entry.designator(), Some(Designator::Root));
+    for code in ["primary-table", "backup-table"] {
+        assert!(report.findings.iter().any(|finding| finding.code() == code), "{code}");
+    }
+}
+
+#[test]
+fn entries_outside_the_disk_are_shown_and_not_read() {
+    let mut bytes = Disk::new().part(ROOT, "os", &erofs(8, 1)).bytes();
+    // last LBA of the first entry; the CRCs are wrong now, in both copies
+    let end = bytes.len();
+    bytes[1024 + 40..1024 + 48].copy_from_slice(&u64::MAX.to_le_bytes());
+    bytes[end - 512 + 16] ^= 1;
+    let report = report(&image(bytes));
+    assert!(matches!(report.partitions[0].content, Content::NotRead));
+    assert_eq!(report.partitions[0].range, None);
+    assert!(report.findings.iter().any(|f| f.code() == "outside" && f.offset == Some(1024)));
+}
+
+/// Free slots hold what was there before, or nothing: that is not odd.
+#[test]
+fn empty_slots_are_no_findings() {
+    let slots = Disk::new()
+        .set(USR, "1", &Set::new(erofs(8, 1)))
+        .part(USR, "_empty", &[0; 4096])
+        .part("usr-x86-64-verity", "_empty", &[0; 4096])
+        .part("usr-x86-64-verity-sig", "_empty", &[0; 4096]);
+    let report = report(&slots.image());
+    assert!(!report.broken(), "{:#?}", report.findings);
+    assert_eq!(report.verity.len(), 1);
+    let why = report.partitions[3].selection;
+    assert_eq!(why, Some(Selection::Skipped(Skipped::EmptySlot)));
+}
+
+#[test]
+fn gaps_are_read_within_their_budget() {
+    struct Counting(Vec<u8>, std::sync::Arc<std::sync::atomic::AtomicU64>);
+    impl ReadAt for Counting {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+            self.1.fetch_add(buf.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            self.0.read_exact_at(offset, buf)
+        }
+    }
+    let mut bytes = Disk::new().part("home", "", &erofs(8, 1)).bytes();
+    // a disk that has grown by 4 MiB, with something at its end
+    bytes.resize(bytes.len() + (4 << 20), 0);
+    *bytes.last_mut().unwrap() = 1;
+    let end = bytes.len() as u64;
+    let read = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+    let image = Image::new(Box::new(Counting(bytes, read.clone()))).unwrap();
+    let gap = |options: &ReportOptions<'_>| {
+        let findings = Report::new(&image, options).findings;
+        findings.into_iter().find(|f| f.code().starts_with("gap")).map(|f| (f.code(), f.offset))
+    };
+    let mut options = ReportOptions::new(&image);
+    let before = read.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(gap(&options), Some(("gaps-not-read", None)));
+    assert!(read.load(std::sync::atomic::Ordering::Relaxed) - before < (1 << 20) + (256 << 10));
+    options.gap_bytes = u64::MAX;
+    assert_eq!(gap(&options), Some(("gap-not-zero", Some(end - 1))));
+}
+
+#[test]
+fn only_a_proof_raises_assurance() {
+    let (old, new) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
+    let image = Disk::new().set(USR, "1", &old).set(USR, "2", &new).image();
+    let mut report = report(&image);
+    assert!(report.partitions.iter().all(|partition| partition.assurance == Assurance::Claimed));
+    let trusted = [TrustedRootHash::by_caller(new.root, Role::Usr)];
+    let options = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+    let dissection = Dissection::new(&image, &options);
+    let proving = ProveOptions { trusted: &trusted, scope: Scope::All, ..Default::default() };
+    report.record(&prove(&image, &dissection, &proving));
+    let assurance: Vec<_> = report.partitions.iter().map(|partition| partition.assurance).collect();
+    let (intact, authenticated) = (Assurance::Intact, Assurance::Authenticated);
+    let claimed = Assurance::Claimed;
+    assert_eq!(assurance, [intact, intact, claimed, authenticated, authenticated, claimed]);
+}
+
+/// A root hash beside the image that is the signature partition's too is no disagreement.
+#[test]
+fn root_hashes_may_agree() {
+    let set = Set::new(erofs(8, 1));
+    let root_hashes =
+        vec![KnownRootHash { hash: set.root, role: Role::Root, origin: RootHashOrigin::Sidecar }];
+    let image = Disk::new().set(ROOT, "", &set).beside(Sidecars { root_hashes, ..Default::default() });
+    assert_eq!(codes(&image), [("signature-not-checked", Some(2))]);
+}
+
+fn sample() -> &'static [u8] {
+    static SAMPLE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+        let disk = Disk::new().set(ROOT, "os_1", &Set::new(erofs(4, 1))).part("home", "", &erofs(2, 2));
+        disk.attributes(Attributes::GROW_FILE_SYSTEM).bytes()
+    });
+    &SAMPLE
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever bytes there are: a report, no panic, and never a proof that should not be.
+    #[test]
+    fn any_bytes_can_be_reported(
+        changes in prop::collection::vec((0_usize..1 << 18, any::<u8>()), 0..40),
+        truncate in prop::option::of(1_usize..1 << 18),
+    ) {
+        let mut bytes = sample().to_vec();
+        let len = bytes.len();
+        for (at, value) in changes {
+            // most of them where structures are
+            let at = if at % 4 == 0 { at % len } else { at % 4096 };
+            bytes[at] = value;
+        }
+        if let Some(len) = truncate {
+            bytes.truncate(len);
+        }
+        let original = &sample()[..bytes.len()];
+        let same = bytes.len() == sample().len() && bytes == original;
+        let image = image(bytes);
+        let report = report(&image);
+        prop_assert!(report.partitions.len() <= 128);
+        for finding in &report.findings {
+            prop_assert!(!finding.to_string().is_empty());
+        }
+        let dissection = Dissection::new(&image, &DissectOptions::new(VeritySettings::default()));
+        let assessment = prove(&image, &dissection, &ProveOptions::default());
+        prop_assert!(assessment.outcome != Outcome::TrustedAndProven);
+        prop_assert!(!same || assessment.outcome == Outcome::IntactUnvouched);
+    }
+}

@@ -75,6 +75,9 @@ pub(crate) struct VerifyArgs {
     /// Accept only two equal copies of the partition table
     #[arg(long)]
     pub(crate) strict: bool,
+    /// For a bare file system with its hash tree behind it: where that starts, in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) hash_offset: Option<u64>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -27,6 +27,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let report = |done, total| progress.set(done, total);
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
+    options.hash_offset = args.hash_offset;
     options.progress = Some(&report);
     if let Some(threads) = args.threads {
         options.engine = Options::new().threads(threads);

@@ -4,5 +4,9 @@
 mod support;
 
 mod cli;
+mod corpus;
 mod format_faults;
+mod hostile;
+mod made_images;
+mod partition_tools;
 mod veritysetup;

@@ -34,10 +34,6 @@ impl ImageBuilder {
         ImageBuilder { block_size: BlockSize::B512, partitions: Vec::new(), root_hashes: Vec::new() }
     }
 
-    pub(crate) fn block_size(self, block_size: BlockSize) -> Self {
-        ImageBuilder { block_size, ..self }
-    }
-
     /// Adds a partition of a type such as `root-x86-64`.
     pub(crate) fn partition(self, type_name: &str, label: &str, content: Vec<u8>) -> Self {
         let guid = Guid::from_u128(0x1000 + self.partitions.len() as u128);

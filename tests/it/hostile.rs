@@ -1,0 +1,98 @@
+//! Images that somebody changed: whatever the bytes, the command ends soon, does not crash, and never says *verified*
+//! of data that are not the right ones.
+
+use std::fs;
+
+use crate::support::image::{ImageBuilder, erofs};
+use crate::support::{Chance, Folder, ddi_quickly, in_parallel, number_from_env};
+
+/// The exit status of a Rust program that panicked.
+const PANIC: Option<i32> = Some(101);
+
+#[test]
+fn random_damage_is_never_verified_and_never_a_crash() {
+    let image = ImageBuilder::new()
+        .partition("esp", "esp", vec![0; 4096])
+        .verity("root-x86-64", "os_1", erofs(40, 2))
+        .build();
+    let root = image.root_hashes[0].to_string();
+    let (data, hash) = (image.partitions[1], image.partitions[2]);
+    let size = image.bytes.len() as u64;
+    // where something is: both tables, the first blocks of each partition
+    let places =
+        [(0, 34 * 512), (size - 33 * 512, size), (data.offset, data.end()), (hash.offset, hash.end())];
+    let folder = Folder::new();
+    in_parallel(number_from_env("DDI_MUTATIONS", 400), |number| {
+        let mut chance = Chance(number ^ 0xdead);
+        let mut bytes = image.bytes.clone();
+        for _ in 0..1 + chance.below(4) {
+            let (start, end) = *chance.pick(&places);
+            let at = (start + chance.below(end - start)) as usize;
+            let len = *chance.pick(&[1, 1, 2, 4, 8]);
+            let value = chance.next().to_le_bytes();
+            let value = *chance.pick(&[value, [0; 8], [0xff; 8], (1u64 << 63).to_le_bytes()]);
+            let end = bytes.len().min(at + len);
+            bytes[at..end].copy_from_slice(&value[..end - at]);
+        }
+        let path = folder.write(&format!("{number}.raw"), &bytes);
+        let inspected = ddi_quickly(["inspect", &path]);
+        assert!(matches!(inspected.code, Some(0 | 1)), "{number}: {inspected:?}");
+        assert_eq!(inspected.stderr, "", "{number}");
+        let verified = ddi_quickly(["verify", &path, "--root-hash", &root]);
+        assert!(verified.code.is_some() && verified.code != PANIC, "{number}: {verified:?}");
+        if verified.ok() {
+            let range = data.offset as usize..data.end() as usize;
+            assert!(bytes[range.clone()] == image.bytes[range], "{number}: other data are called verified");
+        }
+        fs::remove_file(path).unwrap();
+    });
+}
+
+#[test]
+fn hash_blocks_are_not_data() {
+    // the blocks of level 0 offered as data, with the rest of the tree above them: the same root hash
+    use ddi_core::gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
+    use ddi_core::verity::{Algorithm, HashType, Layout, Params, Placement, Salt, Superblock};
+
+    let image = ImageBuilder::new().verity("root-x86-64", "os_1", erofs(1000, 3)).build();
+    let root = image.root_hashes[0];
+    let hash = image.partitions[1];
+    let params = |blocks| {
+        let salt = Salt::new(&[0x5a; 32]).unwrap();
+        Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, blocks, salt).unwrap()
+    };
+    let layout = Layout::new(&params(1000), Placement::Superblock(0)).unwrap();
+    let [leaves, top] = layout.levels() else { panic!("{layout:?}") };
+    let bytes = |offset: u64, blocks: u64| {
+        let start = (hash.offset + offset) as usize;
+        image.bytes[start..start + blocks as usize * 4096].to_vec()
+    };
+    let data = bytes(leaves.offset, leaves.blocks);
+    let mut tree = vec![0; 4096];
+    tree[..512].copy_from_slice(&Superblock { params: params(leaves.blocks), uuid: [1; 16] }.to_bytes());
+    tree.extend(bytes(top.offset, 1));
+
+    let guid = |name: &str| PartitionType::from_name(name, None).unwrap().guid().unwrap();
+    let (data_guid, hash_guid) = verity_guids(root.as_bytes()).unwrap();
+    let read_only = |p: NewPartition| p.attributes(Attributes::READ_ONLY);
+    let table = Builder::new(4 << 20, BlockSize::B512, Guid::from_u128(9))
+        .partition(read_only(NewPartition::new(guid("root-x86-64"), data_guid).size(data.len() as u64)))
+        .partition(read_only(
+            NewPartition::new(guid("root-x86-64-verity"), hash_guid).size(tree.len() as u64),
+        ))
+        .build()
+        .unwrap();
+    let mut disk = table.to_disk();
+    for (partition, content) in table.gpt().partitions().iter().zip([&data, &tree]) {
+        disk[partition.range.offset as usize..][..content.len()].copy_from_slice(content);
+    }
+    let folder = Folder::new();
+    let path = folder.write("confused.raw", &disk);
+    for args in [vec!["--root-hash", &root.to_string()], vec!["--integrity-only"], vec![]] {
+        let ended = ddi_quickly(["verify", &path].iter().chain(&args));
+        assert_eq!(ended.code, Some(1), "{args:?}: {ended:?}");
+        assert!(ended.stdout.starts_with("NOT PROVEN "), "{ended:?}");
+    }
+    let unconfused = folder.write("good.raw", &image.bytes);
+    assert!(ddi_quickly(["verify", &unconfused, "--root-hash", &root.to_string()]).ok());
+}

@@ -36,6 +36,7 @@ pub use ddi_verity as verity;
 mod bind;
 mod dissect;
 mod error;
+pub mod files;
 mod finding;
 pub mod fs;
 mod image;

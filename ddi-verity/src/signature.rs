@@ -6,6 +6,19 @@
 //!
 //! What is signed is the root hash and nothing else: not what the image is for, not its version, not the geometry of
 //! the tree. Whoever has a signed image can present it in the place of another one.
+//!
+//! # What is taken
+//!
+//! Detached PKCS#7 SignedData as DER, by one signer who is named by issuer and serial number: RSA (PKCS#1 v1.5, 2048 to
+//! 8192 bits) with SHA-256, SHA-384 or SHA-512; ECDSA on P-256 or P-384 with SHA-256 or SHA-384. With authenticated
+//! attributes or without, with certificates inside (which are not trusted) or without.
+//!
+//! This is less than systemd takes, which leaves the judgement to OpenSSL. OpenSSL lets pass, and this module refuses:
+//! SHA-1 and MD5, also as a name in the signature algorithm that does not count; keys of less than 2048 bits; attached
+//! content, where it is also given from outside; unauthenticated attributes and revocation lists; empty authenticated
+//! attributes; the same signer twice; other versions; any signature algorithm at all next to an RSA key; RSA without
+//! the NULL parameters that RFC 3370 asks for, in the signature algorithm (some signers written in Go leave them out).
+//! Inside the RSA signature there is one form too, the one with NULL.
 
 mod algorithm;
 mod certificate;

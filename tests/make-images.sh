@@ -3,7 +3,8 @@
 #
 #   tests/make-images.sh FOLDER
 #
-# fs-*.raw are bare file systems, ddi-*.raw have a GPT; NAME.roothash is the root hash that a person would be told.
+# fs-*.raw are bare file systems, ddi-*.raw have a GPT; NAME.roothash or NAME.usrhash is the root
+# hash that a person would be told.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C.UTF-8
 mkdir -p "$1"
@@ -47,8 +48,8 @@ ddi() {
         usr) type_data=8484680c-9521-48c6-9c11-b0720656f69e type_hash=77ff5f63-e7b6-4633-acf4-1565b864c0e6 type_sig=e7bb33fb-06cf-4e81-8273-e543b413e2e2 ;;
     esac
     rm -f "$hash"
-    veritysetup format "$data" "$hash" --root-hash-file="$name.roothash" "$@" >/dev/null
-    root=$(cat "$name.roothash")
+    veritysetup format "$data" "$hash" --root-hash-file="$name.${role}hash" "$@" >/dev/null
+    root=$(cat "$name.${role}hash")
     printf %s "$root" | openssl smime -sign -nocerts -noattr -binary -outform der -inkey "$t/key.pem" -signer images.crt -out "$t/p7"
     printf '{"rootHash":"%s","signature":"%s"}' "$root" "$(base64 -w0 "$t/p7")" >"$sig"
     truncate -s 16K "$sig"

@@ -9,4 +9,5 @@ mod format_faults;
 mod hostile;
 mod made_images;
 mod partition_tools;
+mod readme;
 mod veritysetup;

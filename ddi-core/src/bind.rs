@@ -130,8 +130,8 @@ pub fn verity_sets(image: &Image, dissection: &Dissection, options: &BindOptions
 fn candidate(partition: &ddi_gpt::Partition, wanted: fn(Role) -> Designator) -> Option<Candidate> {
     let PartitionType::Designated(designator, architecture) = partition.partition_type() else { return None };
     let role = Role::of(designator).filter(|role| wanted(*role) == designator)?;
-    // a free slot holds nothing, or what was there before it was freed
-    let ignored = partition.name.is_empty_slot();
+    // a free slot holds nothing, or what was there before it was freed; one that is half written, half of something
+    let ignored = partition.name.is_empty_slot() || partition.name.is_partial();
     (!ignored).then_some(Candidate {
         number: partition.number,
         range: partition.range,

@@ -38,6 +38,7 @@ use ddi_gpt::{Architecture, Attributes, ByteRange, Designator, Guid, PartitionTy
 use ddi_verity::RootHash;
 
 use crate::error::Error;
+use crate::filter::ImageFilter;
 use crate::finding::Severity;
 use crate::fs::{self, FsKind, Usage};
 use crate::image::{Image, Looked, Table};
@@ -105,6 +106,8 @@ pub struct DissectOptions {
     /// What may be used; `None` allows everything. Read as systemd reads it: by what is *there*, not by what was proven.
     /// See [`Assessment::violations`](crate::Assessment::violations) for the other reading.
     pub policy: Option<ImagePolicy>,
+    /// Which labels are considered.
+    pub filter: ImageFilter,
 }
 
 impl DissectOptions {
@@ -121,6 +124,7 @@ impl DissectOptions {
             verity: Some(verity),
             transient: Transient::Skip,
             policy: None,
+            filter: ImageFilter::new(),
         }
     }
 
@@ -198,6 +202,8 @@ pub enum Skipped {
     Mbr,
     /// The image is a bare file system; its table counts for nothing.
     BareImage,
+    /// The caller's filter does not match its label.
+    Filter,
     /// The policy says to ignore it.
     Policy,
     /// The image was refused before it was this one's turn.
@@ -244,6 +250,7 @@ impl Skipped {
             Skipped::NotNeeded => "not-needed",
             Skipped::Mbr => "mbr",
             Skipped::BareImage => "bare-image",
+            Skipped::Filter => "filter",
             Skipped::Policy => "policy",
             Skipped::NotReached => "not-reached",
         }
@@ -285,6 +292,7 @@ impl fmt::Display for Skipped {
             }
             Skipped::Mbr => f.write_str("not used: not the active Linux partition"),
             Skipped::BareImage => f.write_str("not used: the image as a whole is a file system"),
+            Skipped::Filter => f.write_str("not used: the image filter does not match its label"),
             Skipped::Policy => f.write_str("not used: the image policy says so"),
             Skipped::NotReached => f.write_str("not used: the image was refused before"),
         }
@@ -578,6 +586,10 @@ impl<'a> Dissector<'a> {
 
     /// B: the whole image is one file system, and that is the root.
     fn bare(&mut self, probe: fs::Probe, verity: VeritySettings) -> Result<DissectedImage, Error> {
+        // it has no label
+        if !self.options.filter.matches(Designator::Root, "") {
+            return Err(Error::ExcludedByFilter);
+        }
         if self.admit(Designator::Root)? == Decision::Ignore {
             return Err(Error::NothingRecognised);
         }
@@ -634,6 +646,10 @@ impl<'a> Dissector<'a> {
         let attributes = partition.attributes;
         if partition.name.is_empty_slot() {
             return skip(Skipped::EmptySlot);
+        }
+        let filtered = designator.unwrap_or(Designator::Root);
+        if !self.options.filter.matches(filtered, &partition.name.label().unwrap_or_default()) {
+            return skip(Skipped::Filter);
         }
         if self.options.transient == Transient::Skip
             && (partition.name.is_partial() || partition.name.is_pending())

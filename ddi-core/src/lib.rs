@@ -37,6 +37,7 @@ mod bind;
 mod dissect;
 mod error;
 pub mod files;
+mod filter;
 mod finding;
 pub mod fs;
 mod image;
@@ -44,7 +45,6 @@ pub mod mbr;
 pub mod policy;
 pub mod prove;
 mod report;
-mod signed;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -56,6 +56,7 @@ pub use dissect::{
     Skipped, Transient, VeritySettings, dissect,
 };
 pub use error::{BindingError, Error, ErrorKind, Step};
+pub use filter::ImageFilter;
 pub use finding::{Beside, BesideProblem, Finding, LabelOddity, Oddity, Severity};
 pub use image::{Image, Table};
 pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Widening, prove};
@@ -63,6 +64,5 @@ pub use report::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,
     SignatureFacts, VerityColumn,
 };
-pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};
 pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};

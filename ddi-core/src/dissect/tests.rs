@@ -334,6 +334,24 @@ fn the_best_candidate_is_chosen() {
     }
 }
 
+#[test]
+fn filters_go_by_label() {
+    let fs = erofs(4, 1);
+    let disk = Disk::new().part("root-x86-64", "os_1", &fs).part("root-x86-64", "os_2", &fs);
+    let filtered = |pattern: &str| {
+        let filter = ImageFilter::new().only(Designator::Root, pattern);
+        DissectOptions { filter, ..options() }
+    };
+    assert_eq!(chosen(&disk.image(), &filtered("os_1*")), [(Designator::Root, 1)]);
+    assert_eq!(skipped(&disk.image(), &filtered("os_1*"), 2), Skipped::Filter);
+    assert_eq!(refused(&disk.image(), &filtered("x")), ("nothing-usable", Some("ENOMSG")));
+    assert_eq!(refused(&image(fs.clone()), &filtered("x")), ("excluded-by-filter", Some("ECOMM")));
+    assert!(dissect(&image(fs.clone()), &filtered("*")).is_ok());
+    // a generic partition would be the root
+    let generic = Disk::new().part("linux-generic", "name", &fs).image();
+    assert_eq!(skipped(&generic, &filtered("x"), 1), Skipped::Filter);
+}
+
 /// With a root hash, only its own partitions count, whatever their version.
 #[test]
 fn a_root_hash_selects_its_partitions() {

@@ -323,8 +323,14 @@ fn versions_are_told_apart() {
     }
     let in_use = prove_with(&image, &ProveOptions { scope: Scope::InUse, ..Default::default() });
     assert_eq!((in_use.proofs.len(), in_use.proofs[0].data.unwrap().number), (1, Some(4)));
-    let damaged = disk.edit_number(1, |part| part.content[5000] ^= 1).image();
+    let damaged = disk.clone().edit_number(1, |part| part.content[5000] ^= 1).image();
     assert_eq!(prove_trusting(&damaged, &[]).outcome, Outcome::NotProven);
+    // what is half written is not looked at
+    let partial = |part: &mut crate::testing::NewPart| part.name = "PRT#os_3".parse().unwrap();
+    let half =
+        disk.edit_number(1, partial).edit_number(2, partial).edit_number(2, |part| part.content.fill(0));
+    let half = prove_trusting(&half.image(), &[]);
+    assert_eq!((half.outcome, half.proofs.len()), (Outcome::IntactUnvouched, 1));
     assert_eq!(prove_trusting(&damaged, &[trust(&new, Role::Usr)]).outcome, Outcome::TrustedAndProven);
 }
 

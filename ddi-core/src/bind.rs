@@ -32,12 +32,15 @@
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, ByteRange, Designator, Guid, PartitionType};
-use ddi_verity::{Examined, HashTree, Placement, ReadAt, RootHash, SUPERBLOCK_SIZE, Section, Superblock};
+use ddi_verity::{
+    Certificates, Examined, HashTree, Placement, ReadAt, RootHash, SUPERBLOCK_SIZE, Section, Superblock,
+};
 
 use crate::dissect::Dissection;
 use crate::error::{BindingError, Error};
 use crate::finding::{Finding, Oddity};
 use crate::image::{Image, Table};
+use crate::signed::{CheckedSignature, SignaturePlace, SignatureState};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
 /// A hash tree with its data and its signature.
@@ -54,6 +57,8 @@ pub struct VeritySet {
     pub hash: Part,
     /// The signature partition.
     pub signature: Option<Part>,
+    /// Every signature that is there for its root hash, or should be, and what came of checking it.
+    pub signatures: Vec<CheckedSignature>,
     /// Does systemd choose its data and its hash partition?
     pub selected: bool,
     /// The superblock as it is on disk, good or bad. Nothing authenticates it.
@@ -86,11 +91,16 @@ pub struct Part {
     pub external: bool,
 }
 
+/// Signature partitions for one root hash that are checked. One is what there is; each costs a public-key operation.
+const MAX_SIGNATURES: usize = 8;
+
 /// What the search for sets starts from.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BindOptions<'a> {
     /// Root hashes that the caller vouches for.
     pub trusted: &'a [TrustedRootHash],
+    /// Whose signatures are trusted. `None`: signatures are not checked.
+    pub certificates: Option<&'a Certificates>,
     /// For a bare image: the hash tree begins in the image itself, with a superblock at this offset in bytes.
     pub hash_offset: Option<u64>,
 }
@@ -186,7 +196,33 @@ impl Binder<'_> {
         let by_guids = by_guids.filter(|_| set.superblock.is_none_or(|s| s.params.digest_size() == 32));
         set.root_hash = set.root_hash.or(by_signature).or(by_guids);
         self.check(&mut set, hash, data, signature);
+        set.signatures = self.signatures_of(&set, hash);
         set
+    }
+
+    /// The signature partitions for the root hash; else the one that should be, and what is wrong with it.
+    fn signatures_of(&self, set: &VeritySet, hash: &Candidate) -> Vec<CheckedSignature> {
+        let mut found = Vec::new();
+        let Some(known) = set.root_hash else { return found };
+        let candidates = self.like(&self.signatures, hash);
+        let chosen = self.dissection.chosen(set.role.signature()).filter(|_| set.selected);
+        let is_choice = |number| chosen == Some(number) || candidates.len() == 1;
+        for candidate in &candidates {
+            let number = candidate.number;
+            let state = match self.image.signature(number) {
+                Ok(signature) if signature.root_hash == known.hash || is_choice(number) => {
+                    SignatureState::of(signature, &known.hash, self.options.certificates)
+                }
+                Err(Error::Signature { error, .. }) if is_choice(number) => SignatureState::Failed(error),
+                _ => continue,
+            };
+            found.push(CheckedSignature { place: SignaturePlace::Partition(number), state });
+            if found.len() >= MAX_SIGNATURES {
+                break;
+            }
+        }
+        found.extend(beside(self.image, &known, self.options));
+        found
     }
 
     fn like(&self, candidates: &[Candidate], hash: &Candidate) -> Vec<Candidate> {
@@ -314,6 +350,18 @@ fn known(image: &Image, options: &BindOptions<'_>) -> impl Iterator<Item = Known
     trusted.chain(image.sidecars().root_hashes.iter().copied())
 }
 
+/// The signature in a file beside the image. It does not say what it is for: systemd takes it to be for the root hash of
+/// the caller or of a file beside the image, and so do we, unless it turns out to be good for another one.
+fn beside(image: &Image, known: &KnownRootHash, options: &BindOptions<'_>) -> Option<CheckedSignature> {
+    let signature = image.sidecars().signatures.iter().find(|signature| signature.role == known.role)?;
+    let state = SignatureState::check(&signature.pkcs7, &known.hash, options.certificates);
+    let is_meant = match known.origin {
+        RootHashOrigin::Caller | RootHashOrigin::Xattr | RootHashOrigin::Sidecar => true,
+        RootHashOrigin::SignaturePartition | RootHashOrigin::PartitionGuids => state.verified().is_some(),
+    };
+    is_meant.then_some(CheckedSignature { place: SignaturePlace::Beside, state })
+}
+
 /// A bare image with a tree beside or behind it.
 fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
     let size = image.source().size();
@@ -339,6 +387,7 @@ fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
     };
     set.selected = true;
     set.root_hash = root_hash;
+    set.signatures.extend(root_hash.and_then(|known| beside(image, &known, options)));
     if set.tree_root.is_none()
         && let Some(data) = set.data
         && let Ok(section) = Section::new(image.source(), data.range.offset, data.range.size)
@@ -363,6 +412,7 @@ impl VeritySet {
             data: None,
             hash,
             signature: None,
+            signatures: Vec::new(),
             selected: false,
             examined: None,
             superblock: None,
@@ -452,8 +502,16 @@ impl VeritySet {
     }
 
     /// Is there a root hash from the caller, and is it this one that will be proven?
-    pub fn trusted(&self, trusted: &[TrustedRootHash]) -> Option<TrustedRootHash> {
+    pub fn named(&self, trusted: &[TrustedRootHash]) -> Option<TrustedRootHash> {
         let known = self.root_hash?;
         trusted.iter().find(|trusted| trusted.vouches_for(&known.hash, self.role)).copied()
+    }
+
+    /// Who vouches for the root hash that will be proven: a trusted key that signed it, else the caller.
+    pub fn trusted(&self, trusted: &[TrustedRootHash]) -> Option<TrustedRootHash> {
+        let known = self.root_hash?;
+        let verified = self.signatures.iter().find_map(|signature| signature.state.verified());
+        let signed = verified.map(|verified| TrustedRootHash::by_signature(verified, self.role));
+        signed.filter(|signed| signed.vouches_for(&known.hash, self.role)).or_else(|| self.named(trusted))
     }
 }

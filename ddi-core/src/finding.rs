@@ -10,6 +10,7 @@ use ddi_verity::{RootHash, Widened};
 use crate::dissect::Skipped;
 use crate::error::{BindingError, Error};
 use crate::fs;
+use crate::signed::SignatureState;
 use crate::trust::{Role, RootHashOrigin};
 
 /// How bad a [`Finding`] is.
@@ -205,6 +206,13 @@ pub enum Oddity {
         /// What it is for.
         role: Role,
     },
+    /// There is a signature that vouches for nothing: no trusted key made it, or it is no good.
+    SignatureNotVerified {
+        /// What it is for.
+        role: Role,
+        /// What came of checking it.
+        state: SignatureState,
+    },
     /// The root hash is put together from GUIDs.
     RootHashGuessed {
         /// What it is for.
@@ -313,6 +321,11 @@ impl Oddity {
             Oddity::Unprotected { .. } => "unprotected",
             Oddity::Unsigned { .. } => "unsigned",
             Oddity::SignatureNotChecked { .. } => "signature-not-checked",
+            Oddity::SignatureNotVerified { state: SignatureState::Failed(error), .. } => error.code(),
+            Oddity::SignatureNotVerified { state: SignatureState::OtherRootHash { .. }, .. } => {
+                "signature-other-root-hash"
+            }
+            Oddity::SignatureNotVerified { .. } => "signature-not-trusted",
             Oddity::RootHashGuessed { .. } => "root-hash-guessed",
             Oddity::RootHashUnknown { .. } => "root-hash-unknown",
             Oddity::RootHashesDiffer { .. } => "root-hashes-differ",
@@ -359,6 +372,9 @@ impl Oddity {
             | Oddity::UnrecognisedContent { .. }
             | Oddity::Label(_)
             | Oddity::Beside { .. } => Severity::Warning,
+            // that the key is not trusted here is no fault of the image
+            Oddity::SignatureNotVerified { state: SignatureState::NotTrusted { .. }, .. } => Severity::Note,
+            Oddity::SignatureNotVerified { .. } => Severity::Warning,
             Oddity::NotChosen(skipped) => skipped.severity(),
             Oddity::GapsNotRead { .. }
             | Oddity::UnknownType { .. }
@@ -405,6 +421,9 @@ impl fmt::Display for Oddity {
             Oddity::Unsigned { role } => write!(f, "there is no signature for the root hash of {role}"),
             Oddity::SignatureNotChecked { role } => {
                 write!(f, "there is a signature for the root hash of {role}, but it was not checked")
+            }
+            Oddity::SignatureNotVerified { role, state } => {
+                write!(f, "the signature for the root hash of {role} vouches for nothing: {state}")
             }
             Oddity::RootHashGuessed { role } => {
                 write!(

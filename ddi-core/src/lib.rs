@@ -34,6 +34,7 @@ pub use ddi_gpt as gpt;
 pub use ddi_verity as verity;
 
 mod bind;
+mod decide;
 mod dissect;
 mod error;
 pub mod files;
@@ -42,6 +43,7 @@ mod finding;
 pub mod fs;
 mod image;
 pub mod mbr;
+mod open;
 pub mod policy;
 pub mod prove;
 mod report;
@@ -51,6 +53,7 @@ mod testing;
 mod trust;
 
 pub use bind::{BindOptions, Part, VeritySet, verity_sets};
+pub use decide::{Judgement, Permission, Ruling};
 pub use dissect::{
     Better, DissectOptions, DissectedImage, Dissection, FileSystem, Partition, Protection, Selection,
     Skipped, Transient, VeritySettings, dissect,
@@ -59,6 +62,7 @@ pub use error::{BindingError, Error, ErrorKind, Step};
 pub use filter::ImageFilter;
 pub use finding::{Beside, BesideProblem, Finding, LabelOddity, Oddity, Severity};
 pub use image::{Image, Table};
+pub use open::ProvenPartition;
 pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Widening, prove};
 pub use report::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,

@@ -37,14 +37,16 @@ use core::fmt;
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, ByteRange, Designator};
-use ddi_verity::{Geometry, HashTree, Options, ReadAt, Section, Strictness, Verdict, check_geometry};
+use ddi_verity::{Certificates, Geometry, HashTree, Options, Strictness, Verdict, check_geometry};
 
 use crate::bind::{BindOptions, Part, VeritySet, verity_sets};
 use crate::dissect::{DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind, Step};
 use crate::fs::{FsKind, Usage};
 use crate::image::Image;
+use crate::open::sources;
 use crate::policy::{self, Facts, ImagePolicy, Reading, Violation};
+use crate::signed::CheckedSignature;
 use crate::trust::{KnownRootHash, Role, TrustedRootHash, Word};
 
 /// What a verity-protected partition must hold.
@@ -89,6 +91,8 @@ pub enum Scope {
 pub struct ProveOptions<'a> {
     /// The root hashes that the caller vouches for, one for each role at most.
     pub trusted: &'a [TrustedRootHash],
+    /// Whose signatures the caller trusts. `None`: signatures are not checked, and vouch for nothing.
+    pub certificates: Option<&'a Certificates>,
     /// Which verity parameters and sizes are taken.
     pub strictness: Strictness,
     /// What a protected partition must hold.
@@ -105,10 +109,18 @@ pub struct ProveOptions<'a> {
     pub progress: Option<&'a (dyn Fn(u64, u64) + Sync)>,
 }
 
+impl<'a> ProveOptions<'a> {
+    /// What the search for sets needs of it.
+    pub fn bind(&self) -> BindOptions<'a> {
+        BindOptions { trusted: self.trusted, certificates: self.certificates, hash_offset: self.hash_offset }
+    }
+}
+
 impl fmt::Debug for ProveOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProveOptions")
             .field("trusted", &self.trusted)
+            .field("certificates", &self.certificates.map(|certificates| certificates.trusted().len()))
             .field("strictness", &self.strictness)
             .field("content", &self.content)
             .field("scope", &self.scope)
@@ -221,8 +233,12 @@ pub struct Proof {
     pub selected: bool,
     /// The root hash that it was proven against, and where that is from.
     pub root_hash: Option<KnownRootHash>,
-    /// Who vouches for that root hash.
+    /// Who vouches for that root hash: a trusted key that signed it, else the caller.
     pub trusted: Option<TrustedRootHash>,
+    /// Did the caller name the root hash?
+    pub named_by_caller: bool,
+    /// Every signature that is there for it, and what came of checking it.
+    pub signatures: Vec<CheckedSignature>,
     /// Block by block.
     pub verdict: Option<Verdict>,
     /// Rules that would have been broken, had the options not widened them.
@@ -284,10 +300,10 @@ impl Assessment {
 /// part can be judged by itself: hash trees for both root and usr, different architectures, and a tree for root beside a
 /// usr partition.
 pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>) -> Assessment {
-    let bind = BindOptions { trusted: options.trusted, hash_offset: options.hash_offset };
+    let bind = options.bind();
     let sets = verity_sets(image, dissection, &bind);
     let mut proofs = Vec::new();
-    let in_scope = in_scope(&sets, options);
+    let in_scope = in_scope(&sets, dissection, options);
     let size_of = |set: &&VeritySet| set.tree.as_ref().map_or(0, |tree| tree.params().data_size());
     let total = in_scope.iter().map(size_of).fold(0, u64::saturating_add);
     let mut done: u64 = 0;
@@ -297,7 +313,9 @@ pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>)
     }
     proofs.extend(unprotected(image, dissection, &sets));
     for trusted in options.trusted {
-        if !proofs.iter().any(|proof| proof.trusted == Some(*trusted)) {
+        let is_for =
+            |proof: &Proof| proof.root_hash.is_some_and(|known| trusted.vouches_for(&known.hash, proof.role));
+        if !proofs.iter().any(is_for) {
             proofs.push(Proof::missing(trusted));
         }
     }
@@ -325,7 +343,15 @@ pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>)
     Assessment { proofs, refused, outcome }
 }
 
-fn in_scope<'s>(sets: &'s [VeritySet], options: &ProveOptions<'_>) -> Vec<&'s VeritySet> {
+fn in_scope<'s>(
+    sets: &'s [VeritySet],
+    dissection: &Dissection,
+    options: &ProveOptions<'_>,
+) -> Vec<&'s VeritySet> {
+    // what the policy says to leave alone
+    let ignored = |role: Role| {
+        dissection.outcome.as_ref().is_ok_and(|dissected| dissected.ignored.contains(&role.data()))
+    };
     let all = match options.scope {
         Scope::All => true,
         Scope::Auto => options.trusted.is_empty(),
@@ -333,9 +359,10 @@ fn in_scope<'s>(sets: &'s [VeritySet], options: &ProveOptions<'_>) -> Vec<&'s Ve
     };
     let has =
         |role: Role, wanted: &dyn Fn(&VeritySet) -> bool| sets.iter().any(|s| s.role == role && wanted(s));
-    let trusted = |set: &VeritySet| set.trusted(options.trusted).is_some();
+    let trusted = |set: &VeritySet| set.named(options.trusted).is_some();
     sets.iter()
         .filter(|set| match set.role {
+            role if ignored(role) => false,
             _ if all => true,
             role if has(role, &trusted) => trusted(set),
             role if has(role, &|set| set.selected) => set.selected,
@@ -374,6 +401,8 @@ fn prove_set(image: &Image, set: &VeritySet, options: &ProveOptions<'_>, before:
         selected: set.selected,
         root_hash: set.root_hash,
         trusted: set.trusted(options.trusted),
+        named_by_caller: set.named(options.trusted).is_some(),
+        signatures: set.signatures.clone(),
         verdict: None,
         widened: Vec::new(),
         problem: None,
@@ -412,24 +441,7 @@ fn verify(
         return Err(Error::RootHashUnknown { role });
     };
     let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
-    let section = |range: ByteRange| {
-        Section::new(image.source(), range.offset, range.size).map_err(|error| Error::Io {
-            step: Step::Open,
-            offset: Some(range.offset),
-            error: Arc::new(error),
-        })
-    };
-    let data_source = section(data.range)?;
-    let in_partition;
-    let hash_source: &dyn ReadAt = match (&image.sidecars().verity, set.hash.number) {
-        (Some(file), None) if set.hash.external => file,
-        (_, Some(_)) => {
-            in_partition = section(set.hash.range)?;
-            &in_partition
-        }
-        // behind the data: offsets count from the start of the image
-        _ => image.source(),
-    };
+    let (data_source, hash_source) = sources(image, set, data)?;
     check(image, set, tree, data, options, widened)?;
     let relay = |done: u64, _: u64| {
         if let Some(progress) = options.progress {
@@ -437,7 +449,7 @@ fn verify(
         }
     };
     let engine = options.engine.progress(&relay);
-    tree.verify(&data_source, hash_source, &known.hash, &engine).map_err(failed)
+    tree.verify(&data_source, &hash_source, &known.hash, &engine).map_err(failed)
 }
 
 /// What the root hash does not bind: geometry and content.
@@ -570,6 +582,7 @@ impl Proof {
         let mut proof = Self::empty(trusted.role(), Error::NoDataForRootHash { role: trusted.role() });
         proof.root_hash = Some((*trusted).into());
         proof.trusted = Some(*trusted);
+        proof.named_by_caller = true;
         proof
     }
 
@@ -582,6 +595,8 @@ impl Proof {
             selected: false,
             root_hash: None,
             trusted: None,
+            named_by_caller: false,
+            signatures: Vec::new(),
             verdict: None,
             widened: Vec::new(),
             outcome: Outcome::NotProven,

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use ddi_verity::{Algorithm, HashType, RootHash, Superblock};
+use ddi_verity::{Algorithm, HashType, ReadAt, RootHash, Superblock};
 
 use super::*;
 use crate::dissect::{DissectOptions, VeritySettings};

@@ -14,7 +14,7 @@
 )]
 
 use ddi_gpt::{ByteRange, Designator, Guid, PartitionType, Side};
-use ddi_verity::{Section, Strictness};
+use ddi_verity::{Certificates, Section, Strictness};
 
 use super::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, SignatureFacts,
@@ -29,6 +29,7 @@ use crate::finding::{Beside, Finding, LabelOddity, Oddity};
 use crate::fs;
 use crate::image::{Image, Looked, Table};
 use crate::prove::{TailRule, check_content, check_size};
+use crate::signed::{CheckedSignature, SignatureState};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
 /// What goes into a report.
@@ -39,6 +40,8 @@ pub struct ReportOptions<'a> {
     pub dissect: DissectOptions,
     /// Root hashes that the caller vouches for. Naming them proves nothing yet.
     pub trusted: &'a [TrustedRootHash],
+    /// Whose signatures are trusted. `None`: signatures are not checked.
+    pub certificates: Option<&'a Certificates>,
     /// For a bare image with its tree behind the data: where the superblock is, in bytes.
     pub hash_offset: Option<u64>,
     /// At most this many bytes between partitions are read to see if they are zero.
@@ -52,6 +55,7 @@ impl ReportOptions<'_> {
         ReportOptions {
             dissect: DissectOptions::new(verity),
             trusted: &[],
+            certificates: None,
             hash_offset: None,
             gap_bytes: 1 << 20,
         }
@@ -74,7 +78,9 @@ impl Report {
 
     /// The same, for an image that was dissected already.
     pub fn of(image: &Image, dissection: &Dissection, options: &ReportOptions<'_>) -> Self {
-        let bind = BindOptions { trusted: options.trusted, hash_offset: options.hash_offset };
+        let (trusted, certificates, hash_offset) =
+            (options.trusted, options.certificates, options.hash_offset);
+        let bind = BindOptions { trusted, certificates, hash_offset };
         let verity = verity_sets(image, dissection, &bind);
         let dissected = dissection.outcome.as_ref().ok();
         let bare = dissected.is_some_and(|dissected| dissected.bare);
@@ -421,10 +427,23 @@ fn verity_findings(
             }
         }
         let beside = image.sidecars().signatures.iter().any(|signature| signature.role == role);
-        add(match set.signature.is_some() || (set.hash.external && beside) {
-            true => Oddity::SignatureNotChecked { role },
-            false => Oddity::Unsigned { role },
-        });
+        let is_there = set.signature.is_some() || (set.hash.external && beside);
+        match set.signatures.as_slice() {
+            [] if is_there => add(Oddity::SignatureNotChecked { role }),
+            [] => add(Oddity::Unsigned { role }),
+            all => {
+                for CheckedSignature { state, .. } in all {
+                    match state {
+                        SignatureState::Verified(_) => {}
+                        SignatureState::Unchecked => add(Oddity::SignatureNotChecked { role }),
+                        // there is a finding already: about the binding, or the partition
+                        SignatureState::OtherRootHash { .. } => {}
+                        SignatureState::Failed(_) if set.signature.is_none() && !beside => {}
+                        state => add(Oddity::SignatureNotVerified { role, state: state.clone() }),
+                    }
+                }
+            }
+        }
         if set.root_hash.is_some_and(|known| known.origin.is_guess()) {
             add(Oddity::RootHashGuessed { role });
         }

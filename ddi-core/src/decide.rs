@@ -1,0 +1,190 @@
+//! Deciding: what an image policy says to each partition, by what is known of it.
+//!
+//! A policy is read in two ways, and both must let an image pass:
+//!
+//! 1. while it is dissected, by what is **there**, as systemd does ([`DissectOptions::policy`]). That also says which
+//!    partitions are left alone;
+//! 2. afterwards, by what was **proven**: the [`Ruling`]s here. `signed` is met by a signature that verified over the
+//!    root hash that every block matches, never by the presence of a partition.
+//!
+//! The first alone is what `systemd-dissect` goes by, and is kept apart for comparison ([`Judgement::systemd`]).
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use ddi_gpt::Designator;
+
+use crate::bind::VeritySet;
+use crate::dissect::{DissectOptions, DissectedImage, Dissection};
+use crate::error::{Error, ErrorKind};
+use crate::image::Image;
+use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Violation};
+use crate::prove::{Assessment, Outcome};
+use crate::trust::{Role, TrustedRootHash, Word};
+
+/// What a policy says to the partition of one designator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ruling {
+    /// Which designator.
+    pub designator: Designator,
+    /// Number of the partition, if there is one, and it is in a table.
+    pub partition: Option<u32>,
+    /// What is known of it.
+    pub facts: Facts,
+    /// What the policy allows there.
+    pub allowed: Flags,
+    /// What it comes to.
+    pub result: Result<Decision, Violation>,
+}
+
+/// What a policy says to an image.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// One for each designator, by what was proven; empty if the image cannot be dissected at all.
+    pub rulings: Vec<Ruling>,
+    /// What systemd would say, which goes by what is there. Never enough by itself.
+    pub systemd: Result<(), Error>,
+}
+
+impl Judgement {
+    /// By what was proven. `options` are those of `dissection`, whose policy it is; none at all allows everything.
+    pub fn new(
+        image: &Image,
+        dissection: &Dissection,
+        options: &DissectOptions,
+        assessment: &Assessment,
+    ) -> Self {
+        Self::with(image, dissection, options, |dissected, designator| {
+            assessment.facts(dissected, designator)
+        })
+    }
+
+    /// By what **would be** proven if every block matched its root hash: for showing, before any block was looked at.
+    pub fn foresee(
+        image: &Image,
+        dissection: &Dissection,
+        options: &DissectOptions,
+        sets: &[VeritySet],
+        trusted: &[TrustedRootHash],
+    ) -> Self {
+        Self::with(image, dissection, options, |dissected, designator| {
+            let mut facts = dissected.facts(designator);
+            let number = dissected.get(designator).map(|partition| partition.number);
+            let is_meant = |set: &&VeritySet| match set.data {
+                Some(data) if dissected.bare => designator == Designator::Root && data.number.is_none(),
+                data => set.role.data() == designator && data.map(|data| data.number) == number,
+            };
+            let worth = |set: &VeritySet| match (&set.problem, set.trusted(trusted).map(|t| t.word())) {
+                (Some(_), _) => Proof::None,
+                (None, Some(Word::Certificate(_))) => Proof::Signature,
+                (None, Some(Word::Caller)) => Proof::RootHash,
+                (None, None) => Proof::Intact,
+            };
+            facts.proof = sets.iter().filter(is_meant).map(worth).min().unwrap_or(Proof::None);
+            facts
+        })
+    }
+
+    fn with(
+        image: &Image,
+        dissection: &Dissection,
+        options: &DissectOptions,
+        facts: impl Fn(&DissectedImage, Designator) -> Facts,
+    ) -> Self {
+        let policy = options.policy.unwrap_or(ImagePolicy::ALLOW);
+        let without_policy;
+        let dissected = match &dissection.outcome {
+            Ok(dissected) => Some(dissected),
+            // the first violation ended it; for the others, what is in the image must be known
+            Err(Error::Policy(_)) => {
+                without_policy = Dissection::new(image, &DissectOptions { policy: None, ..options.clone() });
+                without_policy.outcome.as_ref().ok()
+            }
+            Err(_) => None,
+        };
+        let ruling = |dissected: &DissectedImage, designator| {
+            let facts = facts(dissected, designator);
+            Ruling {
+                designator,
+                partition: dissected.get(designator).and_then(|partition| partition.number),
+                facts,
+                allowed: policy.effective(designator),
+                result: policy.check_use(designator, &facts, Reading::Proven),
+            }
+        };
+        let rulings = dissected.map(|dissected| Designator::ALL.map(|d| ruling(dissected, d)).to_vec());
+        Judgement {
+            rulings: rulings.unwrap_or_default(),
+            systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),
+        }
+    }
+
+    /// What is refused, by designator.
+    pub fn violations(&self) -> impl Iterator<Item = Violation> + '_ {
+        self.rulings.iter().filter_map(|ruling| ruling.result.err())
+    }
+
+    /// What the policy comes to.
+    pub fn verdict(&self) -> Permission {
+        match &self.systemd {
+            _ if self.violations().next().is_some() => Permission::Refused,
+            Err(Error::Policy(_)) => Permission::Refused,
+            Err(error) if error.kind() == ErrorKind::Mismatch => Permission::Refused,
+            Err(_) => Permission::CouldNotTell,
+            Ok(()) => Permission::Allowed,
+        }
+    }
+
+    /// The same when blocks that nobody could look at might have changed it.
+    pub fn verdict_after(&self, assessment: &Assessment) -> Permission {
+        let unknown = |role: Role| {
+            let of = |proof: &&crate::prove::Proof| proof.role == role;
+            assessment.proofs.iter().filter(of).any(|proof| proof.outcome == Outcome::CouldNotTell)
+        };
+        let is_unknown = |violation: Violation| Role::of(violation.designator).is_some_and(unknown);
+        match self.verdict() {
+            Permission::Refused
+                if self.systemd.is_ok()
+                    && self.violations().next().is_some()
+                    && self.violations().all(is_unknown) =>
+            {
+                Permission::CouldNotTell
+            }
+            verdict => verdict,
+        }
+    }
+}
+
+/// What a policy comes to for a whole image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// Each partition may be used, or is left alone.
+    Allowed,
+    /// At least one is not as the policy wants it.
+    Refused,
+    /// It was not possible to look.
+    CouldNotTell,
+}
+
+impl Permission {
+    /// `allowed`, `refused`, `could-not-tell`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Permission::Allowed => "allowed",
+            Permission::Refused => "refused",
+            Permission::CouldNotTell => "could-not-tell",
+        }
+    }
+}

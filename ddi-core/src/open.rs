@@ -1,0 +1,179 @@
+//! Opening a protected partition for reading, without reading all of it.
+//!
+//! [`prove`](crate::prove::prove) reads every block once and says what it is worth. Here no block is read until somebody
+//! wants it, and then it is proven first. Whatever must be known beforehand is therefore proven as well: what is
+//! recognised as the content, and with that the rule that the data are no hash blocks (see [`prove`](mod@crate::prove)),
+//! is read through the very reader that is handed out.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use ddi_verity::{ReadAt, Section, VerifiedReader, check_geometry};
+
+use crate::bind::{Part, VeritySet};
+use crate::error::{Error, Step};
+use crate::fs::{self, FsKind, Usage};
+use crate::image::Image;
+use crate::prove::{ContentRule, ProveOptions, TailRule, Widening};
+use crate::trust::{KnownRootHash, TrustedRootHash};
+
+/// The protected bytes of a partition, of which none comes out that was not proven.
+///
+/// That they match the root hash is certain; whose root hash that is, [`trusted`](Self::trusted) says.
+pub struct ProvenPartition<'a> {
+    reader: VerifiedReader<Section<&'a dyn ReadAt>, Section<&'a dyn ReadAt>>,
+    root_hash: KnownRootHash,
+    trusted: Option<TrustedRootHash>,
+    widened: Vec<Widening>,
+}
+
+impl<'a> ProvenPartition<'a> {
+    /// Opens the data of `set`, which is of `image` and was found with [`options.bind()`](ProveOptions::bind).
+    ///
+    /// # Errors
+    /// As [`Proof::problem`](crate::Proof::problem); also if what must be looked at is not what the root hash says:
+    /// that is [`Error::Verity`] with a mismatch inside.
+    pub fn open(image: &'a Image, set: &VeritySet, options: &ProveOptions<'_>) -> Result<Self, Error> {
+        if let Some(problem) = &set.problem {
+            return Err(problem.clone());
+        }
+        let role = set.role;
+        let (Some(tree), Some(data), Some(root_hash)) = (&set.tree, set.data, set.root_hash) else {
+            return Err(Error::RootHashUnknown { role });
+        };
+        let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
+        let (data_source, hash_source) = sources(image, set, data)?;
+        let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
+        let mut proven = ProvenPartition {
+            reader: reader.map_err(failed)?,
+            root_hash,
+            trusted: set.trusted(options.trusted),
+            widened: Vec::new(),
+        };
+        let is_bound = proven.check_content(set, data, options)?;
+        let mut strictness = options.strictness;
+        // what lies behind the protected bytes never comes out; that they all are there, the file system says
+        strictness.unprotected_tail |= is_bound && options.tail == TailRule::Zeros;
+        let hash_size = set.hash_size(image);
+        let geometry = check_geometry(tree.params(), tree.layout(), data.range.size, hash_size, strictness)
+            .map_err(failed)?;
+        proven.widened.extend(geometry.widened.into_iter().map(Widening::Verity));
+        Ok(proven)
+    }
+
+    /// Is the content a file system or LUKS volume that fits, by its proven bytes? `true` if a file system says where it
+    /// ends.
+    fn check_content(
+        &mut self,
+        set: &VeritySet,
+        data: Part,
+        options: &ProveOptions<'_>,
+    ) -> Result<bool, Error> {
+        let (role, partition) = (set.role, data.number);
+        let available = self.reader.size();
+        let refused = match fs::probe(&self.reader) {
+            Err(fs::Error::Io { offset, source }) => return Err(unreadable(set, offset, source)),
+            Ok(Some(probe))
+                if probe.kind.usage() == Usage::Filesystem || probe.kind == FsKind::CryptoLuks =>
+            {
+                match probe.claimed_size {
+                    Some(claimed) if claimed > available => {
+                        Error::ContentTooLarge { role, partition, claimed, available }
+                    }
+                    claimed => return Ok(claimed.is_some() && probe.kind.usage() == Usage::Filesystem),
+                }
+            }
+            _ => Error::UnrecognisedContent { role, partition },
+        };
+        match (options.content, &refused) {
+            (ContentRule::Any, Error::ContentTooLarge { claimed, available, .. }) => {
+                self.widened.push(Widening::ContentTooLarge { claimed: *claimed, available: *available });
+                Ok(false)
+            }
+            (ContentRule::Any, _) => {
+                self.widened.push(Widening::UnrecognisedContent);
+                Ok(false)
+            }
+            (ContentRule::Recognised, _) => Err(refused),
+        }
+    }
+
+    /// The root hash that every byte is proven by, and where it was found.
+    pub fn root_hash(&self) -> &KnownRootHash {
+        &self.root_hash
+    }
+
+    /// Who vouches for that root hash; `None`: the bytes are intact, and that is all.
+    pub fn trusted(&self) -> Option<TrustedRootHash> {
+        self.trusted
+    }
+
+    /// Rules that would have been broken, had the options not widened them.
+    pub fn widened(&self) -> &[Widening] {
+        &self.widened
+    }
+}
+
+/// A block that is not what the root hash says, or a source that failed.
+fn unreadable(set: &VeritySet, offset: u64, error: io::Error) -> Error {
+    match error.downcast::<ddi_verity::Error>() {
+        Ok(error) => Error::Verity { role: set.role, partition: set.hash.number, error: Arc::new(error) },
+        Err(error) => Error::Io { step: Step::Probe, offset: Some(offset), error: Arc::new(error) },
+    }
+}
+
+/// Where data and hash tree are read from.
+pub(crate) fn sources<'a>(
+    image: &'a Image,
+    set: &VeritySet,
+    data: Part,
+) -> Result<(Section<&'a dyn ReadAt>, Section<&'a dyn ReadAt>), Error> {
+    let section = |source: &'a dyn ReadAt, offset: u64, size: u64| {
+        Section::new(source, offset, size).map_err(|error| Error::Io {
+            step: Step::Open,
+            offset: Some(offset),
+            error: Arc::new(error),
+        })
+    };
+    let hash = match (&image.sidecars().verity, set.hash.number) {
+        (Some(file), None) if set.hash.external => section(file, 0, file.size())?,
+        (_, Some(_)) => section(image.source(), set.hash.range.offset, set.hash.range.size)?,
+        // behind the data: offsets count from the start of the image
+        _ => section(image.source(), 0, image.source().size())?,
+    };
+    Ok((section(image.source(), data.range.offset, data.range.size)?, hash))
+}
+
+impl ReadAt for ProvenPartition<'_> {
+    fn size(&self) -> u64 {
+        self.reader.size()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.reader.read_exact_at(offset, buf)
+    }
+}
+
+impl fmt::Debug for ProvenPartition<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProvenPartition")
+            .field("root_hash", &self.root_hash)
+            .field("trusted", &self.trusted)
+            .field("widened", &self.widened)
+            .finish_non_exhaustive()
+    }
+}

@@ -47,6 +47,7 @@ mod open;
 pub mod policy;
 pub mod prove;
 mod report;
+mod signed;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -68,5 +69,6 @@ pub use report::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,
     SignatureFacts, VerityColumn,
 };
+pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};
 pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};

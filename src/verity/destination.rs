@@ -93,15 +93,6 @@ impl Destination {
         &self.file
     }
 
-    /// Is this the same file or device as `other`?
-    pub(crate) fn is_same_file(&self, other: &File) -> io::Result<bool> {
-        let (this, other) = (self.file.metadata()?, other.metadata()?);
-        if this.file_type().is_block_device() && other.file_type().is_block_device() {
-            return Ok(this.rdev() == other.rdev());
-        }
-        Ok((this.dev(), this.ino()) == (other.dev(), other.ino()))
-    }
-
     /// Makes a superblock that may be at `offset` invalid, on the disk, before anything behind it changes.
     pub(crate) fn invalidate(&self, offset: u64, size: usize) -> anyhow::Result<()> {
         let Kind::InPlace = self.kind else { return Ok(()) };

@@ -9,7 +9,7 @@ use ddi_core::verity::{
 };
 
 use super::destination::{Destination, write_text};
-use super::open;
+use super::{is_same_file, open};
 use crate::cli::FormatArgs;
 use crate::{Outcome, output};
 
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
 
     let root_hash = (|| {
         let out = Destination::open(&args.hash)?;
-        let same_file = out.is_same_file(data.file())?;
+        let same_file = is_same_file(out.file(), data.file())?;
         ensure!(
             !same_file || offset >= params.data_size(),
             "is the data too, and the hash area at offset {offset} would overwrite it"

@@ -2,11 +2,11 @@
 
 use anyhow::Context;
 use ddi_core::verity::{
-    Algorithm, Error, FileSource, HashTree, HashType, Layout, Options, Placement, ReadAt, RootHash, Section,
-    Strictness, Superblock, Widened, check_geometry,
+    Algorithm, Error, HashTree, HashType, Layout, Options, Placement, ReadAt, RootHash, Section, Strictness,
+    Superblock, Widened, check_geometry,
 };
 
-use super::{open, read_root_hash};
+use super::{is_same_file, open, read_root_hash};
 use crate::cli::VerityVerifyArgs;
 use crate::{Outcome, output};
 
@@ -21,7 +21,11 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     let offset = args.params.hash_offset;
 
     // where data and hash area share a file, the data ends where the hash area begins
-    let data_size = if is_same(&data, &hash)? && offset > 0 { offset.min(data.size()) } else { data.size() };
+    let data_size = if is_same_file(data.file(), hash.file())? && offset > 0 {
+        offset.min(data.size())
+    } else {
+        data.size()
+    };
     let data = Section::new(&data, 0, data_size)?;
 
     let (params, placement) = if args.params.no_superblock {
@@ -72,10 +76,4 @@ fn option_for(error: &Error) -> Option<&'static str> {
         Error::NotAllowed(Widened::LargeBlocks(_)) => Some("--data-block-size and --hash-block-size"),
         _ => None,
     }
-}
-
-fn is_same(a: &FileSource, b: &FileSource) -> std::io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let (a, b) = (a.file().metadata()?, b.file().metadata()?);
-    Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
 }

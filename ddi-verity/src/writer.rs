@@ -11,6 +11,9 @@ use crate::options::Options;
 use crate::tree::{HashTree, Zeros, batch, hash_around};
 use crate::write_at::WriteAt;
 
+/// Bytes of small writes that are hashed together, if a block is not more.
+const GATHER: usize = 64 << 10;
+
 /// Computes a tree from data as it comes by, so that an image that is being made need not be read again.
 ///
 /// The data goes in as a stream ([`io::Write`]), or by block in any order ([`write_blocks`](Self::write_blocks),
@@ -18,7 +21,7 @@ use crate::write_at::WriteAt;
 /// complete, and the root hash comes from [`finish`](Self::finish). All on the calling thread.
 ///
 /// # Memory
-/// In order: less than 128 KiB a level (or three hash blocks, if that is more). Out of order: in addition each hash
+/// In order: less than 128 KiB a level (or three hash blocks, if that is more) and 64 KiB (or a data block). Out of order: in addition each hash
 /// block that is begun and not complete; at worst, with one data block missing everywhere, the size of the tree.
 ///
 /// ```
@@ -47,9 +50,9 @@ pub struct TreeWriter<W> {
     root: Option<Digest>,
     /// How many data blocks have come.
     blocks: u64,
-    /// Bytes that the stream has taken, and those of them that are no whole block yet.
+    /// Bytes that the stream has taken, and those of them that are not hashed yet, from the start of a block on.
     position: u64,
-    partial: Vec<u8>,
+    pending: Vec<u8>,
 }
 
 /// Hash blocks of one level that are not written yet.
@@ -105,7 +108,7 @@ impl<W: WriteAt> TreeWriter<W> {
             root: None,
             blocks: 0,
             position: 0,
-            partial: Vec::new(),
+            pending: Vec::new(),
         })
     }
 
@@ -135,8 +138,9 @@ impl<W: WriteAt> TreeWriter<W> {
     /// # Errors
     /// [`Error::PartialBlock`] if the stream does not end with a block, [`Error::BlocksMissing`], [`Error::Io`].
     pub fn finish(mut self) -> Result<RootHash, Error> {
-        if !self.partial.is_empty() {
-            return Err(Error::PartialBlock { bytes: self.partial.len() as u64 });
+        self.flush_pending()?;
+        if !self.pending.is_empty() {
+            return Err(Error::PartialBlock { bytes: self.pending.len() as u64 });
         }
         let missing = self.tree.params().data_blocks() - self.blocks;
         if missing > 0 {
@@ -287,33 +291,51 @@ impl<W: WriteAt> TreeWriter<W> {
     }
 }
 
-/// Takes the data from its beginning to its end. What is not a whole block waits for the rest.
+impl<W: WriteAt> TreeWriter<W> {
+    /// Takes the whole blocks of what the stream has left.
+    fn flush_pending(&mut self) -> Result<(), Error> {
+        let size = u64::from(self.tree.params().data_block_size());
+        let mut pending = core::mem::take(&mut self.pending);
+        let first = (self.position - pending.len() as u64) / size;
+        let whole = pending.len() - pending.len() % size as usize;
+        self.write_blocks(first, &pending[..whole])?;
+        pending.drain(..whole);
+        self.pending = pending;
+        Ok(())
+    }
+}
+
+/// Takes the data from its beginning to its end. Small writes are gathered, so that blocks are hashed together.
 impl<W: WriteAt> io::Write for TreeWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let size = self.tree.params().data_block_size() as usize;
-        let block = self.position / size as u64;
-        let taken = if self.partial.is_empty() && bytes.len() >= size {
-            let whole = bytes.len() / size * size;
-            self.write_blocks(block, &bytes[..whole])?;
+        let params = self.tree.params();
+        let (size, data_blocks) = (params.data_block_size() as usize, params.data_blocks());
+        let room = usize::try_from(params.data_size() - self.position).unwrap_or(usize::MAX);
+        if room == 0 && !bytes.is_empty() {
+            return Err(Error::BlockRange { block: data_blocks, data_blocks }.into());
+        }
+        let bytes = &bytes[..bytes.len().min(room)];
+        let gather = GATHER.max(size);
+        let taken = if self.pending.is_empty() && bytes.len() >= gather {
+            let whole = bytes.len() - bytes.len() % size;
+            self.write_blocks(self.position / size as u64, &bytes[..whole])?;
+            self.position += whole as u64;
             whole
         } else {
-            let taken = bytes.len().min(size - self.partial.len());
-            if taken > 0 && block >= self.tree.params().data_blocks() {
-                return Err(Error::BlockRange { block, data_blocks: block }.into());
-            }
-            self.partial.extend_from_slice(&bytes[..taken]);
-            if self.partial.len() == size {
-                let whole = core::mem::take(&mut self.partial);
-                self.write_blocks(block, &whole)?;
+            let taken = bytes.len().min(gather - self.pending.len());
+            self.pending.extend_from_slice(&bytes[..taken]);
+            self.position += taken as u64;
+            if self.pending.len() == gather {
+                self.flush_pending()?;
             }
             taken
         };
-        self.position += taken as u64;
         Ok(taken)
     }
 
+    /// Hashes the whole blocks that were gathered; what is left of the last waits for the rest.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        Ok(self.flush_pending()?)
     }
 }
 
@@ -422,6 +444,7 @@ mod tests {
             for twice in [0, n / 2, n - 1] {
                 let mut all = writer(&example, &hash);
                 all.write_all(&example.data).unwrap();
+                all.flush().unwrap();
                 let again = all.write_blocks(twice, &[0; 512]).unwrap_err();
                 assert!(matches!(again, Error::BlockTwice { block } if block == twice), "{again}");
                 let mut most = writer(&example, &hash);

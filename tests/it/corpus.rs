@@ -264,10 +264,10 @@ fn verify_proves_what_is_intact_and_names_the_block_that_is_not() {
             .collect();
         let role = roles.iter().find(|(_, hash)| hash == root_hash).map_or("root", |(role, _)| role);
         let mut trusted = vec![format!("--{role}-hash"), root_hash.to_owned()];
-        if let Some((other, hash)) = roles.iter().find(|(other, _)| other != role) {
-            if !roles.iter().any(|(r, h)| r == role && h != root_hash) {
-                trusted.extend([format!("--{other}-hash"), hash.clone()]);
-            }
+        if let Some((other, hash)) = roles.iter().find(|(other, _)| other != role)
+            && !roles.iter().any(|(r, h)| r == role && h != root_hash)
+        {
+            trusted.extend([format!("--{other}-hash"), hash.clone()]);
         }
         let run = |path: &str, trusted: &[String]| {
             let args = ["verify", "--json", path].into_iter().map(str::to_owned);

@@ -23,6 +23,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Inspect(InspectArgs),
     Verify(VerifyArgs),
+    Bench(BenchArgs),
     /// dm-verity hash trees, with the arguments of veritysetup
     #[command(subcommand)]
     Verity(VerityCommand),
@@ -86,6 +87,27 @@ pub(crate) struct VerifyArgs {
     pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+}
+
+/// How fast this machine hashes: each kernel, whole trees by number of threads, and what would be chosen
+///
+/// Takes half a minute. For reports, and for choosing a number of threads.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Make the trees over this file rather than over memory
+    pub(crate) file: Option<PathBuf>,
+    /// sha256, sha384 or sha512
+    #[arg(long, value_name = "NAME", default_value = "sha256")]
+    pub(crate) hash: String,
+    /// This kernel alone
+    #[arg(long, value_name = "KERNEL")]
+    pub(crate) backend: Option<String>,
+    /// Most threads (default: one for each processor)
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 // veritysetup has -h for the hash algorithm, so help is --help alone

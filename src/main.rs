@@ -1,6 +1,7 @@
 //! The `ddi` command: inspect and verify Discoverable Disk Images.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cli;
 mod inspect;
 mod output;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
         Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),
         Command::Verity(VerityCommand::Dump(args)) => verity::dump::run(&args),

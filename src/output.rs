@@ -3,6 +3,7 @@
 //! Whatever may come from an image is [escaped](Escaped) here. A reader of stdout that goes away is not an error: the exit
 //! status still says what was found.
 
+mod bench;
 mod inspect;
 mod table;
 mod verify;
@@ -16,6 +17,7 @@ use ddi_core::gpt::Escaped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
+pub(crate) use bench::bench;
 pub(crate) use inspect::inspect;
 use table::{Cell, Table};
 pub(crate) use verify::verify;

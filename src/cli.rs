@@ -6,10 +6,11 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  good: proven under a root hash that you gave; for commands that prove nothing, nothing is broken
-  1  not proven, broken, or forbidden
+  0  good: proven under a root hash that you gave or a trusted key signed; for commands that prove nothing, nothing
+     is broken
+  1  not proven, broken, or refused by the image policy
   2  could not tell: wrong usage, input or output failed, format not understood
-  3  every block matches a root hash that nobody vouches for (verify)";
+  3  every block matches a root hash that nobody vouches for (verify, read)";
 
 /// Inspect and verify Discoverable Disk Images. Root is never needed.
 #[derive(Debug, Parser)]
@@ -23,6 +24,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Inspect(InspectArgs),
     Verify(VerifyArgs),
+    Read(ReadArgs),
+    /// Image policies: which partitions may be used, and how each must be protected
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     Bench(BenchArgs),
     /// dm-verity hash trees, with the arguments of veritysetup
     #[command(subcommand)]
@@ -44,7 +49,35 @@ pub(crate) struct InspectArgs {
     #[arg(long)]
     pub(crate) strict: bool,
     #[command(flatten)]
+    pub(crate) certificates: CertificateArgs,
+    /// Show what this image policy says to each partition: a policy, or a name such as sysext
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) image_policy: Option<String>,
+    #[command(flatten)]
     pub(crate) select: SelectArgs,
+}
+
+/// Whose word counts for a root hash.
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// The root hash that you trust for the root partition: hexadecimal, or a file that holds it
+    #[arg(long, value_name = "HEX|FILE")]
+    pub(crate) root_hash: Option<String>,
+    /// The root hash that you trust for the /usr partition
+    #[arg(long, value_name = "HEX|FILE")]
+    pub(crate) usr_hash: Option<String>,
+    #[command(flatten)]
+    pub(crate) certificates: CertificateArgs,
+}
+
+/// Whose signatures count.
+#[derive(Debug, Args)]
+pub(crate) struct CertificateArgs {
+    /// Trust what was signed with the key of this certificate, or of those in the *.crt files of a folder. Can be given
+    /// more than once. Without it, systemd's folders are taken: /etc/verity.d, /run/verity.d,
+    /// /usr/local/lib/verity.d and /usr/lib/verity.d
+    #[arg(long = "certificate", value_name = "FILE|DIR")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Which of an image's partitions are meant.
@@ -57,19 +90,23 @@ pub(crate) struct SelectArgs {
 
 /// Prove every verity-protected partition of an image, block by block
 ///
-/// Only a root hash given here counts as trusted. Without one, the root hash that the image brings along is used to
-/// check that the image is intact, which is not proof of where it comes from: that ends with 3.
+/// A root hash is trusted if you give it here, or if it is signed with the key of a certificate that you trust. Without
+/// either, the root hash that the image brings along is used to check that the image is intact, which is not proof of
+/// where it comes from: that ends with 3.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct VerifyArgs {
     /// A disk image or a block device
     pub(crate) image: PathBuf,
-    /// The root hash that you trust for the root partition: hexadecimal, or a file that holds it
-    #[arg(long, value_name = "HEX|FILE")]
-    pub(crate) root_hash: Option<String>,
-    /// The root hash that you trust for the /usr partition
-    #[arg(long, value_name = "HEX|FILE")]
-    pub(crate) usr_hash: Option<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// Refuse the image unless this policy is met by what was proven: a policy as systemd.image-policy(7) has it, or a
+    /// name such as sysext
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) image_policy: Option<String>,
+    /// Show also whether systemd would accept the image, which goes by what is there: a signature need not be good
+    #[arg(long)]
+    pub(crate) systemd_reading: bool,
     /// Integrity is all that is asked for: end with 0 instead of 3 when every block matches
     #[arg(long)]
     pub(crate) integrity_only: bool,
@@ -108,6 +145,91 @@ pub(crate) struct BenchArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Bytes of a partition, of which none comes out unproven
+///
+/// Each block is proven when it is read. Refuses what is not protected (1), and what nobody vouches for (3).
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct ReadArgs {
+    /// A disk image or a block device
+    pub(crate) image: PathBuf,
+    /// Which partition: what it is for, such as root or usr-verity, or its number
+    #[arg(long, short, value_name = "DESIGNATOR|NUMBER")]
+    pub(crate) partition: String,
+    /// Where in the partition to begin, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub(crate) offset: u64,
+    /// How many bytes [default: all to the end]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) size: Option<u64>,
+    /// Write to this file, which appears when it is complete [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// Read what matches its root hash, even if nobody vouches for that
+    #[arg(long)]
+    pub(crate) integrity_only: bool,
+    /// Read the bytes as they are, and prove nothing
+    #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "files"])]
+    pub(crate) unverified: bool,
+    /// For a bare file system with its hash tree behind it: where that starts, in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) hash_offset: Option<u64>,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    Show(PolicyShowArgs),
+    Check(PolicyCheckArgs),
+}
+
+/// What an image policy means for each designator, as systemd-analyze image-policy shows it
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_STATUS)]
+pub(crate) struct PolicyShowArgs {
+    /// A policy as systemd.image-policy(7) has it, or a name such as sysext
+    pub(crate) policy: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Does an image meet an image policy, by what can be proven of it?
+///
+/// Every protected block is read. That a policy is met says nothing more than the policy asks for: one that allows
+/// unprotected partitions is met by damaged ones.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status:
+  0  allowed
+  1  refused
+  2  could not tell: wrong usage, input or output failed, format not understood")]
+pub(crate) struct PolicyCheckArgs {
+    /// A policy as systemd.image-policy(7) has it, or a name such as sysext
+    pub(crate) policy: String,
+    /// A disk image or a block device
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// Show also whether systemd would accept the image, which goes by what is there: a signature need not be good
+    #[arg(long)]
+    pub(crate) systemd_reading: bool,
+    /// For a bare file system with its hash tree behind it: where that starts, in bytes
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) hash_offset: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Threads that hash (default: one for each processor)
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
 }
 
 // veritysetup has -h for the hash algorithm, so help is --help alone

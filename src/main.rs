@@ -5,6 +5,9 @@ mod bench;
 mod cli;
 mod inspect;
 mod output;
+mod policy;
+mod read;
+mod trust;
 mod verify;
 mod verity;
 
@@ -12,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command, VerityCommand};
+use crate::cli::{Cli, Command, PolicyCommand, VerityCommand};
 
 /// What the exit status says. The numbers are promised in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,9 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Read(args) => read::run(&args),
+        Command::Policy(PolicyCommand::Show(args)) => policy::show(&args),
+        Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
         Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),

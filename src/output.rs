@@ -5,6 +5,9 @@
 
 mod bench;
 mod inspect;
+mod policy;
+mod read;
+mod signature;
 mod table;
 mod verify;
 mod verity;
@@ -18,9 +21,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 pub(crate) use bench::bench;
-pub(crate) use inspect::inspect;
+pub(crate) use inspect::{Inspected, inspect};
+pub(crate) use policy::{checked, policy};
+pub(crate) use read::{Unreadable, bytes, bytes_to};
 use table::{Cell, Table};
-pub(crate) use verify::verify;
+pub(crate) use verify::{Verified, verify};
 pub(crate) use verity::{dump, formatted, refused, verified};
 
 /// Text of any origin, made fit for a terminal.

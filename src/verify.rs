@@ -2,31 +2,34 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use ddi_core::gpt::{Architecture, Mode};
-use ddi_core::verity::{Options, RootHash};
+use ddi_core::verity::Options;
 use ddi_core::{
-    DissectOptions, Dissection, Image, ProveOptions, Role, Table, TrustedRootHash, VeritySettings, prove,
+    DissectOptions, Dissection, Image, Judgement, Permission, ProveOptions, Table, TrustedRootHash,
+    VeritySettings, prove,
 };
 
 use crate::cli::{SelectArgs, VerifyArgs};
-use crate::{Outcome, output, verity};
+use crate::output::Verified;
+use crate::trust::policy;
+use crate::{Outcome, output};
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
-    let mut trusted = Vec::new();
-    for (role, given) in [(Role::Root, &args.root_hash), (Role::Usr, &args.usr_hash)] {
-        if let Some(given) = given {
-            trusted.push(TrustedRootHash::by_caller(root_hash(given)?, role));
-        }
-    }
+    let trusted = args.trust.root_hashes()?;
+    let certificates = args.trust.certificates.load()?;
+    let policy = args.image_policy.as_deref().map(policy).transpose()?;
     let image = open(&args.image)?;
     let refused_table = args.strict.then(|| strict(&image)).flatten();
-    let dissection = Dissection::new(&image, &args.select.options(&image, &trusted)?);
+    let mut dissect = args.select.options(&image, &trusted, args.hash_offset)?;
+    dissect.policy = policy;
+    let dissection = Dissection::new(&image, &dissect);
 
     let progress = output::Progress::new();
     let report = |done, total| progress.set(done, total);
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
+    options.certificates = Some(&certificates);
     options.hash_offset = args.hash_offset;
     options.progress = Some(&report);
     if let Some(threads) = args.threads {
@@ -35,6 +38,8 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let assessment = prove(&image, &dissection, &options);
     drop(progress);
 
+    let judgement = Judgement::new(&image, &dissection, &dissect, &assessment);
+    let permission = judgement.verdict(&assessment);
     let mut outcome = match assessment.outcome {
         ddi_core::Outcome::TrustedAndProven => Outcome::Good,
         ddi_core::Outcome::IntactUnvouched if args.integrity_only => Outcome::Good,
@@ -42,10 +47,27 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         ddi_core::Outcome::CouldNotTell => Outcome::Unknown,
         ddi_core::Outcome::NotProven => Outcome::Bad,
     };
+    outcome = match (policy, permission) {
+        (Some(_), Permission::Refused) => Outcome::Bad,
+        (Some(_), Permission::CouldNotTell) if outcome != Outcome::Bad => Outcome::Unknown,
+        _ => outcome,
+    };
     if refused_table.is_some() {
         outcome = Outcome::Bad;
     }
-    output::verify(&args.image, &assessment, refused_table.as_ref(), outcome, args.json)?;
+    let verified = Verified {
+        path: &args.image,
+        assessment: &assessment,
+        certificates: &certificates,
+        certificates_named: !args.trust.certificates.files.is_empty(),
+        refused_table: refused_table.as_ref(),
+        policy: policy.as_ref(),
+        judgement: &judgement,
+        permission,
+        systemd_reading: args.systemd_reading,
+        outcome,
+    };
+    output::verify(&verified, args.json)?;
     Ok(outcome)
 }
 
@@ -69,23 +91,17 @@ impl SelectArgs {
         &self,
         image: &Image,
         trusted: &[TrustedRootHash],
+        hash_offset: Option<u64>,
     ) -> anyhow::Result<DissectOptions> {
-        let mut options = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+        let mut verity = VeritySettings::new(trusted.first(), image.sidecars());
+        // a tree behind the data is as good as one beside the image
+        verity.external |= hash_offset.is_some();
+        let mut options = DissectOptions::new(verity);
         if let Some(name) = &self.architecture {
             let architecture: Architecture =
                 name.parse().with_context(|| format!("architecture {name} is not known"))?;
             options.native = Some(architecture);
         }
         Ok(options)
-    }
-}
-
-/// From hexadecimal digits, or else from the file of that name.
-fn root_hash(given: &str) -> anyhow::Result<RootHash> {
-    let path = Path::new(given);
-    match given.parse() {
-        Ok(hash) => Ok(hash),
-        Err(_) if path.exists() => verity::read_root_hash(path),
-        Err(error) => bail!("{given} is neither a root hash ({error}) nor a file"),
     }
 }

@@ -1,6 +1,6 @@
 //! `ddi verity`: hash trees, with the arguments of veritysetup.
 
-mod destination;
+pub(crate) mod destination;
 pub(crate) mod dump;
 pub(crate) mod format;
 pub(crate) mod verify;

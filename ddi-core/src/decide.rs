@@ -28,7 +28,7 @@ use crate::bind::VeritySet;
 use crate::dissect::{DissectOptions, DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
-use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Violation};
+use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Refusal, Violation};
 use crate::prove::{Assessment, Outcome};
 use crate::trust::{Role, TrustedRootHash, Word};
 
@@ -56,6 +56,8 @@ pub struct Judgement {
     pub rulings: Vec<Ruling>,
     /// What systemd would say, which goes by what is there. Never enough by itself.
     pub systemd: Result<(), Error>,
+    /// Without the policy it would say other.
+    by_policy: bool,
 }
 
 impl Judgement {
@@ -105,14 +107,14 @@ impl Judgement {
     ) -> Self {
         let policy = options.policy.unwrap_or(ImagePolicy::ALLOW);
         let without_policy;
-        let dissected = match &dissection.outcome {
-            Ok(dissected) => Some(dissected),
+        let dissected = match (&dissection.outcome, options.policy) {
+            (Ok(dissected), _) => Some(dissected),
             // the first violation ended it; for the others, what is in the image must be known
-            Err(Error::Policy(_)) => {
+            (Err(_), Some(_)) => {
                 without_policy = Dissection::new(image, &DissectOptions { policy: None, ..options.clone() });
                 without_policy.outcome.as_ref().ok()
             }
-            Err(_) => None,
+            (Err(_), None) => None,
         };
         let ruling = |dissected: &DissectedImage, designator| {
             let facts = facts(dissected, designator);
@@ -128,6 +130,7 @@ impl Judgement {
         Judgement {
             rulings: rulings.unwrap_or_default(),
             systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),
+            by_policy: dissection.outcome.is_err() && dissected.is_some(),
         }
     }
 
@@ -136,33 +139,22 @@ impl Judgement {
         self.rulings.iter().filter_map(|ruling| ruling.result.err())
     }
 
-    /// What the policy comes to.
-    pub fn verdict(&self) -> Permission {
+    /// What the policy comes to. `assessment` as for [`new`](Self::new): where blocks could not be read, and that may be
+    /// all that is wrong, nobody can tell.
+    pub fn verdict(&self, assessment: &Assessment) -> Permission {
+        let could_not_read = |violation: Violation| {
+            let role = Role::of(violation.designator);
+            let of = |proof: &crate::prove::Proof| Some(proof.role) == role;
+            violation.why == Refusal::Protection
+                && assessment.proofs.iter().any(|p| of(p) && p.outcome == Outcome::CouldNotTell)
+        };
         match &self.systemd {
-            _ if self.violations().next().is_some() => Permission::Refused,
-            Err(Error::Policy(_)) => Permission::Refused,
+            Err(_) if self.by_policy => Permission::Refused,
+            _ if self.violations().any(|violation| !could_not_read(violation)) => Permission::Refused,
             Err(error) if error.kind() == ErrorKind::Mismatch => Permission::Refused,
             Err(_) => Permission::CouldNotTell,
+            Ok(()) if self.violations().next().is_some() => Permission::CouldNotTell,
             Ok(()) => Permission::Allowed,
-        }
-    }
-
-    /// The same when blocks that nobody could look at might have changed it.
-    pub fn verdict_after(&self, assessment: &Assessment) -> Permission {
-        let unknown = |role: Role| {
-            let of = |proof: &&crate::prove::Proof| proof.role == role;
-            assessment.proofs.iter().filter(of).any(|proof| proof.outcome == Outcome::CouldNotTell)
-        };
-        let is_unknown = |violation: Violation| Role::of(violation.designator).is_some_and(unknown);
-        match self.verdict() {
-            Permission::Refused
-                if self.systemd.is_ok()
-                    && self.violations().next().is_some()
-                    && self.violations().all(is_unknown) =>
-            {
-                Permission::CouldNotTell
-            }
-            verdict => verdict,
         }
     }
 }

@@ -112,7 +112,7 @@ impl fmt::Display for RootHashOrigin {
             RootHashOrigin::Caller => "given by the caller",
             RootHashOrigin::Xattr => "extended attribute of the image",
             RootHashOrigin::Sidecar => "file beside the image",
-            RootHashOrigin::SignaturePartition => "signature partition, not checked",
+            RootHashOrigin::SignaturePartition => "named in the signature partition",
             RootHashOrigin::PartitionGuids => "guessed from the partition GUIDs",
         })
     }

@@ -5,22 +5,33 @@ mod json;
 use std::fmt::{Display, Write};
 use std::path::Path;
 
+use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Examined;
 use ddi_core::{
-    Content, EntryFacts, Finding, ImageKind, Mount, Part, PartitionReport, Report, Selection, VeritySet,
+    Content, EntryFacts, Finding, ImageKind, Judgement, Mount, Part, PartitionReport, Report, Selection,
+    VeritySet,
 };
 
+use super::policy::{rulings, systemd_text};
+use super::signature::signature_text;
 use super::{Cell, Table, escape, escape_sentence, human_size, print, print_json};
 
+/// Everything that `ddi inspect` found out.
+#[derive(Debug)]
+pub(crate) struct Inspected<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) report: &'a Report,
+    /// Why a strict reader refuses the table.
+    pub(crate) refused_table: Option<&'a ddi_core::gpt::Error>,
+    /// The policy that was given, and what it would say if every block matched.
+    pub(crate) judgement: Option<&'a (ImagePolicy, Judgement)>,
+}
+
 /// Everything that is known about an image.
-pub(crate) fn inspect(
-    path: &Path,
-    report: &Report,
-    refused_table: Option<&ddi_core::gpt::Error>,
-    json: bool,
-) -> anyhow::Result<()> {
+pub(crate) fn inspect(inspected: &Inspected<'_>, json: bool) -> anyhow::Result<()> {
+    let Inspected { path, report, refused_table, judgement } = inspected;
     if json {
-        return print_json(&json::report(path, report, refused_table));
+        return print_json(&json::report(inspected));
     }
     let mut text = summary(report);
     if !report.mounts.is_empty() {
@@ -34,6 +45,11 @@ pub(crate) fn inspect(
     }
     if !report.verity.is_empty() {
         section(&mut text, Some("Verity"), &report.verity.iter().map(verity_set).collect::<String>());
+    }
+    if let Some((policy, judgement)) = judgement {
+        let mut body = rulings(&judgement.rulings);
+        let _ = writeln!(body, "  {}", systemd_text(judgement));
+        section(&mut text, Some(&format!("Image policy {policy}, if every block matches")), &body);
     }
     let mut findings: String = report.findings.iter().map(finding).collect();
     if let Some(error) = refused_table {
@@ -239,10 +255,13 @@ fn verity_set(set: &VeritySet) -> String {
         (None, Some(root)) => line("root hash", &format_args!("{root} (of the tree, named nowhere)")),
         (None, None) => line("root hash", &"unknown"),
     }
-    if let (Some(known), Some(root)) = (&set.root_hash, &set.tree_root) {
-        if known.hash != *root {
-            line("tree has", root);
-        }
+    for signature in &set.signatures {
+        line("signature", &signature_text(signature));
+    }
+    if let (Some(known), Some(root)) = (&set.root_hash, &set.tree_root)
+        && known.hash != *root
+    {
+        line("tree has", root);
     }
     match (&set.superblock, &set.tree, &set.examined) {
         (Some(superblock), tree, _) => {

@@ -3,51 +3,116 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ddi_core::{Assessment, Part, Proof};
+use ddi_core::policy::ImagePolicy;
+use ddi_core::verity::Certificates;
+use ddi_core::{
+    Assessment, CheckedSignature, Judgement, Outcome as Trusted, Part, Permission, Proof, SignatureState,
+};
 use serde_json::{Value, json};
 
+use super::policy::{judgement_json, judgement_text, systemd_json, systemd_text};
+use super::signature::{certificates_json, certificates_text, signature_json, signature_text, subject};
 use super::verity::{verdict_json, verdict_text};
 use super::{escape, escape_sentence, print, print_json};
 use crate::Outcome;
 
+/// Everything that `ddi verify` found out.
+#[derive(Debug)]
+pub(crate) struct Verified<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) assessment: &'a Assessment,
+    pub(crate) certificates: &'a Certificates,
+    /// Were the certificates named by the user?
+    pub(crate) certificates_named: bool,
+    /// Why a strict reader refuses the table.
+    pub(crate) refused_table: Option<&'a ddi_core::gpt::Error>,
+    /// The policy that was given.
+    pub(crate) policy: Option<&'a ImagePolicy>,
+    pub(crate) judgement: &'a Judgement,
+    pub(crate) permission: Permission,
+    /// Is systemd's reading asked for?
+    pub(crate) systemd_reading: bool,
+    pub(crate) outcome: Outcome,
+}
+
 /// What was proven, the verdict first.
-pub(crate) fn verify(
-    path: &Path,
-    assessment: &Assessment,
-    refused_table: Option<&ddi_core::gpt::Error>,
-    outcome: Outcome,
-    json: bool,
-) -> anyhow::Result<()> {
+pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> {
     if json {
-        return print_json(&to_json(assessment, refused_table, outcome));
+        return print_json(&to_json(verified));
     }
-    let name = escape(&path.display().to_string());
-    let mut text =
-        format!("{} {name}: {}\n", headline(assessment, outcome).0, headline(assessment, outcome).1);
-    if let Some(error) = refused_table {
+    let assessment = verified.assessment;
+    let name = escape(&verified.path.display().to_string());
+    let (word, meaning) = headline(verified);
+    let mut text = format!("{word} {name}: {meaning}\n");
+    if let Some(error) = verified.refused_table {
         let _ = writeln!(text, "  partition table, strictly: {}", escape_sentence(error));
     }
     for proof in &assessment.proofs {
         text.push_str(&proof_text(proof));
     }
-    if let Some(error) = &assessment.refused {
-        let _ = writeln!(text, "  as a whole: {}", escape_sentence(error));
+    let is_unknown =
+        |signature: &CheckedSignature| matches!(signature.state, SignatureState::NotTrusted { .. });
+    if assessment.proofs.iter().flat_map(|proof| &proof.signatures).any(is_unknown) {
+        let certificates = certificates_text(verified.certificates, verified.certificates_named);
+        let _ = writeln!(text, "  trusted certificates: {certificates}");
+    }
+    match verified.policy {
+        Some(policy) => {
+            let _ = writeln!(text, "  image policy {policy}: {}", verified.permission.name());
+            text.push_str(&judgement_text(verified.judgement, verified.systemd_reading));
+        }
+        None => {
+            if let Some(error) = &assessment.refused {
+                let _ = writeln!(text, "  as a whole: {}", escape_sentence(error));
+            }
+            if verified.systemd_reading {
+                let _ = writeln!(text, "  {}", systemd_text(verified.judgement));
+            }
+        }
     }
     print(&text)
 }
 
 /// The first words of the output, none of which begins or is part of another, and what they mean.
-fn headline(assessment: &Assessment, outcome: Outcome) -> (&'static str, &'static str) {
-    match (outcome, assessment.outcome) {
-        (Outcome::Good, ddi_core::Outcome::TrustedAndProven) => {
-            ("VERIFIED", "every block matches a root hash that you trust")
-        }
+fn headline(verified: &Verified<'_>) -> (&'static str, String) {
+    let assessment = verified.assessment;
+    let mut outcomes = assessment.proofs.iter().map(|proof| proof.outcome);
+    let is_whole = |outcome| matches!(outcome, Trusted::TrustedAndProven | Trusted::IntactUnvouched);
+    let only_policy = verified.policy.is_some()
+        && verified.permission == Permission::Refused
+        && verified.refused_table.is_none()
+        && !assessment.proofs.is_empty()
+        && outcomes.all(is_whole);
+    match (verified.outcome, assessment.outcome) {
+        (Outcome::Good, Trusted::TrustedAndProven) => ("VERIFIED", proven(assessment)),
         (Outcome::Good | Outcome::Unvouched, _) => {
-            ("INTACT ONLY", "every block matches, but nobody vouches for the root hash")
+            ("INTACT ONLY", "every block matches, but nobody vouches for the root hash".into())
         }
-        (Outcome::Unknown, _) => ("COULD NOT TELL", "nothing is proven"),
-        (Outcome::Bad, _) => ("NOT PROVEN", "do not trust this image"),
+        (Outcome::Unknown, _) => ("COULD NOT TELL", "nothing is proven".into()),
+        (Outcome::Bad, _) if only_policy => {
+            ("REFUSED", "every block matches, but the image policy does not allow it".into())
+        }
+        (Outcome::Bad, _) => ("NOT PROVEN", "do not trust this image".into()),
     }
+}
+
+/// What was proven, and by whose word.
+fn proven(assessment: &Assessment) -> String {
+    let mut phrases: Vec<String> = Vec::new();
+    for proof in &assessment.proofs {
+        let signed = proof.signatures.iter().find_map(|signature| signature.state.verified());
+        let signed = signed.map(|verified| format!("signed by {}", subject(&verified.signer().certificate)));
+        let word = match (signed, proof.named_by_caller) {
+            (Some(signed), true) => format!("the root hash that you gave, {signed}"),
+            (Some(signed), false) => format!("a root hash {signed}"),
+            (None, _) => "the root hash that you gave".into(),
+        };
+        let phrase = format!("every block of {} matches {word}", proof.role);
+        if !phrases.contains(&phrase) {
+            phrases.push(phrase);
+        }
+    }
+    phrases.join(", ")
 }
 
 fn proof_text(proof: &Proof) -> String {
@@ -59,10 +124,10 @@ fn proof_text(proof: &Proof) -> String {
         let _ = write!(text, " (partition {number})");
     }
     text.push_str(match proof.outcome {
-        ddi_core::Outcome::TrustedAndProven => ": verified",
-        ddi_core::Outcome::IntactUnvouched => ": intact only",
-        ddi_core::Outcome::CouldNotTell => ": could not tell",
-        ddi_core::Outcome::NotProven => ": not proven",
+        Trusted::TrustedAndProven => ": verified",
+        Trusted::IntactUnvouched => ": intact only",
+        Trusted::CouldNotTell => ": could not tell",
+        Trusted::NotProven => ": not proven",
     });
     if let Some(verdict) = &proof.verdict {
         let _ = write!(text, ", {} of {} blocks match", verdict.proven_data, verdict.data_blocks);
@@ -70,6 +135,12 @@ fn proof_text(proof: &Proof) -> String {
     text.push('\n');
     if let Some(known) = &proof.root_hash {
         let _ = writeln!(text, "    root hash {} ({})", known.hash, known.origin);
+    }
+    for signature in &proof.signatures {
+        let _ = writeln!(text, "    signature {}", signature_text(signature));
+    }
+    if proof.signatures.is_empty() && proof.hash.is_some() {
+        text.push_str("    signature missing\n");
     }
     if let Some(problem) = &proof.problem {
         let _ = writeln!(text, "    {}", escape_sentence(problem));
@@ -83,7 +154,17 @@ fn proof_text(proof: &Proof) -> String {
     text
 }
 
-fn to_json(assessment: &Assessment, refused_table: Option<&ddi_core::gpt::Error>, outcome: Outcome) -> Value {
+/// Who vouches for a root hash: nobody, one, or both.
+fn trusted_by(proof: &Proof) -> Vec<&'static str> {
+    let signed = proof.signatures.iter().any(|signature| signature.state.verified().is_some());
+    [("signature", signed), ("caller", proof.named_by_caller)]
+        .into_iter()
+        .filter_map(|(word, holds)| holds.then_some(word))
+        .collect()
+}
+
+fn to_json(verified: &Verified<'_>) -> Value {
+    let Verified { assessment, refused_table, judgement, permission, .. } = verified;
     let part = |part: Part| {
         json!({
             "partition": part.number,
@@ -102,6 +183,8 @@ fn to_json(assessment: &Assessment, refused_table: Option<&ddi_core::gpt::Error>
             "rootHash": proof.root_hash.map(|known| known.hash.to_string()),
             "rootHashOrigin": proof.root_hash.map(|known| known.origin.name()),
             "trusted": proof.trusted.is_some(),
+            "trustedBy": trusted_by(proof),
+            "signatures": proof.signatures.iter().map(signature_json).collect::<Vec<_>>(),
             "outcome": proof.outcome.name(),
             "verdict": proof.verdict.as_ref().map(verdict_json),
             "widened": proof.widened.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -111,11 +194,14 @@ fn to_json(assessment: &Assessment, refused_table: Option<&ddi_core::gpt::Error>
     json!({
         "schema": "ddi.verify/1",
         "outcome": match refused_table {
-            Some(_) => ddi_core::Outcome::NotProven.name(),
+            Some(_) => Trusted::NotProven.name(),
             None => assessment.outcome.name(),
         },
-        "exitStatus": outcome as u8,
+        "exitStatus": verified.outcome as u8,
         "proofs": assessment.proofs.iter().map(proof).collect::<Vec<_>>(),
+        "certificates": certificates_json(verified.certificates, verified.certificates_named),
+        "imagePolicy": verified.policy.map(|policy| judgement_json(policy, judgement, *permission)),
+        "systemdReading": verified.systemd_reading.then(|| systemd_json(judgement)),
         "refused": assessment.refused.as_ref().map(error_json),
         "strict": refused_table.map(|error| json!({ "code": error.code(), "message": error.to_string() })),
     })

@@ -9,7 +9,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -168,23 +168,37 @@ fn temporary_name(path: &Path) -> PathBuf {
 
 /// Writes a small text file: complete or not at all. An existing one is replaced.
 pub(crate) fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+    replace(path, |file| Ok(file.write_all(text.as_bytes())?))
+}
+
+/// Writes a file: complete or not at all. An existing one is replaced; what is no regular file is written to.
+pub(crate) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    match fs::metadata(path) {
         // such as /dev/stdout
-        return Ok(fs::write(path, text)?);
+        Ok(found) if !found.is_file() => return write(&mut OpenOptions::new().write(true).open(path)?),
+        Ok(_) => {}
+        Err(_) => {
+            let new = Destination::open(path)?;
+            write(&mut new.file())?;
+            return new.commit(None);
+        }
     }
     // what is behind a symbolic link, not the link
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let path = fs::canonicalize(path)?;
     let temporary = temporary_name(&path);
-    let written = OpenOptions::new().write(true).create_new(true).open(&temporary).and_then(|file| {
-        file.write_all_at(text.as_bytes(), 0)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let written = write(&mut file).and_then(|()| {
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
-        File::open(folder(&path))?.sync_all()
+        Ok(File::open(folder(&path))?.sync_all()?)
     });
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    Ok(written?)
+    written
 }
 
 #[cfg(test)]

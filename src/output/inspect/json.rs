@@ -1,20 +1,21 @@
 //! The same for programs: all keys of `systemd-dissect --json`, and our own.
 
-use std::path::Path;
-
 use ddi_core::fs::{FactValue, Probe};
 use ddi_core::gpt::{Guid, TableCopy};
 use ddi_core::verity::Examined;
 use ddi_core::{
-    Content, EntryFacts, Finding, KnownRootHash, Mount, Part, PartitionReport, Report, Selection, VeritySet,
+    Content, EntryFacts, Finding, KnownRootHash, Mount, Part, PartitionReport, Selection, VeritySet,
 };
 use serde_json::{Map, Value, json};
 
+use super::super::policy::{rulings_json, systemd_json};
+use super::super::signature::signature_json;
 use super::super::verity::params_json;
-use super::{node, rw};
+use super::{Inspected, node, rw};
 
 /// The whole report.
-pub(super) fn report(path: &Path, report: &Report, refused_table: Option<&ddi_core::gpt::Error>) -> Value {
+pub(super) fn report(inspected: &Inspected<'_>) -> Value {
+    let Inspected { path, report, refused_table, judgement } = inspected;
     let path = path.display().to_string();
     let mut value = json!({
         // systemd-dissect's
@@ -33,6 +34,14 @@ pub(super) fn report(path: &Path, report: &Report, refused_table: Option<&ddi_co
         "partitions": report.partitions.iter().map(partition).collect::<Vec<_>>(),
         "verity": report.verity.iter().map(verity_set).collect::<Vec<_>>(),
         "rootHashes": report.root_hashes.iter().map(root_hash).collect::<Vec<_>>(),
+        // as if every block matched: nothing is proven here
+        "imagePolicy": judgement.map(|(policy, judgement)| {
+            json!({
+                "policy": policy.to_string(),
+                "ifProven": rulings_json(&judgement.rulings),
+                "systemdReading": systemd_json(judgement),
+            })
+        }),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     });
     if let Some(architecture) = report.architecture {
@@ -195,6 +204,7 @@ fn verity_set(set: &VeritySet) -> Value {
         "data": set.data.map(part),
         "hash": part(set.hash),
         "signature": set.signature.map(part),
+        "signatures": set.signatures.iter().map(signature_json).collect::<Vec<_>>(),
         "selected": set.selected,
         "rootHash": set.root_hash.as_ref().map(root_hash),
         "treeRootHash": set.tree_root.map(|root| root.to_string()),

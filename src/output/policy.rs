@@ -1,0 +1,236 @@
+//! What `ddi policy` prints, and what an image policy came to in other commands.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use ddi_core::gpt::Designator;
+use ddi_core::policy::{Decision, Encryption, Facts, Flags, ImagePolicy, Presence, Proof, Refusal};
+use ddi_core::{Error, Judgement, Permission, Ruling};
+use serde_json::{Value, json};
+
+use super::{Cell, Table, escape, escape_sentence, print, print_json};
+use crate::Outcome;
+
+/// A policy: long, short, and what holds for each designator, in the form of `systemd-analyze image-policy`.
+pub(crate) fn policy(policy: &ImagePolicy, json: bool) -> anyhow::Result<()> {
+    let (short, long) = (policy.to_string(), policy.to_long_string());
+    if json {
+        return print_json(&policy_json(policy));
+    }
+    let mut text = format!("Analyzing policy: {short}\n");
+    if long != short {
+        let _ = writeln!(text, "       Long form: {long}");
+    }
+    let mut table = Table::new(&["PARTITION", "MODE", "READ-ONLY", "GROWFS"]);
+    let rules = Designator::ALL.map(|designator| (designator.name(), policy.effective(designator)));
+    for (name, flags) in rules.into_iter().chain([("default", policy.default_rule())]) {
+        table.row([
+            Cell::shown(name),
+            Cell::shown(mode(flags)),
+            Cell::shown(one_of(flags, Flags::READ_ONLY_ON, Flags::READ_ONLY_OFF)),
+            Cell::shown(one_of(flags, Flags::GROWFS_ON, Flags::GROWFS_OFF)),
+        ]);
+    }
+    text.push('\n');
+    text.push_str(&table.render());
+    print(&text)
+}
+
+/// The uses, with systemd's short names for some of them.
+fn mode(flags: Flags) -> String {
+    match flags.uses() {
+        Flags::OPEN => "open".into(),
+        Flags::IGNORE => "ignore".into(),
+        uses => uses.to_string(),
+    }
+}
+
+/// Which state of an attribute is the only one allowed.
+fn one_of(flags: Flags, on: Flags, off: Flags) -> &'static str {
+    match (flags.contains(on), flags.contains(off)) {
+        (true, false) => "yes",
+        (false, true) => "no",
+        _ => "-",
+    }
+}
+
+fn names(flags: Flags) -> Vec<String> {
+    match flags.is_empty() {
+        true => Vec::new(),
+        false => flags.to_string().split('+').map(str::to_owned).collect(),
+    }
+}
+
+fn policy_json(policy: &ImagePolicy) -> Value {
+    let rule = |designator| {
+        json!({
+            "designator": Designator::name(designator),
+            "written": policy.rule(designator).map(names),
+            "effective": names(policy.effective(designator)),
+        })
+    };
+    json!({
+        "schema": "ddi.policy/1",
+        "long": policy.to_long_string(),
+        "simplified": policy.to_string(),
+        "default": names(policy.default_rule()),
+        "designators": Designator::ALL.map(rule),
+    })
+}
+
+/// Whether an image meets a policy.
+pub(crate) fn checked(
+    path: &Path,
+    policy: &ImagePolicy,
+    judgement: &Judgement,
+    permission: Permission,
+    outcome: Outcome,
+    systemd_reading: bool,
+    json: bool,
+) -> anyhow::Result<()> {
+    if json {
+        let mut value = judgement_json(policy, judgement, permission);
+        value["schema"] = "ddi.policy-check/1".into();
+        value["exitStatus"] = (outcome as u8).into();
+        return print_json(&value);
+    }
+    let (word, why) = match permission {
+        Permission::Allowed => ("ALLOWED", "the policy is met by what was proven"),
+        Permission::Refused => ("REFUSED", "the policy is not met by what was proven"),
+        Permission::CouldNotTell => ("COULD NOT TELL", "not everything could be looked at"),
+    };
+    let mut text = format!("{word} {}: {why}\n", escape(&path.display().to_string()));
+    text.push_str(&judgement_text(judgement, systemd_reading));
+    print(&text)
+}
+
+/// What the policy says to each partition that is there, or is not and should be.
+pub(super) fn judgement_text(judgement: &Judgement, systemd_reading: bool) -> String {
+    let mut text = rulings(&judgement.rulings);
+    if judgement.violations().next().is_none()
+        && let Err(error) = &judgement.systemd
+    {
+        let _ = writeln!(text, "  as a whole: {}", escape_sentence(error));
+    }
+    if systemd_reading {
+        let _ = writeln!(text, "  {}", systemd_text(judgement));
+    }
+    text
+}
+
+/// The table of rulings; nothing on what is absent and may be.
+pub(super) fn rulings(rulings: &[Ruling]) -> String {
+    let is_worth = |ruling: &&Ruling| ruling.facts.presence != Presence::Absent || ruling.result.is_err();
+    let mut table = Table::new(&["  DESIGNATOR", ">NO", "IS", "POLICY ALLOWS", "DECISION"]);
+    let mut rows = 0;
+    for ruling in rulings.iter().filter(is_worth) {
+        rows += 1;
+        table.row([
+            Cell::shown(format_args!("  {}", ruling.designator)),
+            Cell::shown(ruling.partition.map(|number| number.to_string()).unwrap_or_default()),
+            Cell::shown(state(ruling.designator, &ruling.facts)),
+            Cell::shown(mode(ruling.allowed)),
+            Cell::shown(match &ruling.result {
+                Ok(Decision::Use) => "use".into(),
+                Ok(Decision::Ignore) => "leave alone".into(),
+                Err(violation) => format!("REFUSE: {}", refusal(violation.why)),
+            }),
+        ]);
+    }
+    if rows == 0 { String::new() } else { table.render() }
+}
+
+/// Why, in the words that the other columns leave room for.
+fn refusal(why: Refusal) -> &'static str {
+    match why {
+        Refusal::Present => "it must not exist",
+        Refusal::Missing => "it must not be missing",
+        Refusal::Protection => "how it is protected",
+        Refusal::Encryption => "how it is encrypted",
+        Refusal::ReadOnly => "its read-only attribute",
+        Refusal::GrowFileSystem => "its grow-file-system attribute",
+        other => other.code(),
+    }
+}
+
+/// What is known of a partition.
+fn state(designator: Designator, facts: &Facts) -> String {
+    match facts.presence {
+        Presence::Absent => return "absent".into(),
+        Presence::Ignored => return "there".into(),
+        Presence::Present => {}
+    }
+    let proof = match facts.proof {
+        // nothing of this kind ever is
+        Proof::None if designator.verity().is_none() => "there",
+        Proof::Signature => "signed and proven",
+        Proof::RootHash => "proven",
+        Proof::Intact => "intact, not vouched for",
+        Proof::None => "not proven",
+    };
+    match facts.encryption {
+        Encryption::Luks => format!("{proof}, encrypted"),
+        Encryption::LuksWithIntegrity => format!("{proof}, encrypted with integrity"),
+        Encryption::None | Encryption::Unknown => proof.into(),
+    }
+}
+
+/// The weaker reading, named so.
+pub(super) fn systemd_text(judgement: &Judgement) -> String {
+    let would = match &judgement.systemd {
+        Ok(()) => "would accept it".into(),
+        Err(error) => format!("would refuse it: {}", escape_sentence(error)),
+    };
+    format!("systemd, which goes by what is there and not by what is proven, {would}")
+}
+
+/// The same for programs.
+pub(super) fn judgement_json(policy: &ImagePolicy, judgement: &Judgement, permission: Permission) -> Value {
+    json!({
+        "policy": policy.to_string(),
+        "verdict": permission.name(),
+        "designators": rulings_json(&judgement.rulings),
+        "systemdReading": systemd_json(judgement),
+    })
+}
+
+/// What the policy says to each designator.
+pub(super) fn rulings_json(rulings: &[Ruling]) -> Value {
+    let ruling = |ruling: &Ruling| {
+        json!({
+            "designator": ruling.designator.name(),
+            "partition": ruling.partition,
+            "presence": match ruling.facts.presence {
+                Presence::Absent => "absent",
+                Presence::Ignored => "ignored",
+                Presence::Present => "present",
+            },
+            "proof": match ruling.facts.proof {
+                Proof::None => "none",
+                Proof::Intact => "intact",
+                Proof::RootHash => "root-hash",
+                Proof::Signature => "signature",
+            },
+            "allowed": names(ruling.allowed),
+            "decision": match ruling.result {
+                Ok(Decision::Use) => "use",
+                Ok(Decision::Ignore) => "ignore",
+                Err(_) => "refuse",
+            },
+            "violation": ruling.result.err().map(|violation| json!({
+                "code": violation.why.code(),
+                "message": violation.to_string(),
+            })),
+        })
+    };
+    rulings.iter().map(ruling).collect()
+}
+
+/// What systemd would say.
+pub(super) fn systemd_json(judgement: &Judgement) -> Value {
+    let error = |error: &Error| json!({ "code": error.code(), "errno": error.systemd_errno(), "message": error.to_string() });
+    json!({
+        "accepts": judgement.systemd.is_ok(),
+        "error": judgement.systemd.as_ref().err().map(error),
+    })
+}

@@ -1,0 +1,117 @@
+//! How signatures and whose word counts are shown, wherever they are: "is there" and "was verified" are two states.
+
+use std::time::SystemTime;
+
+use ddi_core::verity::{CERTIFICATE_DIRECTORIES, Certificate, Certificates, VerifiedRootHash};
+use ddi_core::{CheckedSignature, SignaturePlace, SignatureState};
+use serde_json::{Value, json};
+
+use super::{escape, escape_sentence};
+
+/// One signature: where it is and what came of checking it.
+pub(super) fn signature_text(signature: &CheckedSignature) -> String {
+    let state = match &signature.state {
+        SignatureState::Unchecked => "present, not checked".into(),
+        SignatureState::Verified(verified) => format!("verified, by {}", signer_text(verified)),
+        SignatureState::NotTrusted { signer } => {
+            format!("present, but no trusted certificate has {}", escape_sentence(signer))
+        }
+        SignatureState::OtherRootHash { found } => format!("present, but for the root hash {found}"),
+        SignatureState::Failed(error) => {
+            format!("no good: {} [{}]", escape_sentence(error), error.code())
+        }
+        other => escape_sentence(other),
+    };
+    format!("{}: {state}", signature.place)
+}
+
+/// Whose key it was.
+pub(super) fn signer_text(verified: &VerifiedRootHash) -> String {
+    let certificate = &verified.signer().certificate;
+    let mut text = format!("{}, certificate {}", subject(certificate), certificate.fingerprint());
+    if is_expired(certificate) {
+        text.push_str(" (expired; as in systemd, that does not matter)");
+    }
+    if let Some(path) = certificate.path() {
+        text.push_str(&format!(" from {}", escape(&path.display().to_string())));
+    }
+    text
+}
+
+/// The name of whom the certificate is for.
+pub(super) fn subject(certificate: &Certificate) -> String {
+    match escape_sentence(certificate.subject()) {
+        empty if empty.is_empty() => "somebody without a name".into(),
+        name => name,
+    }
+}
+
+fn is_expired(certificate: &Certificate) -> bool {
+    certificate.not_after() < SystemTime::now()
+}
+
+/// The same for programs.
+pub(super) fn signature_json(signature: &CheckedSignature) -> Value {
+    let mut value = json!({
+        "place": match signature.place {
+            SignaturePlace::Partition(_) => "partition",
+            SignaturePlace::Beside => "beside",
+        },
+        "partition": match signature.place {
+            SignaturePlace::Partition(number) => Some(number),
+            SignaturePlace::Beside => None,
+        },
+        "state": signature.state.name(),
+    });
+    match &signature.state {
+        SignatureState::Verified(verified) => {
+            let signer = verified.signer();
+            let certificate = &signer.certificate;
+            value["signer"] = json!({
+                "subject": certificate.subject(),
+                "certificateFingerprint": certificate.fingerprint().to_string(),
+                "certificatePath": certificate.path().map(|path| path.display().to_string()),
+                "expired": is_expired(certificate),
+                "key": certificate.key_name(),
+                "authenticatedAttributes": signer.has_attributes,
+            });
+        }
+        SignatureState::NotTrusted { signer } => {
+            let serial: String = signer.serial().iter().map(|byte| format!("{byte:02x}")).collect();
+            value["claims"] = json!({ "issuer": signer.issuer(), "serial": serial });
+        }
+        SignatureState::OtherRootHash { found } => value["rootHash"] = found.to_string().into(),
+        SignatureState::Failed(error) => {
+            value["error"] = json!({ "code": error.code(), "message": error.to_string() });
+        }
+        _ => {}
+    }
+    value
+}
+
+/// Which certificates there were to choose from, where none was the right one.
+pub(super) fn certificates_text(certificates: &Certificates, named: bool) -> String {
+    let from = match named {
+        true => "as given".into(),
+        false => format!("from {}", CERTIFICATE_DIRECTORIES.join(", ")),
+    };
+    match certificates.trusted().len() {
+        0 => format!("none, {from}"),
+        count => format!("{count}, {from}"),
+    }
+}
+
+/// The same for programs.
+pub(super) fn certificates_json(certificates: &Certificates, named: bool) -> Value {
+    let one = |certificate: &Certificate| {
+        json!({
+            "subject": certificate.subject(),
+            "fingerprint": certificate.fingerprint().to_string(),
+            "path": certificate.path().map(|path| path.display().to_string()),
+        })
+    };
+    json!({
+        "source": if named { "options" } else { "directories" },
+        "trusted": certificates.trusted().iter().map(one).collect::<Vec<_>>(),
+    })
+}

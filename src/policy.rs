@@ -1,0 +1,51 @@
+//! `ddi policy`: what an image policy means, and whether an image meets it.
+
+use ddi_core::policy::ImagePolicy;
+use ddi_core::verity::Options;
+use ddi_core::{Dissection, Judgement, Permission, ProveOptions, prove};
+
+use crate::cli::{PolicyCheckArgs, PolicyShowArgs};
+use crate::trust::policy;
+use crate::verify::open;
+use crate::{Outcome, output};
+
+/// `ddi policy show`
+pub(crate) fn show(args: &PolicyShowArgs) -> anyhow::Result<Outcome> {
+    output::policy(&policy(&args.policy)?, args.json)?;
+    Ok(Outcome::Good)
+}
+
+/// `ddi policy check`
+pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
+    let policy: ImagePolicy = policy(&args.policy)?;
+    let trusted = args.trust.root_hashes()?;
+    let certificates = args.trust.certificates.load()?;
+    let image = open(&args.image)?;
+    let mut dissect = args.select.options(&image, &trusted, args.hash_offset)?;
+    dissect.policy = Some(policy);
+    let dissection = Dissection::new(&image, &dissect);
+
+    let progress = output::Progress::new();
+    let report = |done, total| progress.set(done, total);
+    let mut options = ProveOptions::default();
+    options.trusted = &trusted;
+    options.certificates = Some(&certificates);
+    options.hash_offset = args.hash_offset;
+    options.progress = Some(&report);
+    if let Some(threads) = args.threads {
+        options.engine = Options::new().threads(threads);
+    }
+    let assessment = prove(&image, &dissection, &options);
+    drop(progress);
+
+    let judgement = Judgement::new(&image, &dissection, &dissect, &assessment);
+    let permission = judgement.verdict(&assessment);
+    let outcome = match permission {
+        Permission::Allowed => Outcome::Good,
+        Permission::Refused => Outcome::Bad,
+        Permission::CouldNotTell => Outcome::Unknown,
+    };
+    let path = &args.image;
+    output::checked(path, &policy, &judgement, permission, outcome, args.systemd_reading, args.json)?;
+    Ok(outcome)
+}

@@ -1,0 +1,156 @@
+//! `ddi read`: bytes of a partition, proven before they come out.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use ddi_core::gpt::Designator;
+use ddi_core::verity::{ReadAt, Section};
+use ddi_core::{Dissection, ErrorKind, Image, ProveOptions, ProvenPartition, VeritySet, verity_sets};
+
+use crate::cli::ReadArgs;
+use crate::verify::open;
+use crate::verity::destination::replace;
+use crate::{Outcome, output};
+
+pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
+    let trusted = args.trust.root_hashes()?;
+    let image = open(&args.image)?;
+    let dissection = Dissection::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
+    let wanted = Wanted::find(&args.partition, &image, &dissection)?;
+    if args.unverified {
+        return copy(args, &wanted.raw(&image)?);
+    }
+    let certificates = args.trust.certificates.load()?;
+    let mut options = ProveOptions::default();
+    options.trusted = &trusted;
+    options.certificates = Some(&certificates);
+    options.hash_offset = args.hash_offset;
+    let sets = verity_sets(&image, &dissection, &options.bind());
+    let is_wanted = |set: &&VeritySet| set.data.is_some_and(|data| data.number == wanted.number());
+    // of several trees over the same data, one that somebody vouches for
+    let vouched = |set: &&VeritySet| is_wanted(set) && set.trusted(&trusted).is_some();
+    let Some(set) = sets.iter().find(vouched).or_else(|| sets.iter().find(is_wanted)) else {
+        let hint = "it is not protected by a hash tree of the image; --unverified reads it as it is";
+        return refuse(args, hint, Outcome::Bad);
+    };
+    // a root hash was given for it, and it is another one
+    let given = trusted.iter().find(|given| given.role() == set.role);
+    if let Some(given) = given.filter(|given| set.root_hash.is_none_or(|known| known.hash != *given.hash())) {
+        return refuse(args, &format!("it is not what the root hash {} is for", given.hash()), Outcome::Bad);
+    }
+    let partition = match ProvenPartition::open(&image, set, &options) {
+        Ok(partition) => partition,
+        Err(error) => return refuse(args, &error.to_string(), outcome_of(&error)),
+    };
+    if partition.trusted().is_none() && !args.integrity_only {
+        let hint = "nobody vouches for its root hash; --integrity-only reads what matches it nevertheless";
+        return refuse(args, hint, Outcome::Unvouched);
+    }
+    copy(args, &partition)
+}
+
+/// Which bytes are meant.
+enum Wanted {
+    Partition(u32),
+    /// All of a bare image.
+    Whole,
+}
+
+impl Wanted {
+    fn find(name: &str, image: &Image, dissection: &Dissection) -> anyhow::Result<Self> {
+        let bare = dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare);
+        if let Ok(number) = name.parse::<u32>() {
+            ensure!(image.partition(number).is_some(), "there is no partition {number}");
+            return Ok(Wanted::Partition(number));
+        }
+        let designator: Designator = name.parse().with_context(|| {
+            let names = Designator::ALL.map(Designator::name).join(", ");
+            format!("{name} is neither a number nor one of {names}")
+        })?;
+        match dissection.chosen(designator) {
+            Some(number) => Ok(Wanted::Partition(number)),
+            None if bare && designator == Designator::Root => Ok(Wanted::Whole),
+            None => match &dissection.outcome {
+                Ok(_) => bail!("there is no {designator} partition"),
+                Err(error) => bail!("there is no {designator} partition that can be used: {error}"),
+            },
+        }
+    }
+
+    fn number(&self) -> Option<u32> {
+        match self {
+            Wanted::Partition(number) => Some(*number),
+            Wanted::Whole => None,
+        }
+    }
+
+    /// The bytes as they are.
+    fn raw<'a>(&self, image: &'a Image) -> anyhow::Result<Section<&'a dyn ReadAt>> {
+        match self {
+            Wanted::Partition(number) => image.partition(*number).context("the partition is gone"),
+            Wanted::Whole => Ok(Section::new(image.source(), 0, image.source().size())?),
+        }
+    }
+}
+
+/// Says on stderr why no byte came out, and ends.
+fn refuse(args: &ReadArgs, why: &str, outcome: Outcome) -> anyhow::Result<Outcome> {
+    output::error(&anyhow!("{}: partition {}: {why}", args.image.display(), args.partition));
+    Ok(outcome)
+}
+
+/// What it means that a partition could not be opened, or not be read.
+fn outcome_of(error: &ddi_core::Error) -> Outcome {
+    match (error, error.kind()) {
+        (ddi_core::Error::RootHashUnknown { .. }, _) | (_, ErrorKind::Io | ErrorKind::Usage) => {
+            Outcome::Unknown
+        }
+        _ => Outcome::Bad,
+    }
+}
+
+/// Copies the bytes that are wanted to where they are wanted.
+fn copy(args: &ReadArgs, source: &dyn ReadAt) -> anyhow::Result<Outcome> {
+    let rest = source.size().checked_sub(args.offset);
+    let size = match (rest, args.size) {
+        (Some(rest), None) => rest,
+        (Some(rest), Some(size)) if size <= rest => size,
+        _ => bail!("partition {} has {} bytes to read", args.partition, source.size()),
+    };
+    let section = Section::new(source, args.offset, size)?;
+    let copied = match &args.output {
+        None => output::bytes(&section),
+        Some(path) => {
+            ensure!(!is_same_file(path, &args.image)?, "{} is the image itself", path.display());
+            replace(path, |file| output::bytes_to(&section, file)).with_context(|| path.display().to_string())
+        }
+    };
+    match copied {
+        Ok(()) => Ok(Outcome::Good),
+        Err(error) => match error.downcast::<output::Unreadable>() {
+            // what came out before it was good
+            Ok(output::Unreadable(error)) => {
+                let is_mismatch = error.kind() == io::ErrorKind::InvalidData;
+                let outcome = if is_mismatch { Outcome::Bad } else { Outcome::Unknown };
+                refuse(args, &error.to_string(), outcome)
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Do two paths lead to the same file or device? Not, if one of them leads nowhere.
+fn is_same_file(a: &Path, b: &Path) -> io::Result<bool> {
+    let (a, b) = match (fs::metadata(a), fs::metadata(b)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    if a.file_type().is_block_device() && b.file_type().is_block_device() {
+        return Ok(a.rdev() == b.rdev());
+    }
+    Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
+}

@@ -1,0 +1,60 @@
+//! Whose word counts: root hashes, certificates and image policies, as they were given.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use ddi_core::policy::ImagePolicy;
+use ddi_core::verity::{CERTIFICATE_DIRECTORIES, Certificates, RootHash};
+use ddi_core::{Role, TrustedRootHash};
+
+use crate::cli::{CertificateArgs, TrustArgs};
+use crate::{output, verity};
+
+impl TrustArgs {
+    /// The root hashes that the user vouches for.
+    pub(crate) fn root_hashes(&self) -> anyhow::Result<Vec<TrustedRootHash>> {
+        let mut trusted = Vec::new();
+        for (role, given) in [(Role::Root, &self.root_hash), (Role::Usr, &self.usr_hash)] {
+            if let Some(given) = given {
+                trusted.push(TrustedRootHash::by_caller(root_hash(given)?, role));
+            }
+        }
+        Ok(trusted)
+    }
+}
+
+impl CertificateArgs {
+    /// The certificates that were named, else those in systemd's folders. A file of no use is an error if it was named,
+    /// and passed over with a warning if it was only found.
+    pub(crate) fn load(&self) -> anyhow::Result<Certificates> {
+        let mut certificates = Certificates::new();
+        if self.files.is_empty() {
+            certificates.add_directories(&CERTIFICATE_DIRECTORIES);
+        }
+        for path in &self.files {
+            certificates.add_path(path).with_context(|| path.display().to_string())?;
+        }
+        for skipped in certificates.skipped() {
+            output::warning(&format!("{}: {}", skipped.path.display(), skipped.reason));
+        }
+        Ok(certificates)
+    }
+}
+
+/// A policy by its name or written out.
+pub(crate) fn policy(text: &str) -> anyhow::Result<ImagePolicy> {
+    match ImagePolicy::named(text) {
+        Some(policy) => Ok(policy),
+        None => text.parse().with_context(|| text.to_owned()),
+    }
+}
+
+/// From hexadecimal digits, or else from the file of that name.
+fn root_hash(given: &str) -> anyhow::Result<RootHash> {
+    let path = Path::new(given);
+    match given.parse() {
+        Ok(hash) => Ok(hash),
+        Err(_) if path.exists() => verity::read_root_hash(path),
+        Err(error) => bail!("{given} is neither a root hash ({error}) nor a file"),
+    }
+}

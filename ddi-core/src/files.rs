@@ -35,6 +35,8 @@
     )
 )]
 
+#[cfg(feature = "fs-btrfs")]
+mod btrfs;
 #[cfg(any(feature = "fs-erofs", feature = "fs-squashfs", feature = "fs-btrfs"))]
 mod codec;
 mod disk;
@@ -49,6 +51,8 @@ mod tree;
 #[cfg(feature = "fs-vfat")]
 mod vfat;
 mod walk;
+#[cfg(feature = "fs-xfs")]
+mod xfs;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -244,7 +248,13 @@ pub const MAX_LINK: u64 = 4096;
 
 /// Most bytes that extended attributes of one file are taken from; more is [`Error::TooLarge`]. Linux allows 64 KiB
 /// a value.
-#[cfg(any(feature = "fs-erofs", feature = "fs-squashfs", feature = "fs-ext4", feature = "fs-btrfs"))]
+#[cfg(any(
+    feature = "fs-erofs",
+    feature = "fs-squashfs",
+    feature = "fs-ext4",
+    feature = "fs-btrfs",
+    feature = "fs-xfs"
+))]
 const MAX_XATTRS: usize = 1 << 20;
 
 /// Opens the file system of that kind on `source`.
@@ -265,6 +275,10 @@ pub fn open(source: Arc<dyn ReadAt>, kind: FsKind) -> Result<Arc<dyn FileSystem>
         }
         #[cfg(feature = "fs-vfat")]
         FsKind::Vfat => Ok(Arc::new(vfat::Vfat::open(disk)?)),
+        #[cfg(feature = "fs-btrfs")]
+        FsKind::Btrfs => Ok(Arc::new(btrfs::Btrfs::open(disk)?)),
+        #[cfg(feature = "fs-xfs")]
+        FsKind::Xfs => Ok(Arc::new(xfs::Xfs::open(disk)?)),
         _ => {
             drop(disk);
             Err(Error::NoReader { kind })
@@ -274,6 +288,8 @@ pub fn open(source: Arc<dyn ReadAt>, kind: FsKind) -> Result<Arc<dyn FileSystem>
 
 /// Kinds that [`open`] has a reader for, in this build.
 pub const READABLE: &[FsKind] = &[
+    #[cfg(feature = "fs-btrfs")]
+    FsKind::Btrfs,
     #[cfg(feature = "fs-erofs")]
     FsKind::Erofs,
     #[cfg(feature = "fs-ext4")]
@@ -286,6 +302,8 @@ pub const READABLE: &[FsKind] = &[
     FsKind::Squashfs,
     #[cfg(feature = "fs-vfat")]
     FsKind::Vfat,
+    #[cfg(feature = "fs-xfs")]
+    FsKind::Xfs,
 ];
 
 /// May a directory hold this name? `.` and `..` are not asked about.
@@ -307,4 +325,4 @@ fn decode_dev(dev: u32) -> (u32, u32) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

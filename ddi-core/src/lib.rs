@@ -44,6 +44,7 @@ pub mod fs;
 mod image;
 pub mod mbr;
 mod open;
+pub mod metadata;
 pub mod policy;
 pub mod prove;
 mod report;

@@ -1,1 +1,5 @@
+pub(crate) mod memory;
+
 mod corpus;
+mod hostile;
+mod paths;

@@ -4,11 +4,11 @@
 //! shows of it.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{env, fs};
 
 use ddi_verity::{FileSource, ReadAt, Section};
 use serde_json::{Map, Value, json};

@@ -74,8 +74,8 @@ mod tests {
         table.row(["a\nb".into(), Cell::shown(5), "erofs".into()]);
         assert_eq!(
             table.render(),
-            "NAME     SIZE FS\n\
-             root     1024 -\n\
+            "NAME    SIZE FS\n\
+             root    1024 -\n\
              a\\u{a}b    5 erofs\n"
         );
     }

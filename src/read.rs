@@ -19,7 +19,14 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
     let trusted = args.trust.root_hashes()?;
     let image = open(&args.image)?;
     let dissection = Dissection::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
-    let wanted = Wanted::find(&args.partition, &image, &dissection)?;
+    let wanted = match Wanted::find(&args.partition, &image, &dissection) {
+        Ok(wanted) => wanted,
+        // it is there, and not what was asked for
+        Err(error) => match error.downcast_ref::<ddi_core::Error>().map(outcome_of) {
+            Some(outcome) => return refuse(args, &format!("{error:#}"), outcome),
+            None => return Err(error),
+        },
+    };
     if args.unverified {
         return copy(args, &wanted.raw(&image)?);
     }
@@ -75,7 +82,7 @@ impl Wanted {
             None if bare && designator == Designator::Root => Ok(Wanted::Whole),
             None => match &dissection.outcome {
                 Ok(_) => bail!("there is no {designator} partition"),
-                Err(error) => bail!("there is no {designator} partition that can be used: {error}"),
+                Err(error) => Err(error.clone()).context("there is none that can be used"),
             },
         }
     }

@@ -52,7 +52,8 @@ pub struct Ruling {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Judgement {
-    /// One for each designator, by what was proven; empty if the image cannot be dissected at all.
+    /// One for each designator, by what was proven; of a bare image, for the root file system alone. Empty if the image
+    /// cannot be dissected at all.
     pub rulings: Vec<Ruling>,
     /// What systemd would say, which goes by what is there. Never enough by itself.
     pub systemd: Result<(), Error>,
@@ -126,7 +127,10 @@ impl Judgement {
                 result: policy.check_use(designator, &facts, Reading::Proven),
             }
         };
-        let rulings = dissected.map(|dissected| Designator::ALL.map(|d| ruling(dissected, d)).to_vec());
+        let rulings = dissected.map(|dissected| {
+            let judged = Designator::ALL.into_iter().filter(|d| dissected.is_judged(*d));
+            judged.map(|designator| ruling(dissected, designator)).collect()
+        });
         Judgement {
             rulings: rulings.unwrap_or_default(),
             systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),

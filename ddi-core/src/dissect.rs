@@ -427,6 +427,12 @@ impl DissectedImage {
         }
     }
 
+    /// Has a policy a say in this? Of a bare image, it is asked about the root file system alone, as by systemd: where
+    /// there is no table, no partition is missing.
+    pub(crate) fn is_judged(&self, designator: Designator) -> bool {
+        !self.bare || designator == Designator::Root
+    }
+
     /// The machine that the image is for: that of root, else that of usr.
     pub fn architecture(&self) -> Option<Architecture> {
         let of = |designator| self.get(designator).and_then(|partition| partition.architecture);

@@ -270,7 +270,7 @@ impl Assessment {
             let facts = self.facts(dissected, designator);
             policy.check_use(designator, &facts, Reading::Proven).err()
         };
-        Designator::ALL.into_iter().filter_map(check).collect()
+        Designator::ALL.into_iter().filter(|d| dissected.is_judged(*d)).filter_map(check).collect()
     }
 
     /// What is known about `designator` for a policy: what is there, and what was proven of it.

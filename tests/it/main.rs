@@ -5,9 +5,12 @@ mod support;
 
 mod cli;
 mod corpus;
+mod decide;
 mod format_faults;
 mod hostile;
 mod made_images;
 mod partition_tools;
+mod policy;
+mod read;
 mod readme;
 mod veritysetup;

@@ -40,6 +40,11 @@ impl ImageBuilder {
         self.with(type_name, guid, label.parse().unwrap(), content)
     }
 
+    /// The same with a unique GUID.
+    pub(crate) fn with_guid(self, type_name: &str, guid: Guid, label: &str, content: Vec<u8>) -> Self {
+        self.with(type_name, guid, label.parse().unwrap(), content)
+    }
+
     /// The same with a label of any UTF-16 units.
     pub(crate) fn labelled(self, type_name: &str, label: &[u16], content: Vec<u8>) -> Self {
         let guid = Guid::from_u128(0x1000 + self.partitions.len() as u128);
@@ -62,23 +67,15 @@ impl ImageBuilder {
     /// Adds `data` (whole blocks of 4096 bytes), its hash tree and a signature partition whose signature is no good, as
     /// `root-x86-64` and so on.
     pub(crate) fn verity(mut self, type_name: &str, label: &str, data: Vec<u8>) -> Self {
-        let salt = Salt::new(&[0x5a; 32]).unwrap();
-        let blocks = data.len() as u64 / 4096;
-        let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, blocks, salt).unwrap();
-        let tree = HashTree::new(params, Placement::Superblock(0)).unwrap();
-        let mut superblock = vec![0; 4096];
-        superblock[..512].copy_from_slice(&Superblock { params, uuid: [0x77; 16] }.to_bytes());
-        let hash = Mutex::new(superblock);
-        let root_hash = tree.build(&data, &hash, &Options::new()).unwrap();
+        let (root_hash, hash) = hash_tree(&data);
         let (data_guid, hash_guid) = verity_guids(root_hash.as_bytes()).unwrap();
-        let mut json = format!(r#"{{"rootHash":"{root_hash}","signature":"MAA="}}"#).into_bytes();
-        json.resize(16384, 0);
+        let json = signature_partition(&root_hash, &[0x30, 0]);
 
         let name = |suffix: &str| format!("{label}{suffix}").parse().unwrap();
         self.root_hashes.push(root_hash);
         let sig_guid = Guid::from_u128(0x2000 + self.partitions.len() as u128);
         self.with(type_name, data_guid, name(""), data)
-            .with(&format!("{type_name}-verity"), hash_guid, name("_v"), hash.into_inner().unwrap())
+            .with(&format!("{type_name}-verity"), hash_guid, name("_v"), hash)
             .with(&format!("{type_name}-verity-sig"), sig_guid, name("_s"), json)
     }
 
@@ -107,6 +104,37 @@ impl Image {
         image.bytes[offset as usize] ^= 0x10;
         image
     }
+}
+
+/// Superblock and hash tree of `data`, and its root hash.
+pub(crate) fn hash_tree(data: &[u8]) -> (RootHash, Vec<u8>) {
+    let salt = Salt::new(&[0x5a; 32]).unwrap();
+    let blocks = data.len() as u64 / 4096;
+    let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, blocks, salt).unwrap();
+    let tree = HashTree::new(params, Placement::Superblock(0)).unwrap();
+    let mut superblock = vec![0; 4096];
+    superblock[..512].copy_from_slice(&Superblock { params, uuid: [0x77; 16] }.to_bytes());
+    let hash = Mutex::new(superblock);
+    let root_hash = tree.build(&data, &hash, &Options::new()).unwrap();
+    (root_hash, hash.into_inner().unwrap())
+}
+
+/// A signature partition that names `root_hash`, with this PKCS#7 message.
+pub(crate) fn signature_partition(root_hash: &RootHash, pkcs7: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let base64: String = (pkcs7.chunks(3))
+        .flat_map(|bytes| {
+            let all =
+                bytes.iter().fold(0, |all, byte| all << 8 | u32::from(*byte)) << (8 * (3 - bytes.len()));
+            (0..4).map(move |i| match i > bytes.len() {
+                true => '=',
+                false => char::from(DIGITS[(all >> (18 - 6 * i) & 63) as usize]),
+            })
+        })
+        .collect();
+    let mut json = format!(r#"{{"rootHash":"{root_hash}","signature":"{base64}"}}"#).into_bytes();
+    json.resize(16384, 0);
+    json
 }
 
 /// `blocks` blocks of 4096 bytes that are recognised as an erofs file system, and are otherwise chance.

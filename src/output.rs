@@ -55,7 +55,15 @@ fn print_json(value: &Value) -> anyhow::Result<()> {
 
 /// Says on stderr why there is no answer.
 pub(crate) fn error(error: &anyhow::Error) {
-    say("error", format_args!("{error:#}"));
+    // many an error ends with its cause already
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.ends_with(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    say("error", text);
 }
 
 /// Says on stderr what the reader of the result should know.
@@ -109,6 +117,11 @@ fn human_size(bytes: u64) -> String {
     let unit = 1u128 << (10 * power);
     let tenths = u128::from(bytes) * 10 / unit;
     format!("{}.{}{}", tenths / 10, tenths % 10, UNITS[power as usize - 1])
+}
+
+/// `1 block`, `2 blocks`.
+fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Cell, Table, escape, human_size, print, print_json};
+use super::{Cell, Table, count, escape, human_size, print, print_json};
 use crate::bench::{Measured, Speed};
 
 /// Speeds, in GB (10⁹ bytes) a second.
@@ -15,7 +15,7 @@ pub(crate) fn bench(measured: &Measured, json: bool) -> anyhow::Result<()> {
 fn to_text(measured: &Measured) -> String {
     let mut text = String::new();
     let cpu = measured.cpu.as_deref().unwrap_or("unknown CPU");
-    let _ = writeln!(text, "{}, {}\n", escape(cpu), count(measured.threads, "thread"));
+    let _ = writeln!(text, "{}, {}\n", escape(cpu), count(measured.threads as u64, "thread"));
     let _ = writeln!(
         text,
         "{} of blocks of 4096 bytes with 32 bytes of salt, one thread, data in cache",
@@ -51,10 +51,6 @@ fn to_text(measured: &Measured) -> String {
 fn columns(name: Cell, speed: &Speed) -> Vec<Cell> {
     let giga = |bytes: f64| format!("{:.2}", bytes / 1e9).into();
     vec![name, giga(speed.median), giga(speed.low), giga(speed.high)]
-}
-
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn to_json(measured: &Measured) -> Value {

@@ -14,7 +14,7 @@ use ddi_core::{
 
 use super::policy::{rulings, systemd_text};
 use super::signature::signature_text;
-use super::{Cell, Table, escape, escape_sentence, human_size, print, print_json};
+use super::{Cell, Table, count, escape, escape_sentence, human_size, print, print_json};
 
 /// Everything that `ddi inspect` found out.
 #[derive(Debug)]
@@ -280,8 +280,9 @@ fn verity_set(set: &VeritySet) -> String {
             line("salt", params.salt());
             line("UUID", &ddi_core::gpt::Guid::from_uuid(superblock.uuid));
             if let Some(tree) = tree {
-                let levels = tree.layout().levels().len();
-                line("tree", &format_args!("{} hash blocks in {levels} levels", tree.layout().hash_blocks()));
+                let blocks = count(tree.layout().hash_blocks(), "hash block");
+                let levels = count(tree.layout().levels().len() as u64, "level");
+                line("tree", &format_args!("{blocks} in {levels}"));
             }
         }
         (None, _, Some(examined)) => line("superblock", &examined_text(examined)),

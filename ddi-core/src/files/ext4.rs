@@ -190,12 +190,14 @@ impl Ext4 {
         let (row, within) = (div(group.into(), per_block), rem(group.into(), per_block));
         let first = u64::from(self.first_data_block);
         let block = if self.feature_incompat & INCOMPAT_META_BG == 0 || row < u64::from(self.first_meta_bg) {
-            first.saturating_add(1).saturating_add(row)
+            // behind the superblock, which with blocks of 1024 bytes has one before it, even if that is in no group
+            div(SUPERBLOCK, self.block_size).saturating_add(1).saturating_add(row)
         } else {
             // at the start of the first group that it describes
             let begin = u32::try_from(row.saturating_mul(per_block)).unwrap_or(u32::MAX);
             let start = u64::from(begin).saturating_mul(self.blocks_per_group.into()).saturating_add(first);
-            start.saturating_add(self.has_superblock(begin).into())
+            let odd = begin == 0 && first == 0 && self.block_size == SUPERBLOCK;
+            start.saturating_add(self.has_superblock(begin).into()).saturating_add(odd.into())
         };
         let offset = self.address(block).saturating_add(within.saturating_mul(size));
         self.disk.metadata_vec(offset, self.descriptor_size.into())

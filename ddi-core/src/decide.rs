@@ -184,3 +184,64 @@ impl Permission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dissect::VeritySettings;
+    use crate::prove::{ProveOptions, prove};
+    use crate::testing::{Disk, Set, erofs, image};
+
+    fn judge(image: &Image, policy: &str, trusted: &[TrustedRootHash]) -> (Judgement, Permission) {
+        let mut options = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+        options.policy = Some(policy.parse().unwrap());
+        let dissection = Dissection::new(image, &options);
+        let assessment = prove(image, &dissection, &ProveOptions { trusted, ..Default::default() });
+        let judgement = Judgement::new(image, &dissection, &options, &assessment);
+        let verdict = judgement.verdict(&assessment);
+        (judgement, verdict)
+    }
+
+    #[test]
+    fn presence_is_not_enough() {
+        let set = Set::new(erofs(20, 1));
+        let image = Disk::new().set("root-x86-64", "os", &set).image();
+        let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+        // a signature partition is there, and systemd content with it
+        let (judgement, verdict) = judge(&image, "root=signed", &trusted);
+        assert_eq!((judgement.systemd.is_ok(), verdict), (true, Permission::Refused));
+        let violations: Vec<_> = judgement.violations().map(|violation| violation.designator).collect();
+        assert_eq!(violations, [Designator::Root]);
+        let (judgement, verdict) = judge(&image, "root=verity", &[]);
+        assert_eq!((judgement.systemd.is_ok(), verdict), (true, Permission::Refused));
+        assert_eq!(judge(&image, "root=verity", &trusted).1, Permission::Allowed);
+        assert_eq!(judgement.rulings.len(), Designator::ALL.len());
+    }
+
+    #[test]
+    fn all_violations_are_told_though_the_first_ends_the_dissection() {
+        let disk = Disk::new().part("root-x86-64", "os", &erofs(20, 1)).part("swap", "", &[0; 4096]);
+        let (judgement, verdict) = judge(&disk.image(), "root=signed:swap=absent:home=unprotected", &[]);
+        assert_eq!(verdict, Permission::Refused);
+        let violations: Vec<_> =
+            judgement.violations().map(|violation| violation.designator.name()).collect();
+        assert_eq!(violations, ["root", "home", "swap", "root-verity", "root-verity-sig"]);
+        assert!(matches!(judgement.systemd, Err(Error::Policy(_))));
+    }
+
+    #[test]
+    fn of_a_bare_image_the_root_is_judged_alone() {
+        let (judgement, verdict) = judge(&image(erofs(20, 1)), "root=unprotected:home=unprotected", &[]);
+        assert_eq!((judgement.rulings.len(), verdict), (1, Permission::Allowed));
+        assert_eq!(judge(&image(erofs(20, 1)), "root=verity", &[]).1, Permission::Refused);
+    }
+
+    #[test]
+    fn what_cannot_be_dissected_cannot_be_judged() {
+        let (judgement, verdict) = judge(&image(vec![7; 8192]), "*", &[]);
+        assert_eq!((judgement.rulings.len(), verdict), (0, Permission::CouldNotTell));
+        // but if it is the policy that leaves nothing to use, it is refused
+        let disk = Disk::new().part("root-x86-64", "os", &erofs(20, 1));
+        assert_eq!(judge(&disk.image(), "-", &[]).1, Permission::Refused);
+    }
+}

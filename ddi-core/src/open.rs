@@ -31,11 +31,14 @@ use crate::image::Image;
 use crate::prove::{ContentRule, ProveOptions, TailRule, Widening};
 use crate::trust::{KnownRootHash, TrustedRootHash};
 
+/// A part of an image, or of a file beside it.
+pub(crate) type Piece<'a> = Section<&'a dyn ReadAt>;
+
 /// The protected bytes of a partition, of which none comes out that was not proven.
 ///
 /// That they match the root hash is certain; whose root hash that is, [`trusted`](Self::trusted) says.
 pub struct ProvenPartition<'a> {
-    reader: VerifiedReader<Section<&'a dyn ReadAt>, Section<&'a dyn ReadAt>>,
+    reader: VerifiedReader<Piece<'a>, Piece<'a>>,
     root_hash: KnownRootHash,
     trusted: Option<TrustedRootHash>,
     widened: Vec<Widening>,
@@ -141,7 +144,7 @@ pub(crate) fn sources<'a>(
     image: &'a Image,
     set: &VeritySet,
     data: Part,
-) -> Result<(Section<&'a dyn ReadAt>, Section<&'a dyn ReadAt>), Error> {
+) -> Result<(Piece<'a>, Piece<'a>), Error> {
     let section = |source: &'a dyn ReadAt, offset: u64, size: u64| {
         Section::new(source, offset, size).map_err(|error| Error::Io {
             step: Step::Open,
@@ -175,5 +178,97 @@ impl fmt::Debug for ProvenPartition<'_> {
             .field("trusted", &self.trusted)
             .field("widened", &self.widened)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bind::verity_sets;
+    use crate::dissect::{DissectOptions, Dissection, VeritySettings};
+    use crate::testing::{Disk, Set, erofs};
+    use crate::trust::Role;
+
+    fn open<T>(
+        disk: &Disk,
+        options: &ProveOptions<'_>,
+        then: impl FnOnce(Result<ProvenPartition<'_>, Error>) -> T,
+    ) -> T {
+        let image = disk.image();
+        let verity = VeritySettings::new(options.trusted.first(), image.sidecars());
+        let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+        let sets = verity_sets(&image, &dissection, &options.bind());
+        then(ProvenPartition::open(&image, &sets[0], options))
+    }
+
+    #[test]
+    fn proven_bytes_and_whose_they_are() {
+        let set = Set::new(erofs(300, 1));
+        let disk = Disk::new().set("root-x86-64", "os", &set);
+        let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+        for trusted in [&trusted[..], &[]] {
+            let options = ProveOptions { trusted, ..Default::default() };
+            open(&disk, &options, |opened| {
+                let partition = opened.unwrap();
+                let mut data = vec![0; set.data.len()];
+                assert_eq!(partition.size(), 300 * 4096);
+                partition.read_exact_at(0, &mut data).unwrap();
+                assert!(data == set.data);
+                assert_eq!(partition.trusted(), trusted.first().copied());
+                assert_eq!((partition.root_hash().hash, partition.widened().len()), (set.root, 0));
+            });
+        }
+    }
+
+    /// What is looked at to recognise the content is proven itself: block 0 here is not, and shows a file system.
+    #[test]
+    fn content_is_recognised_by_proven_bytes() {
+        let set = Set::new(erofs(300, 1));
+        let damaged =
+            Disk::new().set("root-x86-64", "os", &set).edit_number(1, |part| part.content[1100] ^= 1);
+        let error = open(&damaged, &ProveOptions::default(), |opened| opened.unwrap_err());
+        match error {
+            Error::Verity { role: Role::Root, partition: Some(2), error } => {
+                assert!(
+                    matches!(*error, ddi_verity::Error::BlockMismatch { level: None, block: 0 }),
+                    "{error}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn content_that_is_none_or_does_not_fit() {
+        let nothing = Disk::new().set("root-x86-64", "os", &Set::new(vec![7; 20 * 4096]));
+        let mut large = erofs(20, 1);
+        large[1060] = 21;
+        let large = Disk::new().set("root-x86-64", "os", &Set::new(large));
+        let strict = ProveOptions::default();
+        let error = open(&nothing, &strict, |opened| opened.unwrap_err());
+        assert!(matches!(error, Error::UnrecognisedContent { partition: Some(1), .. }), "{error:?}");
+        let error = open(&large, &strict, |opened| opened.unwrap_err());
+        assert!(
+            matches!(error, Error::ContentTooLarge { claimed: 86016, available: 81920, .. }),
+            "{error:?}"
+        );
+        let any = ProveOptions { content: ContentRule::Any, ..Default::default() };
+        for (disk, widened) in [
+            (nothing, Widening::UnrecognisedContent),
+            (large, Widening::ContentTooLarge { claimed: 86016, available: 81920 }),
+        ] {
+            open(&disk, &any, |opened| assert_eq!(opened.unwrap().widened(), [widened]));
+        }
+    }
+
+    /// Bytes behind the protected ones never come out, and are allowed only if a file system says that it ends before.
+    #[test]
+    fn tail() {
+        let set = Set::new(erofs(20, 1)).with_tail(&[7; 4096]);
+        let disk = Disk::new().set("root-x86-64", "os", &set);
+        open(&disk, &ProveOptions::default(), |opened| assert_eq!(opened.unwrap().size(), 20 * 4096));
+        let strict = ProveOptions { tail: TailRule::Nothing, ..Default::default() };
+        let error = open(&disk, &strict, |opened| opened.unwrap_err());
+        assert_eq!(error.code(), "verity-data-size");
     }
 }

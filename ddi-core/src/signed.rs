@@ -126,3 +126,59 @@ impl fmt::Display for SignatureState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ddi_verity::Certificate;
+    use sha2::Digest;
+
+    use super::*;
+    use crate::trust::{Role, TrustedRootHash, Word};
+
+    fn golden(name: &str) -> Vec<u8> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ddi-verity/tests/data/signature");
+        std::fs::read(folder.join(name)).unwrap()
+    }
+
+    fn trust(names: &[&str]) -> Certificates {
+        let mut certificates = Certificates::new();
+        for name in names {
+            certificates.add(Certificate::parse(&golden(name)).unwrap());
+        }
+        certificates
+    }
+
+    #[test]
+    fn each_state_has_its_cause() {
+        // what the golden signatures are over
+        let signed = RootHash::from_bytes(&sha2::Sha256::digest(b"ddi")).unwrap();
+        let other = RootHash::from_bytes(&[7; 32]).unwrap();
+        let (rsa, none) = (trust(&["rsa2048.crt"]), trust(&[]));
+        let rows: [(&str, RootHash, Option<&Certificates>, &str); 7] = [
+            ("rsa2048.p7s", signed, None, "unchecked"),
+            ("rsa2048.p7s", signed, Some(&rsa), "verified"),
+            ("rsa2048-attributes.p7s", signed, Some(&rsa), "verified"),
+            ("rsa2048.p7s", signed, Some(&none), "not-trusted"),
+            ("p256.p7s", signed, Some(&rsa), "not-trusted"),
+            ("rsa2048.p7s", other, Some(&rsa), "failed"),
+            ("rsa2048.crt", signed, Some(&rsa), "failed"),
+        ];
+        for (file, root_hash, certificates, expected) in rows {
+            let state = SignatureState::check(&golden(file), &root_hash, certificates);
+            assert_eq!(state.name(), expected, "{file}: {state}");
+            let trusted = state.verified().map(|verified| TrustedRootHash::by_signature(verified, Role::Usr));
+            assert_eq!(trusted.is_some(), expected == "verified");
+            if let Some(trusted) = trusted {
+                assert!(trusted.vouches_for(&signed, Role::Usr) && !trusted.vouches_for(&signed, Role::Root));
+                assert_eq!(trusted.word(), Word::Certificate(rsa.trusted()[0].fingerprint()));
+            }
+            // a partition that names another root hash is not for this one, whatever its signature is worth
+            let pkcs7 = golden(file);
+            let partition = RootHashSignature { root_hash: other, certificate_fingerprint: None, pkcs7 };
+            let state = SignatureState::of(&partition, &signed, certificates);
+            assert_eq!(state, SignatureState::OtherRootHash { found: other });
+        }
+    }
+}

@@ -7,12 +7,14 @@
 //! hash type 1:  H( salt ‖ block )        hash type 0:  H( block ‖ salt )
 //! ```
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod backend;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod constants;
 #[cfg(test)]
 mod differential;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -289,7 +291,7 @@ struct Plan {
     salt_len: usize,
     /// The reference hasher, with the salt in it if that goes first.
     portable: portable::Hasher,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     midstate: lanes::Midstate,
 }
 
@@ -323,7 +325,7 @@ impl BlockHasher {
             salt: padded,
             salt_len: salt.len(),
             portable: portable::Hasher::new(algorithm, prefix),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
             midstate: lanes::Midstate::new(algorithm, prefix),
         };
         Self { plan, backend: backend.or_portable(algorithm) }

@@ -80,9 +80,11 @@ pub(super) trait State {
 }
 
 /// Eight vectors of one word of every lane: for kernels with a lane per vector element.
+#[cfg(target_arch = "x86_64")]
 #[repr(align(64))]
 pub(super) struct ByWord<W, const N: usize>(pub(super) [[W; N]; 8]);
 
+#[cfg(target_arch = "x86_64")]
 impl<W: Word, const N: usize> State for ByWord<W, N> {
     type Word = W;
     fn start(midstate: &[W; 8]) -> Self {

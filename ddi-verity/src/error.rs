@@ -156,6 +156,11 @@ pub enum Error {
         /// Size in bytes.
         found: u64,
     },
+    /// A stream goes on where its last block has ended. Nobody knows how far.
+    DataGoesOn {
+        /// `data_blocks * data_block_size`.
+        expected: u64,
+    },
     /// Allowed by the format, refused by the [`Strictness`](crate::Strictness) in force.
     NotAllowed(Widened),
     /// The algorithm is accepted for reading only.
@@ -239,6 +244,7 @@ impl Error {
             | HashOffset { .. }
             | TreeTooLarge
             | DataSize { .. }
+            | DataGoesOn { .. }
             | TooShort { .. } => ErrorKind::Corrupt,
             UnknownAlgorithm { .. } | NotAllowed(_) | ReadOnlyAlgorithm { .. } => ErrorKind::Unsupported,
             Io { .. } | Worker => ErrorKind::Io,
@@ -269,6 +275,7 @@ impl Error {
             HashOffset { .. } => "verity-hash-offset",
             TreeTooLarge => "verity-tree-too-large",
             DataSize { .. } => "verity-data-size",
+            DataGoesOn { .. } => "verity-data-goes-on",
             TooShort { .. } => "verity-too-short",
             NotAllowed(_) => "verity-not-allowed",
             ReadOnlyAlgorithm { .. } => "verity-read-only-algorithm",
@@ -340,6 +347,9 @@ impl fmt::Display for Error {
             TreeTooLarge => write!(f, "the hash tree would end behind the last possible offset"),
             DataSize { expected, found } => {
                 write!(f, "data has {found} bytes, the superblock names {expected}")
+            }
+            DataGoesOn { expected } => {
+                write!(f, "data goes on behind the {expected} bytes that the superblock names")
             }
             TooShort { storage, needed, found } => {
                 write!(f, "{storage} ends at byte {found}, needed up to {needed}")

@@ -10,6 +10,7 @@ mod build;
 mod feed;
 #[cfg(test)]
 pub(crate) mod model;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod verify;

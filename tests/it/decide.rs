@@ -396,6 +396,17 @@ fn signature_beside_a_bare_image() {
 }
 
 #[test]
+fn what_systemd_repart_signed() {
+    const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.raw");
+    const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.crt");
+    let ended =
+        verify(SAMPLE, &["--certificate", CERTIFICATE, "--image-policy", "root=signed"], 0, "VERIFIED ");
+    assert!(ended.first_line().ends_with("matches a root hash signed by CN=ddi sample"), "{ended:?}");
+    let ended = ddi(["read", SAMPLE, "-p", "root", "--certificate", CERTIFICATE, "-o", "/dev/null"]);
+    assert!(ended.ok() && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
 fn certificates_that_are_none() {
     let folder = Folder::new();
     let image = ImageBuilder::new().verity("root-x86-64", "os", erofs(20, 1)).build();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ddi_gpt::{Architecture, Designator};
 use ddi_verity::RootHash;
 
+use crate::compressed::UnpackError;
 use crate::fs;
 use crate::mbr;
 use crate::policy::Violation;
@@ -82,6 +83,8 @@ pub enum Error {
     },
     /// The image has no byte at all.
     Empty,
+    /// A compressed image or a stream that could not be made into an image to read.
+    Unpack(UnpackError),
     /// There is a GPT, and no copy of it can be used.
     Table(ddi_gpt::Error),
     /// There is an MBR, and it cannot be used.
@@ -298,6 +301,7 @@ impl Error {
         match self {
             Error::Io { .. } => "io",
             Error::Empty => "empty-image",
+            Error::Unpack(error) => error.code(),
             Error::Table(error) => error.code(),
             Error::Mbr(error) => error.code(),
             Error::NothingRecognised => "nothing-recognised",
@@ -365,6 +369,7 @@ impl Error {
             Error::ExcludedByFilter => "ECOMM",
             Error::Io { .. }
             | Error::Empty
+            | Error::Unpack(_)
             | Error::Verity { .. }
             | Error::Binding(_)
             | Error::RootHashUnknown { .. }
@@ -379,6 +384,15 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Io { .. } => ErrorKind::Io,
+            Error::Unpack(error) => match error {
+                UnpackError::Unsupported { .. }
+                | UnpackError::TooLarge { .. }
+                | UnpackError::WindowTooLarge { .. } => ErrorKind::Unsupported,
+                UnpackError::Truncated { .. }
+                | UnpackError::Corrupt { .. }
+                | UnpackError::Trailing { .. } => ErrorKind::Corrupt,
+                UnpackError::Read { .. } | UnpackError::Write { .. } => ErrorKind::Io,
+            },
             Error::Empty | Error::Table(_) | Error::Mbr(_) => ErrorKind::Corrupt,
             Error::NothingRecognised
             | Error::AmbiguousImage(_)
@@ -420,6 +434,7 @@ impl fmt::Display for Error {
             Error::Io { step, offset: Some(offset), error } => write!(f, "{step}, at byte {offset}: {error}"),
             Error::Io { step, offset: None, error } => write!(f, "{step}: {error}"),
             Error::Empty => f.write_str("the image is empty"),
+            Error::Unpack(error) => error.fmt(f),
             Error::Table(error) => write!(f, "partition table: {error}"),
             Error::Mbr(error) => write!(f, "partition table: {error}"),
             Error::NothingRecognised => f.write_str("no usable partition table or file system recognised"),
@@ -497,6 +512,7 @@ impl core::error::Error for Error {
             Error::Io { error, .. } => Some(&**error),
             Error::Table(error) | Error::UnusableRootHash(error) => Some(error),
             Error::Mbr(error) => Some(error),
+            Error::Unpack(error) => Some(error),
             Error::AmbiguousImage(error) | Error::AmbiguousFileSystem { error, .. } => Some(&**error),
             Error::Signature { error, .. } => Some(error),
             Error::Verity { error, .. } => Some(&**error),

@@ -15,6 +15,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -25,6 +26,7 @@ use crate::error::{Error, Step};
 use crate::fs::{self, FsKind, Probe};
 use crate::mbr::{self, Mbr};
 use crate::source::{ImageFile, Sidecars, image_name};
+use crate::spool::{SpoolOptions, spool};
 
 /// The partition table of an image.
 #[derive(Debug, Clone)]
@@ -106,7 +108,33 @@ impl Image {
     /// As [`ImageFile::open`]; [`Error::Io`] if the table cannot be read. What is *wrong* with a table is no error
     /// here, see [`table`](Self::table).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let file = ImageFile::open(path)?;
+        Self::from_file(ImageFile::open(path)?)
+    }
+
+    /// As [`open`](Self::open), but a compressed image is decompressed to a temporary file, which takes time and space on
+    /// the disk. See [`spool`] for what bounds them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Unpack`].
+    pub fn open_unpacked(path: impl AsRef<Path>, options: &SpoolOptions<'_>) -> Result<Self, Error> {
+        Self::from_file(ImageFile::open(path)?.unpack(options)?)
+    }
+
+    /// The image that comes out of `stream`, compressed or not, which is kept in a temporary file. It has no name, and
+    /// nothing beside it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::Unpack`].
+    pub fn from_stream(stream: &mut dyn Read, options: &SpoolOptions<'_>) -> Result<Self, Error> {
+        let (source, _) = spool(stream, options).map_err(Error::Unpack)?;
+        Self::new(Box::new(source))
+    }
+
+    /// The image in a file that is open, as it is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_file(file: ImageFile) -> Result<Self, Error> {
         let sidecars = file.sidecars();
         let (source, file_name) = file.into_parts();
         Self::with_sidecars(Box::new(source), Some(file_name), sidecars, None)

@@ -34,27 +34,30 @@ pub use ddi_gpt as gpt;
 pub use ddi_verity as verity;
 
 mod bind;
+mod compressed;
 mod decide;
 mod dissect;
 mod error;
-pub mod files;
 mod filter;
+pub mod files;
 mod finding;
 pub mod fs;
 mod image;
 pub mod mbr;
-mod open;
 pub mod metadata;
+mod open;
 pub mod policy;
 pub mod prove;
 mod report;
 mod signed;
 mod source;
+mod spool;
 #[cfg(test)]
 mod testing;
 mod trust;
 
 pub use bind::{BindOptions, Part, VeritySet, verity_sets};
+pub use compressed::{Compression, MAX_WINDOW_SIZE, UnpackError};
 pub use decide::{Judgement, Permission, Ruling};
 pub use dissect::{
     Better, DissectOptions, DissectedImage, Dissection, FileSystem, Partition, Protection, Selection,
@@ -72,4 +75,5 @@ pub use report::{
 };
 pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};
+pub use spool::{MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
 pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};

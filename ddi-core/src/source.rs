@@ -29,8 +29,10 @@ use ddi_verity::{FileSource, MAX_SIGNATURE_SIZE, ReadAt, RootHash};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::compressed::{Compression, MAGIC_SIZE};
 use crate::error::{Error, Step};
 use crate::finding::{Beside, BesideProblem, Finding, Oddity};
+use crate::spool::{SpoolOptions, spool};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin};
 
 /// A root hash as text: 128 digits, and room for the white space that systemd lets pass.
@@ -43,6 +45,9 @@ pub struct ImageFile {
     directory: OwnedFd,
     file_name: OsString,
     below_dev: bool,
+    /// How it is, or was, compressed, and then the file that was opened.
+    compression: Option<Compression>,
+    packed: Option<FileSource>,
 }
 
 impl ImageFile {
@@ -74,7 +79,39 @@ impl ImageFile {
             return Err(Error::Empty);
         }
         let below_dev = path.starts_with("/dev");
-        Ok(ImageFile { source, directory, file_name: file_name.to_owned(), below_dev })
+        let mut start = [0; MAGIC_SIZE];
+        let len = usize::try_from(source.size()).unwrap_or(MAGIC_SIZE).min(MAGIC_SIZE);
+        let start = start.get_mut(..len).unwrap_or_default();
+        source.read_exact_at(0, start).map_err(io)?;
+        let compression = Compression::of(start);
+        let file_name = file_name.to_owned();
+        Ok(ImageFile { source, directory, file_name, below_dev, compression, packed: None })
+    }
+
+    /// The same image, decompressed to a temporary file if it is compressed; see [`spool`].
+    ///
+    /// # Errors
+    /// [`Error::Unpack`]; [`Error::Empty`] if nothing comes out.
+    pub fn unpack(self, options: &SpoolOptions<'_>) -> Result<Self, Error> {
+        if self.compression.is_none() || self.packed.is_some() {
+            return Ok(self);
+        }
+        let (source, compression) =
+            spool(&mut Forward { source: &self.source, position: 0 }, options).map_err(Error::Unpack)?;
+        if source.size() == 0 {
+            return Err(Error::Empty);
+        }
+        Ok(ImageFile { source, compression, packed: Some(self.source), ..self })
+    }
+
+    /// How the file that was opened is compressed, by its first bytes.
+    pub fn compression(&self) -> Option<Compression> {
+        self.compression
+    }
+
+    /// The file that was opened.
+    fn opened(&self) -> &FileSource {
+        self.packed.as_ref().unwrap_or(&self.source)
     }
 
     /// The bytes.
@@ -96,7 +133,7 @@ impl ImageFile {
     pub fn sidecars(&self) -> Sidecars {
         let mut found = Sidecars::default();
         // a device has no files beside it
-        if self.below_dev || !self.source.file().metadata().is_ok_and(|meta| meta.is_file()) {
+        if self.below_dev || !self.opened().file().metadata().is_ok_and(|meta| meta.is_file()) {
             return found;
         }
         let hash = |role: Role, found: &mut Sidecars| {
@@ -144,7 +181,7 @@ impl ImageFile {
 
     /// The file beside the image with this suffix, if there is one.
     fn open_sidecar(&self, suffix: &str) -> Result<Option<File>, BesideProblem> {
-        match open_beside(&self.directory, &sidecar_name(&self.file_name, suffix)) {
+        match self.open_first(&sidecar_names(&self.file_name, self.compression, suffix)) {
             Ok(file) => match file.metadata() {
                 Ok(meta) if meta.is_file() => Ok(Some(file)),
                 Ok(_) => Err(BesideProblem::NotRegular),
@@ -155,6 +192,18 @@ impl ImageFile {
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => Err(BesideProblem::NotRegular),
             Err(error) => Err(BesideProblem::Io(Arc::new(error))),
         }
+    }
+
+    /// The first of these that is there.
+    fn open_first(&self, names: &[OsString]) -> io::Result<File> {
+        let mut missing = io::ErrorKind::NotFound.into();
+        for name in names {
+            match open_beside(&self.directory, name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
+                found => return found,
+            }
+        }
+        Err(missing)
     }
 
     /// The whole of that file, if it has `1..=max` bytes.
@@ -176,7 +225,7 @@ impl ImageFile {
             Role::Usr => "user.verity.usrhash",
         };
         let mut value = vec![0; MAX_ROOT_HASH_TEXT];
-        match rustix::fs::fgetxattr(self.source.file(), name, value.as_mut_slice()) {
+        match rustix::fs::fgetxattr(self.opened().file(), name, value.as_mut_slice()) {
             Ok(0) => Err(BesideProblem::Empty),
             Ok(len) => {
                 value.truncate(len);
@@ -194,6 +243,39 @@ impl ImageFile {
 fn open_beside(directory: &OwnedFd, name: &OsStr) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?))
+}
+
+/// A file from its beginning to its end.
+struct Forward<'a> {
+    source: &'a FileSource,
+    position: u64,
+}
+
+impl Read for Forward<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // the size it had when it was opened: what came later is none of it, and what went missing is an error
+        let rest = self.source.size().saturating_sub(self.position);
+        let len = usize::try_from(rest).unwrap_or(usize::MAX).min(buf.len());
+        self.source.read_exact_at(self.position, buf.get_mut(..len).unwrap_or_default())?;
+        self.position = self.position.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        Ok(len)
+    }
+}
+
+/// The names that a file beside the image may have: what systemd would look for beside the unpacked image; and for a
+/// compressed one also what systemd downloads with it, which goes by the name without any suffix (`raw_strip_suffixes`).
+fn sidecar_names(image: &OsStr, compression: Option<Compression>, suffix: &str) -> Vec<OsString> {
+    let packed = image.as_bytes();
+    let ends = [b".xz".as_slice(), b".zst", b".gz"];
+    let unpacked = ends.iter().find_map(|end| packed.strip_suffix(*end)).filter(|_| compression.is_some());
+    let mut names = vec![sidecar_name(OsStr::from_bytes(unpacked.unwrap_or(packed)), suffix)];
+    if let Some(bare) = image_name(image).filter(|_| compression.is_some()) {
+        let name = OsString::from(bare + suffix);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// `foo.raw` → `foo.roothash`, `foo.img` → `foo.img.roothash`.

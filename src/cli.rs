@@ -40,8 +40,10 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct InspectArgs {
-    /// A disk image or a block device
+    /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
     pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) unpack: UnpackArgs,
     /// Print JSON: all keys of `systemd-dissect --json`, and more
     #[arg(long)]
     pub(crate) json: bool,
@@ -80,6 +82,19 @@ pub(crate) struct CertificateArgs {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// How compressed images and standard input are read.
+#[derive(Debug, Args)]
+pub(crate) struct UnpackArgs {
+    /// Most bytes that a compressed image, or one from standard input, may have when it is unpacked
+    ///
+    /// It is unpacked to a temporary file without a name, in $TMPDIR or /var/tmp, in which zeros take no space. That
+    /// cannot be done without: an image has at its end, in the superblock of the hash tree, what is needed to check its
+    /// beginning. Memory is bounded: xz dictionaries and zstd windows of more than 128 MiB are refused, and the rest
+    /// takes less than a MiB.
+    #[arg(long, value_name = "BYTES", default_value_t = ddi_core::MAX_UNPACKED_SIZE)]
+    pub(crate) max_size: u64,
+}
+
 /// Which of an image's partitions are meant.
 #[derive(Debug, Args)]
 pub(crate) struct SelectArgs {
@@ -96,8 +111,10 @@ pub(crate) struct SelectArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct VerifyArgs {
-    /// A disk image or a block device
+    /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
     pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) unpack: UnpackArgs,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
     /// Refuse the image unless this policy is met by what was proven: a policy as systemd.image-policy(7) has it, or a
@@ -153,8 +170,10 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct ReadArgs {
-    /// A disk image or a block device
+    /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
     pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) unpack: UnpackArgs,
     /// Which partition: what it is for, such as root or usr-verity, or its number
     #[arg(long, short, value_name = "DESIGNATOR|NUMBER")]
     pub(crate) partition: String,
@@ -212,8 +231,10 @@ Exit status:
 pub(crate) struct PolicyCheckArgs {
     /// A policy as systemd.image-policy(7) has it, or a name such as sysext
     pub(crate) policy: String,
-    /// A disk image or a block device
+    /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
     pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) unpack: UnpackArgs,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
     /// Show also whether systemd would accept the image, which goes by what is there: a signature need not be good
@@ -267,7 +288,7 @@ pub(crate) struct FormatArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerityVerifyArgs {
-    /// What is protected
+    /// What is protected; - for standard input, which is read once and not kept
     pub(crate) data: PathBuf,
     /// Where the hash tree is
     pub(crate) hash: PathBuf,

@@ -11,7 +11,7 @@ use crate::{Outcome, output};
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
     let certificates = args.certificates.load()?;
     let policy = args.image_policy.as_deref().map(policy).transpose()?;
-    let image = open(&args.image)?;
+    let image = open(&args.image, &args.unpack)?;
     let mut options = ReportOptions::new(&image);
     options.dissect = args.select.options(&image, &[], None)?;
     options.dissect.policy = policy;

@@ -20,7 +20,7 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
     let policy: ImagePolicy = policy(&args.policy)?;
     let trusted = args.trust.root_hashes()?;
     let certificates = args.trust.certificates.load()?;
-    let image = open(&args.image)?;
+    let image = open(&args.image, &args.unpack)?;
     let mut dissect = args.select.options(&image, &trusted, args.hash_offset)?;
     dissect.policy = Some(policy);
     let dissection = Dissection::new(&image, &dissect);

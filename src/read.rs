@@ -17,7 +17,7 @@ use crate::{Outcome, output};
 
 pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
     let trusted = args.trust.root_hashes()?;
-    let image = open(&args.image)?;
+    let image = open(&args.image, &args.unpack)?;
     let dissection = Dissection::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
     let wanted = match Wanted::find(&args.partition, &image, &dissection) {
         Ok(wanted) => wanted,

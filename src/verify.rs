@@ -4,13 +4,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use ddi_core::gpt::{Architecture, Mode};
-use ddi_core::verity::Options;
+use ddi_core::verity::{Options, ReadAt};
 use ddi_core::{
-    DissectOptions, Dissection, Image, Judgement, Permission, ProveOptions, Table, TrustedRootHash,
-    VeritySettings, prove,
+    DissectOptions, Dissection, Image, ImageFile, Judgement, Permission, ProveOptions, SpoolOptions, Table,
+    TrustedRootHash, VeritySettings, prove,
 };
 
-use crate::cli::{SelectArgs, VerifyArgs};
+use crate::cli::{SelectArgs, UnpackArgs, VerifyArgs};
 use crate::output::Verified;
 use crate::trust::policy;
 use crate::{Outcome, output};
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let trusted = args.trust.root_hashes()?;
     let certificates = args.trust.certificates.load()?;
     let policy = args.image_policy.as_deref().map(policy).transpose()?;
-    let image = open(&args.image)?;
+    let image = open(&args.image, &args.unpack)?;
     let refused_table = args.strict.then(|| strict(&image)).flatten();
     let mut dissect = args.select.options(&image, &trusted, args.hash_offset)?;
     dissect.policy = policy;
@@ -71,9 +71,32 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// Opens what the user named, and says its name if that fails.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Image> {
-    Image::open(path).with_context(|| path.display().to_string())
+/// Opens what the user named, unpacks it if need be, and says its name if that fails.
+pub(crate) fn open(path: &Path, unpack: &UnpackArgs) -> anyhow::Result<Image> {
+    if path == Path::new("-") {
+        let mut stdin = std::io::stdin().lock();
+        return Image::from_stream(&mut stdin, &unpack.options()).context("standard input");
+    }
+    let open = || {
+        let file = ImageFile::open(path)?;
+        let (packed, progress) = (file.source().size(), output::Progress::new());
+        let report = |done| progress.set(done, packed);
+        let mut options = unpack.options();
+        options.progress = Some(&report);
+        Image::from_file(file.unpack(&options)?)
+    };
+    open().with_context(|| path.display().to_string())
+}
+
+impl UnpackArgs {
+    fn options(&self) -> SpoolOptions<'static> {
+        let mut options = SpoolOptions::default();
+        options.max_size = self.max_size;
+        if let Some(directory) = std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty()) {
+            options.directory = directory.into();
+        }
+        options
+    }
 }
 
 /// Why a strict reader refuses the table, if there is a GPT and it does.

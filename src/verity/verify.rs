@@ -1,12 +1,15 @@
 //! `ddi verity verify`: checks every block of a data device.
 
+use std::io::{self, Read};
+use std::path::Path;
+
 use anyhow::Context;
 use ddi_core::verity::{
-    Algorithm, Error, HashTree, HashType, Layout, Options, Placement, ReadAt, RootHash, Section, Strictness,
-    Superblock, Widened, check_geometry,
+    Algorithm, Error, FileSource, HashTree, HashType, Layout, Options, Params, Placement, ReadAt, RootHash,
+    Section, Strictness, Superblock, Widened, check_geometry,
 };
 
-use super::{is_same_file, open, read_root_hash};
+use super::{Given, is_same_file, open, read_root_hash};
 use crate::cli::VerityVerifyArgs;
 use crate::{Outcome, output};
 
@@ -17,6 +20,9 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
         (None, Some(path)) => read_root_hash(path)?,
         (None, None) => anyhow::bail!("no root hash was given"),
     };
+    if args.data == Path::new("-") {
+        return run_stream(args, &given, &root_hash);
+    }
     let (data, hash) = (open(&args.data)?, open(&args.hash)?);
     let offset = args.params.hash_offset;
 
@@ -28,28 +34,12 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     };
     let data = Section::new(&data, 0, data_size)?;
 
-    let (params, placement) = if args.params.no_superblock {
-        let salt = given.salt.context("without a superblock --salt must be given, - for none")?;
-        (given.params(data_size, salt)?, Placement::Bare(offset))
-    } else {
-        let superblock = Superblock::read(&hash, offset).with_context(|| args.hash.display().to_string())?;
-        given.agree_with(&superblock.params)?;
-        (superblock.params, Placement::Superblock(offset))
-    };
+    let (params, placement) = find_params(args, &given, &hash, data_size)?;
     let layout = Layout::new(&params, placement)?;
-
-    // The root hash binds none of these: whoever wants the unusual has to name it.
-    let mut strictness = Strictness::STRICT;
-    strictness.unprotected_tail = given.data_blocks.is_some();
-    strictness.chrome_os = given.hash_type == Some(HashType::ChromeOs);
-    strictness.sha1 = given.algorithm == Some(Algorithm::Sha1);
-    strictness.large_blocks = given.data_block_size.is_some() && given.hash_block_size.is_some();
+    let strictness = strictness(&given);
     let geometry = match check_geometry(&params, &layout, data_size, hash.size(), strictness) {
         Ok(geometry) => geometry,
-        Err(error) => {
-            output::refused(&error, option_for(&error), args.json)?;
-            return Ok(Outcome::Bad);
-        }
+        Err(error) => return refuse(&error, args.json),
     };
     for widened in &geometry.widened {
         output::warning(&widened.to_string());
@@ -67,10 +57,97 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     Ok(if verdict.is_proven() { Outcome::Good } else { Outcome::Bad })
 }
 
+/// The data comes from standard input, in one pass and without being kept.
+fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> anyhow::Result<Outcome> {
+    let hash = open(&args.hash)?;
+    let data_size = match (given.data_blocks, args.params.no_superblock) {
+        (None, true) => anyhow::bail!("without a superblock --data-blocks must be given for standard input"),
+        // the parameters say it
+        _ => 0,
+    };
+    let (params, placement) = find_params(args, given, &hash, data_size)?;
+    let layout = Layout::new(&params, placement)?;
+    let strictness = strictness(given);
+    // how much data there is will be seen
+    let geometry = match check_geometry(&params, &layout, params.data_size(), hash.size(), strictness) {
+        Ok(geometry) => geometry,
+        Err(error) => return refuse(&error, args.json),
+    };
+    for widened in &geometry.widened {
+        output::warning(&widened.to_string());
+    }
+
+    let mut data = io::stdin();
+    let progress = output::Progress::new();
+    let report = |done, total| progress.set(done, total);
+    let options = Options::new().progress(&report);
+    let tree = HashTree::new(params, placement)?;
+    let verdict = match tree.verify_stream(&mut data, &hash, root_hash, &options) {
+        Ok(verdict) => verdict,
+        Err(error @ Error::TooShort { .. }) => {
+            drop(progress);
+            return refuse(&error, args.json);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    drop(progress);
+    if verdict.is_proven() && goes_on(&mut data).context("standard input")? {
+        let error = Error::DataGoesOn { expected: params.data_size() };
+        if !strictness.unprotected_tail {
+            return refuse(&error, args.json);
+        }
+        output::warning(&error.to_string());
+    }
+    output::verified(&params, &layout, root_hash, &geometry, &verdict, args.json)?;
+    Ok(if verdict.is_proven() { Outcome::Good } else { Outcome::Bad })
+}
+
+/// Is there more to read?
+fn goes_on(data: &mut dyn Read) -> io::Result<bool> {
+    loop {
+        match data.read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return Ok(read? > 0),
+        }
+    }
+}
+
+fn refuse(error: &Error, json: bool) -> anyhow::Result<Outcome> {
+    output::refused(error, option_for(error), json)?;
+    Ok(Outcome::Bad)
+}
+
+/// The parameters by superblock or options, and the place of the tree.
+fn find_params(
+    args: &VerityVerifyArgs,
+    given: &Given,
+    hash: &FileSource,
+    data_size: u64,
+) -> anyhow::Result<(Params, Placement)> {
+    let offset = args.params.hash_offset;
+    if args.params.no_superblock {
+        let salt = given.salt.context("without a superblock --salt must be given, - for none")?;
+        return Ok((given.params(data_size, salt)?, Placement::Bare(offset)));
+    }
+    let superblock = Superblock::read(hash, offset).with_context(|| args.hash.display().to_string())?;
+    given.agree_with(&superblock.params)?;
+    Ok((superblock.params, Placement::Superblock(offset)))
+}
+
+/// The root hash binds none of these: whoever wants the unusual has to name it.
+fn strictness(given: &Given) -> Strictness {
+    let mut strictness = Strictness::STRICT;
+    strictness.unprotected_tail = given.data_blocks.is_some();
+    strictness.chrome_os = given.hash_type == Some(HashType::ChromeOs);
+    strictness.sha1 = given.algorithm == Some(Algorithm::Sha1);
+    strictness.large_blocks = given.data_block_size.is_some() && given.hash_block_size.is_some();
+    strictness
+}
+
 /// The option that accepts what was refused.
 fn option_for(error: &Error) -> Option<&'static str> {
     match error {
-        Error::DataSize { .. } => Some("--data-blocks"),
+        Error::DataSize { .. } | Error::DataGoesOn { .. } => Some("--data-blocks"),
         Error::NotAllowed(Widened::ChromeOs) => Some("--format 0"),
         Error::NotAllowed(Widened::Sha1) => Some("--hash sha1"),
         Error::NotAllowed(Widened::LargeBlocks(_)) => Some("--data-block-size and --hash-block-size"),

@@ -10,7 +10,7 @@
 //! # What is taken
 //!
 //! Detached PKCS#7 SignedData as DER, by one signer who is named by issuer and serial number: RSA (PKCS#1 v1.5, 2048 to
-//! 8192 bits) with SHA-256, SHA-384 or SHA-512; ECDSA on P-256 or P-384 with SHA-256 or SHA-384. With authenticated
+//! 8192 bits) with SHA-256, SHA-384 or SHA-512; ECDSA on P-256 or P-384 with the same. With authenticated
 //! attributes or without, with certificates inside (which are not trusted) or without.
 //!
 //! This is less than systemd takes, which leaves the judgement to OpenSSL. OpenSSL lets pass, and this module refuses:

@@ -149,11 +149,9 @@ impl Certificate {
         signature: &DetachedSignature<'_>,
         content: &[u8],
     ) -> Result<(), SignatureError> {
-        let (algorithm, key) = self.key.algorithm(signature.scheme(), signature.digest())?;
+        let check = self.key.check(signature.scheme(), signature.digest())?;
         let message = signature.message(content)?;
-        ring_signature::UnparsedPublicKey::new(algorithm, key)
-            .verify(&message, signature.bytes())
-            .map_err(|_| SignatureError::BadSignature)
+        if check.passes(&message, signature.bytes()) { Ok(()) } else { Err(SignatureError::BadSignature) }
     }
 }
 
@@ -197,11 +195,7 @@ impl PublicKey {
     }
 
     /// How to check a signature of this kind with this key.
-    fn algorithm(
-        &self,
-        scheme: SignatureScheme,
-        digest: SignatureDigest,
-    ) -> Result<(&'static dyn ring_signature::VerificationAlgorithm, &[u8]), SignatureError> {
+    fn check(&self, scheme: SignatureScheme, digest: SignatureDigest) -> Result<Check<'_>, SignatureError> {
         use SignatureDigest::*;
         match (self, scheme) {
             (PublicKey::Rsa { key, bits }, SignatureScheme::RsaPkcs1) => {
@@ -215,23 +209,50 @@ impl PublicKey {
                     Sha384 => &ring_signature::RSA_PKCS1_2048_8192_SHA384,
                     Sha512 => &ring_signature::RSA_PKCS1_2048_8192_SHA512,
                 };
-                Ok((algorithm, key))
+                Ok(Check::Ring(algorithm, key))
             }
-            (PublicKey::Ec { curve, point }, SignatureScheme::Ecdsa) => {
-                let algorithm: &'static dyn ring_signature::VerificationAlgorithm = match (*curve, digest) {
-                    (algorithm::P256, Sha256) => &ring_signature::ECDSA_P256_SHA256_ASN1,
-                    (algorithm::P256, Sha384) => &ring_signature::ECDSA_P256_SHA384_ASN1,
-                    (algorithm::P384, Sha256) => &ring_signature::ECDSA_P384_SHA256_ASN1,
-                    (algorithm::P384, Sha384) => &ring_signature::ECDSA_P384_SHA384_ASN1,
-                    (algorithm::P256 | algorithm::P384, Sha512) => {
-                        return Err(SignatureError::UnsupportedCurveDigest { curve: *curve, digest });
-                    }
-                    _ => return Err(SignatureError::UnsupportedCurve { found: *curve }),
-                };
-                Ok((algorithm, point))
-            }
+            (PublicKey::Ec { curve, point }, SignatureScheme::Ecdsa) => match (*curve, digest) {
+                (algorithm::P256, Sha256) => Ok(Check::Ring(&ring_signature::ECDSA_P256_SHA256_ASN1, point)),
+                (algorithm::P256, Sha384) => Ok(Check::Ring(&ring_signature::ECDSA_P256_SHA384_ASN1, point)),
+                (algorithm::P384, Sha256) => Ok(Check::Ring(&ring_signature::ECDSA_P384_SHA256_ASN1, point)),
+                (algorithm::P384, Sha384) => Ok(Check::Ring(&ring_signature::ECDSA_P384_SHA384_ASN1, point)),
+                (algorithm::P256, Sha512) => Ok(Check::P256Sha512(point)),
+                (algorithm::P384, Sha512) => Ok(Check::P384Sha512(point)),
+                _ => Err(SignatureError::UnsupportedCurve { found: *curve }),
+            },
             (PublicKey::Other(found), _) => Err(SignatureError::UnsupportedKey { found: *found }),
             _ => Err(SignatureError::KeyScheme { scheme }),
+        }
+    }
+}
+
+/// How a signature is checked, and with which key.
+enum Check<'a> {
+    Ring(&'static dyn ring_signature::VerificationAlgorithm, &'a [u8]),
+    // ring does not go with SHA-512 on these curves, OpenSSL does
+    P256Sha512(&'a [u8]),
+    P384Sha512(&'a [u8]),
+}
+
+impl Check<'_> {
+    fn passes(&self, message: &[u8], signature: &[u8]) -> bool {
+        let digest = || SignatureDigest::Sha512.digest(message);
+        match self {
+            Check::Ring(algorithm, key) => {
+                ring_signature::UnparsedPublicKey::new(*algorithm, key).verify(message, signature).is_ok()
+            }
+            Check::P256Sha512(point) => {
+                use p256::ecdsa::{DerSignature, VerifyingKey, signature::hazmat::PrehashVerifier};
+                let key = VerifyingKey::from_sec1_bytes(point).ok();
+                let signature = DerSignature::try_from(signature).ok();
+                key.zip(signature).is_some_and(|(key, s)| key.verify_prehash(digest().as_ref(), &s).is_ok())
+            }
+            Check::P384Sha512(point) => {
+                use p384::ecdsa::{DerSignature, VerifyingKey, signature::hazmat::PrehashVerifier};
+                let key = VerifyingKey::from_sec1_bytes(point).ok();
+                let signature = DerSignature::try_from(signature).ok();
+                key.zip(signature).is_some_and(|(key, s)| key.verify_prehash(digest().as_ref(), &s).is_ok())
+            }
         }
     }
 }

@@ -331,13 +331,6 @@ pub enum SignatureError {
         /// What it is.
         found: Oid,
     },
-    /// ECDSA on this curve is not supported with this digest algorithm.
-    UnsupportedCurveDigest {
-        /// The curve.
-        curve: Oid,
-        /// The digest algorithm.
-        digest: SignatureDigest,
-    },
     /// The certificate's key is neither RSA nor on an elliptic curve.
     UnsupportedKey {
         /// What it is.
@@ -388,7 +381,6 @@ impl SignatureError {
             | Self::RootHashNotSignable { .. }
             | Self::RsaSize { .. }
             | Self::UnsupportedCurve { .. }
-            | Self::UnsupportedCurveDigest { .. }
             | Self::UnsupportedKey { .. }
             | Self::CertificateSize { .. } => ErrorKind::Unsupported,
             _ => ErrorKind::Corrupt,
@@ -463,7 +455,6 @@ impl SignatureError {
             Self::KeyScheme { .. } => "signature-key-scheme",
             Self::RsaSize { .. } => "signature-rsa-size",
             Self::UnsupportedCurve { .. } => "signature-unsupported-curve",
-            Self::UnsupportedCurveDigest { .. } => "signature-unsupported-curve-digest",
             Self::UnsupportedKey { .. } => "signature-unsupported-key",
             Self::NoCertificate => "certificate-none",
             Self::CertificateSize { .. } => "certificate-size",
@@ -610,9 +601,6 @@ impl fmt::Display for SignatureError {
                 write!(f, "RSA key has {bits} bits, allowed are {min} to {max}")
             }
             Self::UnsupportedCurve { found } => write!(f, "unsupported elliptic curve {found}"),
-            Self::UnsupportedCurveDigest { curve, digest } => {
-                write!(f, "unsupported: ECDSA on {curve} with {}", digest.name())
-            }
             Self::UnsupportedKey { found } => write!(f, "unsupported kind of key {found}"),
             Self::NoCertificate => f.write_str("no certificate in it"),
             Self::CertificateSize { size, max } => {

@@ -26,6 +26,7 @@ key rsa4096 3 -algorithm RSA -pkeyopt rsa_keygen_bits:4096
 key rsa1024 4 -algorithm RSA -pkeyopt rsa_keygen_bits:1024
 key p256 0xff00 -algorithm EC -pkeyopt ec_paramgen_curve:P-256
 key p384 6 -algorithm EC -pkeyopt ec_paramgen_curve:P-384
+key p384-other 8 -algorithm EC -pkeyopt ec_paramgen_curve:P-384
 key p521 7 -algorithm EC -pkeyopt ec_paramgen_curve:P-521
 
 # a key whose certificate has expired
@@ -67,6 +68,7 @@ smime rsa4096-sha512 rsa4096 -nocerts -noattr -md sha512
 smime p256-sha384 p256 -nocerts -noattr -md sha384
 smime p256-sha512 p256 -nocerts -noattr -md sha512
 smime p384-sha384 p384 -nocerts -noattr -md sha384
+smime p384-sha512 p384-other -nocerts -noattr -md sha512
 text=$text512 smime root512 rsa2048 -nocerts -noattr
 
 # with authenticated attributes, with the certificate (as systemd-repart does), with both

@@ -453,6 +453,46 @@ mod tests {
     }
 
     #[test]
+    fn names_beside_packed_images() {
+        let names = |image: &str, compression| {
+            let names = sidecar_names(OsStr::new(image), compression, ".roothash");
+            names.into_iter().map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("a.raw.xz", None), ["a.raw.xz.roothash"]);
+        assert_eq!(names("a.raw.xz", Some(Compression::Xz)), ["a.roothash"]);
+        assert_eq!(names("a.raw.zst", Some(Compression::Zstd)), ["a.roothash"]);
+        assert_eq!(names("a.img.gz", Some(Compression::Gzip)), ["a.img.roothash", "a.roothash"]);
+        let sysext = names("a.sysext.raw.gz", Some(Compression::Gzip));
+        assert_eq!(sysext, ["a.sysext.roothash", "a.roothash"]);
+        assert_eq!(names("a.raw", Some(Compression::Gzip)), ["a.roothash"]);
+    }
+
+    #[test]
+    #[cfg(feature = "gzip")]
+    fn what_lies_beside_a_packed_image_is_found_when_it_is_unpacked() {
+        // "x\n" by gzip
+        const PACKED: &[u8] =
+            &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xe0, 2, 0, 0x1f, 0x08, 0xea, 0x46, 2, 0, 0, 0];
+        let dir = Dir::new("packed");
+        let image = dir.write("a.sysext.raw.gz", PACKED);
+        dir.write("a.roothash", HASH.as_bytes());
+        let options = SpoolOptions { directory: dir.0.clone(), ..SpoolOptions::default() };
+        let file = ImageFile::open(&image).unwrap().unpack(&options).unwrap();
+        let mut content = [0; 2];
+        file.source().read_exact_at(0, &mut content).unwrap();
+        assert_eq!((content, file.source().size()), (*b"x\n", 2));
+        assert_eq!(file.compression(), Some(Compression::Gzip));
+        assert_eq!(file.sidecars().root_hashes[0].hash, HASH.parse().unwrap());
+        // as it is
+        assert_eq!(ImageFile::open(&image).unwrap().source().size(), PACKED.len() as u64);
+        // a file that shrinks meanwhile is not taken for a whole one
+        let file = ImageFile::open(&image).unwrap();
+        File::options().write(true).open(&image).unwrap().set_len(15).unwrap();
+        let error = file.unpack(&options).unwrap_err();
+        assert!(matches!(error, Error::Unpack(crate::UnpackError::Read { .. })), "{error}");
+    }
+
+    #[test]
     fn names_lose_the_suffixes_of_images() {
         for (file, name) in [
             ("foo.raw", Some("foo")),

@@ -13,4 +13,5 @@ mod partition_tools;
 mod policy;
 mod read;
 mod readme;
+mod stream;
 mod veritysetup;

@@ -89,8 +89,7 @@ pub(crate) struct UnpackArgs {
     ///
     /// It is unpacked to a temporary file without a name, in $TMPDIR or /var/tmp, in which zeros take no space. That
     /// cannot be done without: an image has at its end, in the superblock of the hash tree, what is needed to check its
-    /// beginning. Memory is bounded: xz dictionaries and zstd windows of more than 128 MiB are refused, and the rest
-    /// takes less than a MiB.
+    /// beginning. Memory is bounded by 200 MiB: xz dictionaries and zstd windows of more than 128 MiB are refused.
     #[arg(long, value_name = "BYTES", default_value_t = ddi_core::MAX_UNPACKED_SIZE)]
     pub(crate) max_size: u64,
 }

@@ -138,7 +138,7 @@ mod tests {
     impl Read for Pipe<'_> {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             self.turn += 1;
-            if self.turn % 3 == 0 {
+            if self.turn.is_multiple_of(3) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             if self.fails_at.is_some_and(|at| at >= self.data.len()) {

@@ -1,9 +1,11 @@
-//! Partition tables: how long until an image's table is known to be good, and until one is made.
+//! Partition tables: how long until an image's table is known to be good, and until one is made; and how long until
+//! it is known what all of an image is.
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ddi_core::gpt::{self, BlockSize, Builder, Gpt, Guid, Mode, NewPartition, PartitionType};
+use ddi_core::{DissectOptions, Dissection, Image, Report, ReportOptions, VeritySettings};
 
 /// A table in which each of `entries` entries of 128 bytes is in use.
 fn full(entries: u32) -> Builder {
@@ -54,5 +56,29 @@ fn tables(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, tables);
+/// From bytes in memory to what is used of the image, and to all that `ddi inspect` knows of it.
+fn whole_images(criterion: &mut Criterion) {
+    let bytes =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.raw")).expect("the sample");
+    let open = || Image::new(Box::new(bytes.clone())).expect("not empty");
+    let dissect = |image: &Image| {
+        let options = DissectOptions::new(VeritySettings::new(None, image.sidecars()));
+        Dissection::new(image, &options).outcome.is_ok()
+    };
+    assert!(dissect(&open()));
+    let mut group = criterion.benchmark_group("image");
+    group.bench_function("dissect", |b| {
+        b.iter_batched(&open, |image| dissect(black_box(&image)), BatchSize::SmallInput)
+    });
+    group.bench_function("report", |b| {
+        b.iter_batched(
+            &open,
+            |image| Report::new(black_box(&image), &ReportOptions::new(&image)).findings.len(),
+            BatchSize::SmallInput,
+        )
+    });
+    group.finish();
+}
+
+criterion_group!(benches, tables, whole_images);
 criterion_main!(benches);

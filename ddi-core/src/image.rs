@@ -53,7 +53,7 @@ pub(crate) struct Place {
 
 /// An image, opened for reading.
 pub struct Image {
-    source: Box<dyn ReadAt>,
+    source: Arc<dyn ReadAt>,
     file_name: Option<OsString>,
     sidecars: Sidecars,
     examination: Examination,
@@ -180,12 +180,17 @@ impl Image {
         let ranges: Vec<_> =
             parts.iter().map(|part| part.place.range.offset..part.place.range.end()).collect();
         let whole = Looked::new(&source, &ranges);
-        Ok(Image { source, file_name, sidecars, examination, table, whole, parts })
+        Ok(Image { source: source.into(), file_name, sidecars, examination, table, whole, parts })
     }
 
     /// The bytes.
     pub fn source(&self) -> &dyn ReadAt {
         &*self.source
+    }
+
+    /// The bytes, for readers that outlive the image.
+    pub(crate) fn shared_source(&self) -> Arc<dyn ReadAt> {
+        Arc::clone(&self.source)
     }
 
     /// The last part of the path, if the image has one.

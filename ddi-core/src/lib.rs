@@ -35,6 +35,7 @@ pub use ddi_verity as verity;
 
 mod bind;
 mod compressed;
+mod contents;
 mod decide;
 mod dissect;
 mod error;
@@ -58,6 +59,7 @@ mod trust;
 
 pub use bind::{BindOptions, Part, VeritySet, verity_sets};
 pub use compressed::{Compression, MAX_WINDOW_SIZE, UnpackError};
+pub use contents::{Contents, Files, Mounted, Unreadable};
 pub use decide::{Judgement, Permission, Ruling};
 pub use dissect::{
     Better, DissectOptions, DissectedImage, Dissection, FileSystem, Partition, Protection, Selection,

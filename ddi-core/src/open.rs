@@ -32,25 +32,26 @@ use crate::prove::{ContentRule, ProveOptions, TailRule, Widening};
 use crate::trust::{KnownRootHash, TrustedRootHash};
 
 /// A part of an image, or of a file beside it.
-pub(crate) type Piece<'a> = Section<&'a dyn ReadAt>;
+pub(crate) type Piece = Section<Arc<dyn ReadAt>>;
 
 /// The protected bytes of a partition, of which none comes out that was not proven.
 ///
 /// That they match the root hash is certain; whose root hash that is, [`trusted`](Self::trusted) says.
-pub struct ProvenPartition<'a> {
-    reader: VerifiedReader<Piece<'a>, Piece<'a>>,
+pub struct ProvenPartition {
+    reader: VerifiedReader<Piece, Piece>,
+    content: Option<FsKind>,
     root_hash: KnownRootHash,
     trusted: Option<TrustedRootHash>,
     widened: Vec<Widening>,
 }
 
-impl<'a> ProvenPartition<'a> {
+impl ProvenPartition {
     /// Opens the data of `set`, which is of `image` and was found with [`options.bind()`](ProveOptions::bind).
     ///
     /// # Errors
     /// As [`Proof::problem`](crate::Proof::problem); also if what must be looked at is not what the root hash says:
     /// that is [`Error::Verity`] with a mismatch inside.
-    pub fn open(image: &'a Image, set: &VeritySet, options: &ProveOptions<'_>) -> Result<Self, Error> {
+    pub fn open(image: &Image, set: &VeritySet, options: &ProveOptions<'_>) -> Result<Self, Error> {
         if let Some(problem) = &set.problem {
             return Err(problem.clone());
         }
@@ -63,6 +64,7 @@ impl<'a> ProvenPartition<'a> {
         let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
         let mut proven = ProvenPartition {
             reader: reader.map_err(failed)?,
+            content: None,
             root_hash,
             trusted: set.trusted(options.trusted),
             widened: Vec::new(),
@@ -93,6 +95,7 @@ impl<'a> ProvenPartition<'a> {
             Ok(Some(probe))
                 if probe.kind.usage() == Usage::Filesystem || probe.kind == FsKind::CryptoLuks =>
             {
+                self.content = Some(probe.kind);
                 match probe.claimed_size {
                     Some(claimed) if claimed > available => {
                         Error::ContentTooLarge { role, partition, claimed, available }
@@ -125,6 +128,11 @@ impl<'a> ProvenPartition<'a> {
         self.trusted
     }
 
+    /// The file system or LUKS volume in it, by its proven bytes. `None` only if the options allow anything.
+    pub fn content(&self) -> Option<FsKind> {
+        self.content
+    }
+
     /// Rules that would have been broken, had the options not widened them.
     pub fn widened(&self) -> &[Widening] {
         &self.widened
@@ -140,12 +148,8 @@ fn unreadable(set: &VeritySet, offset: u64, error: io::Error) -> Error {
 }
 
 /// Where data and hash tree are read from.
-pub(crate) fn sources<'a>(
-    image: &'a Image,
-    set: &VeritySet,
-    data: Part,
-) -> Result<(Piece<'a>, Piece<'a>), Error> {
-    let section = |source: &'a dyn ReadAt, offset: u64, size: u64| {
+pub(crate) fn sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
+    let section = |source: Arc<dyn ReadAt>, offset: u64, size: u64| {
         Section::new(source, offset, size).map_err(|error| Error::Io {
             step: Step::Open,
             offset: Some(offset),
@@ -153,15 +157,15 @@ pub(crate) fn sources<'a>(
         })
     };
     let hash = match (&image.sidecars().verity, set.hash.number) {
-        (Some(file), None) if set.hash.external => section(file, 0, file.size())?,
-        (_, Some(_)) => section(image.source(), set.hash.range.offset, set.hash.range.size)?,
+        (Some(file), None) if set.hash.external => section(file.clone(), 0, file.size())?,
+        (_, Some(_)) => section(image.shared_source(), set.hash.range.offset, set.hash.range.size)?,
         // behind the data: offsets count from the start of the image
-        _ => section(image.source(), 0, image.source().size())?,
+        _ => section(image.shared_source(), 0, image.source().size())?,
     };
-    Ok((section(image.source(), data.range.offset, data.range.size)?, hash))
+    Ok((section(image.shared_source(), data.range.offset, data.range.size)?, hash))
 }
 
-impl ReadAt for ProvenPartition<'_> {
+impl ReadAt for ProvenPartition {
     fn size(&self) -> u64 {
         self.reader.size()
     }
@@ -171,7 +175,7 @@ impl ReadAt for ProvenPartition<'_> {
     }
 }
 
-impl fmt::Debug for ProvenPartition<'_> {
+impl fmt::Debug for ProvenPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProvenPartition")
             .field("root_hash", &self.root_hash)
@@ -192,7 +196,7 @@ mod tests {
     fn open<T>(
         disk: &Disk,
         options: &ProveOptions<'_>,
-        then: impl FnOnce(Result<ProvenPartition<'_>, Error>) -> T,
+        then: impl FnOnce(Result<ProvenPartition, Error>) -> T,
     ) -> T {
         let image = disk.image();
         let verity = VeritySettings::new(options.trusted.first(), image.sidecars());

@@ -170,7 +170,7 @@ impl ImageFile {
         match self.open_sidecar(".verity") {
             Ok(None) => {}
             Ok(Some(file)) => match FileSource::new(file) {
-                Ok(source) if source.size() > 0 => found.verity = Some(source),
+                Ok(source) if source.size() > 0 => found.verity = Some(source.into()),
                 Ok(_) => found.problem(Beside::Verity, BesideProblem::Empty),
                 Err(error) => found.problem(Beside::Verity, BesideProblem::Io(Arc::new(error))),
             },
@@ -311,7 +311,7 @@ pub struct Sidecars {
     /// The signatures, that for root first.
     pub signatures: Vec<SidecarSignature>,
     /// Superblock and hash tree for an image without partition table.
-    pub verity: Option<FileSource>,
+    pub verity: Option<Arc<FileSource>>,
     /// What is there and of no use.
     pub findings: Vec<Finding>,
 }

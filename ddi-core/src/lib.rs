@@ -34,6 +34,7 @@ pub use ddi_gpt as gpt;
 pub use ddi_verity as verity;
 
 mod bind;
+pub mod check;
 mod compressed;
 mod contents;
 mod decide;

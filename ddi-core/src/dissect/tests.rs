@@ -1,6 +1,8 @@
 use super::*;
 use crate::source::SidecarSignature;
 use crate::testing::{Disk, Set, erofs, image, luks, mbr, type_guid};
+use crate::trust::RootHashOrigin;
+use ddi_verity::RootHash;
 
 const X86: Option<Architecture> = Some(Architecture::X86_64);
 

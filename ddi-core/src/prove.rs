@@ -44,8 +44,8 @@ use crate::dissect::{DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind, Step};
 use crate::fs::{FsKind, Usage};
 use crate::image::Image;
-use crate::open::sources;
-use crate::policy::{self, Facts, ImagePolicy, Reading, Violation};
+use crate::open::{ProvenPartition, sources};
+use crate::policy::{self, Facts};
 use crate::signed::CheckedSignature;
 use crate::trust::{KnownRootHash, Role, TrustedRootHash, Word};
 
@@ -263,16 +263,6 @@ pub struct Assessment {
 }
 
 impl Assessment {
-    /// What a policy says to the image, by what was **proven**: `signed` is met by a signature that verified, `verity` by
-    /// blocks that match a root hash which somebody vouches for. One violation for each designator at most.
-    pub fn violations(&self, policy: &ImagePolicy, dissected: &DissectedImage) -> Vec<Violation> {
-        let check = |designator| {
-            let facts = self.facts(dissected, designator);
-            policy.check_use(designator, &facts, Reading::Proven).err()
-        };
-        Designator::ALL.into_iter().filter(|d| dissected.is_judged(*d)).filter_map(check).collect()
-    }
-
     /// What is known about `designator` for a policy: what is there, and what was proven of it.
     pub fn facts(&self, dissected: &DissectedImage, designator: Designator) -> Facts {
         let mut facts = dissected.facts(designator);
@@ -449,7 +439,17 @@ fn verify(
         }
     };
     let engine = options.engine.progress(&relay);
-    tree.verify(&data_source, &hash_source, &known.hash, &engine).map_err(failed)
+    let verdict = tree.verify(&data_source, &hash_source, &known.hash, &engine).map_err(failed)?;
+    if verdict.is_proven() {
+        // what was looked at before was not proven then, and storage may change: once more, by proven bytes
+        let proven = ProvenPartition::open(image, set, options)?;
+        for found in proven.widened() {
+            if !widened.contains(found) {
+                widened.push(*found);
+            }
+        }
+    }
+    Ok(verdict)
 }
 
 /// What the root hash does not bind: geometry and content.

@@ -443,8 +443,9 @@ fn policies_are_met_by_proofs() {
     let refused = |disk: &Disk, trusted: &[TrustedRootHash], policy: &str| {
         let image = disk.image();
         let dissected = crate::dissect(&image, &DissectOptions::new(VeritySettings::default())).unwrap();
-        let assessment = prove_trusting(&image, trusted);
-        assessment.violations(&policy.parse().unwrap(), &dissected).len()
+        let facts = prove_trusting(&image, trusted).facts(&dissected, Designator::Root);
+        let policy: policy::ImagePolicy = policy.parse().unwrap();
+        usize::from(policy.check_use(Designator::Root, &facts, policy::Reading::Proven).is_err())
     };
     let trusted = [trust(&set, Role::Root)];
     for (policy, trusting, nobody, damage) in [

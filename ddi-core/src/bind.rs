@@ -165,13 +165,13 @@ impl Binder<'_> {
         let mut set = VeritySet::new(role, Part::from(hash));
         set.architecture = hash.architecture;
         let data = self.like(&self.data, hash);
-        if let Some(section) = self.image.partition(hash.number) {
+        if let Some(section) = self.image.partition_metadata(hash.number) {
             set.read_tree(&section, 0);
         }
         set.tree_root = set.tree_root.or_else(|| {
             // a tree without levels: the root hash is that of the one data block, and it fits one partition at most
             let mut roots = data.iter().filter_map(|data| {
-                let root = set.one_block_root(&self.image.partition(data.number)?)?;
+                let root = set.one_block_root(&self.image.partition_metadata(data.number)?)?;
                 let (data_guid, hash_guid) = ddi_gpt::verity_guids(root.as_bytes()).ok()?;
                 (data_guid == data.guid && hash_guid == hash.guid).then_some(root)
             });
@@ -373,7 +373,7 @@ fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
             let hash = ByteRange { offset, size: size.saturating_sub(offset) };
             let mut set = VeritySet::new(role, Part { range: hash, ..whole });
             set.data = Some(Part { range: ByteRange { offset: 0, size: offset.min(size) }, ..whole });
-            set.read_tree(image.source(), offset);
+            set.read_tree(image.metadata(), offset);
             set
         }
         (None, Some(file)) => {
@@ -390,7 +390,7 @@ fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
     set.signatures.extend(root_hash.and_then(|known| beside(image, &known, options)));
     if set.tree_root.is_none()
         && let Some(data) = set.data
-        && let Ok(section) = Section::new(image.source(), data.range.offset, data.range.size)
+        && let Ok(section) = Section::new(image.metadata(), data.range.offset, data.range.size)
     {
         set.tree_root = set.one_block_root(&section);
     }

@@ -24,6 +24,7 @@ use ddi_verity::{MAX_SIGNATURE_SIZE, ReadAt, RootHashSignature, Section, Signatu
 
 use crate::error::{Error, Step};
 use crate::fs::{self, FsKind, Probe};
+use crate::kept::Kept;
 use crate::mbr::{self, Mbr};
 use crate::source::{ImageFile, Sidecars, image_name};
 use crate::spool::{SpoolOptions, spool};
@@ -53,7 +54,8 @@ pub(crate) struct Place {
 
 /// An image, opened for reading.
 pub struct Image {
-    source: Arc<dyn ReadAt>,
+    /// Read through it: what says what is where. Data and hash trees are read from the source below.
+    metadata: Kept<Arc<dyn ReadAt>>,
     file_name: Option<OsString>,
     sidecars: Sidecars,
     examination: Examination,
@@ -78,6 +80,8 @@ pub(crate) struct Looked {
 
 impl Looked {
     pub(crate) fn new(source: &dyn ReadAt, partitions: &[core::ops::Range<u64>]) -> Self {
+        // both times the same bytes
+        let source = &Kept::new(source);
         let any =
             fs::probe_with(source, &fs::Options::default().with_partitions(partitions)).map_err(Arc::new);
         let same = match &any {
@@ -158,14 +162,15 @@ impl Image {
         sidecars: Sidecars,
         block_size: Option<BlockSize>,
     ) -> Result<Self, Error> {
-        let size = source.size();
+        let metadata = Kept::new(Arc::from(source));
+        let size = metadata.size();
         if size == 0 {
             return Err(Error::Empty);
         }
         let mut failed_at = 0;
         let examination = ddi_gpt::examine(size, block_size, |offset, buf: &mut [u8]| {
             failed_at = offset;
-            source.read_exact_at(offset, buf)
+            metadata.read_exact_at(offset, buf)
         })
         .map_err(|error| Error::Io {
             step: Step::Table,
@@ -179,18 +184,23 @@ impl Image {
             .collect();
         let ranges: Vec<_> =
             parts.iter().map(|part| part.place.range.offset..part.place.range.end()).collect();
-        let whole = Looked::new(&source, &ranges);
-        Ok(Image { source: source.into(), file_name, sidecars, examination, table, whole, parts })
+        let whole = Looked::new(&metadata, &ranges);
+        Ok(Image { metadata, file_name, sidecars, examination, table, whole, parts })
     }
 
     /// The bytes.
     pub fn source(&self) -> &dyn ReadAt {
-        &*self.source
+        &**self.metadata.source()
+    }
+
+    /// The bytes, of which what was read before is given again. For what says where things are.
+    pub(crate) fn metadata(&self) -> &dyn ReadAt {
+        &self.metadata
     }
 
     /// The bytes, for readers that outlive the image.
     pub(crate) fn shared_source(&self) -> Arc<dyn ReadAt> {
-        Arc::clone(&self.source)
+        Arc::clone(self.metadata.source())
     }
 
     /// The last part of the path, if the image has one.
@@ -229,7 +239,13 @@ impl Image {
     /// The bytes of partition `number`.
     pub fn partition(&self, number: u32) -> Option<Section<&dyn ReadAt>> {
         let range = self.part(number)?.place.range;
-        Section::new(&*self.source, range.offset, range.size).ok()
+        Section::new(self.source(), range.offset, range.size).ok()
+    }
+
+    /// The same, through [`metadata`](Self::metadata).
+    pub(crate) fn partition_metadata(&self, number: u32) -> Option<Section<&dyn ReadAt>> {
+        let range = self.part(number)?.place.range;
+        Section::new(self.metadata(), range.offset, range.size).ok()
     }
 
     /// Where partition `number` is.
@@ -250,7 +266,7 @@ impl Image {
     /// What partition `number` holds.
     pub(crate) fn looked(&self, number: u32) -> Option<&Looked> {
         let part = self.part(number)?;
-        let section = self.partition(number)?;
+        let section = self.partition_metadata(number)?;
         Some(part.looked.get_or_init(|| Looked::new(&section, &[])))
     }
 
@@ -262,7 +278,7 @@ impl Image {
         let none = || Error::Signature { partition: number, error: SignatureError::EmptyPartition };
         let part = self.part(number).ok_or_else(none)?;
         let read = || {
-            let section = self.partition(number).ok_or_else(none)?;
+            let section = self.partition_metadata(number).ok_or_else(none)?;
             let error = |error| Error::Signature { partition: number, error };
             // one byte more than allowed, so that it is refused by who knows the rule
             let max = MAX_SIGNATURE_SIZE.saturating_add(1);

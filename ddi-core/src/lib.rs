@@ -45,6 +45,7 @@ mod filter;
 mod finding;
 pub mod fs;
 mod image;
+mod kept;
 pub mod mbr;
 pub mod metadata;
 mod open;

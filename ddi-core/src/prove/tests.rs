@@ -173,8 +173,7 @@ fn every_bit_of_the_superblock_counts_but_its_uuid() {
     let trusted = [trust(&set, Role::Root)];
     let bytes = Disk::new().set(ROOT, "", &set).bytes();
     let source = Arc::new(Flipped { bytes, bit: AtomicUsize::new(usize::MAX) });
-    let image = Image::new(Box::new(source.clone())).unwrap();
-    let prove = || prove_trusting(&image, &trusted);
+    let prove = || prove_trusting(&Image::new(Box::new(source.clone())).unwrap(), &trusted);
     let start = prove().proofs[0].hash.unwrap().range.offset as usize * 8;
     let mut accepted = Vec::new();
     for bit in 0..4096 {

@@ -294,7 +294,7 @@ fn content(
     let only_here;
     let looked = match image.looked(number) {
         Some(looked) => looked,
-        None => match Section::new(image.source(), range.offset, range.size) {
+        None => match Section::new(image.metadata(), range.offset, range.size) {
             Ok(section) => {
                 only_here = Looked::new(&section, &[]);
                 &only_here

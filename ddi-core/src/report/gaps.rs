@@ -75,7 +75,7 @@ fn first_non_zero(
     budget: &mut u64,
     chunk: &mut [u8],
 ) -> Result<Looked, Error> {
-    let source = image.source();
+    let source = image.metadata();
     let mut offset = gap.offset;
     while let Some(next) = source.next_data(offset).filter(|next| *next < gap.end()) {
         offset = next;

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Image policies: which partitions may be used, and how each must be protected
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Does an image do what it is meant for? What would refuse it, and by which rule
+    #[command(subcommand)]
+    Check(CheckCommand),
     Bench(BenchArgs),
     /// dm-verity hash trees, with the arguments of veritysetup
     #[command(subcommand)]
@@ -250,6 +253,47 @@ pub(crate) struct PolicyCheckArgs {
     pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+}
+
+const CHECK_EXIT_STATUS: &str = "\
+Exit status:
+  0  passed: nothing that was found is an error
+  1  failed: at least one finding is an error, or what was read is not what a root hash or certificate given says
+  2  could not tell: wrong usage, input or output failed, the image cannot be read";
+
+/// Each check goes through the rules of one specification; docs/checks.md lists them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckCommand {
+    Golden(GoldenArgs),
+}
+
+/// How an image that is checked is read.
+///
+/// Partitions that are protected are read through their hash trees. With a root hash or a certificate given, what is read
+/// must be authenticated by it.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) unpack: UnpackArgs,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Is this image fit for being shipped and booted many times: nothing in it that is one machine's own?
+///
+/// Tells also what systemd-repart would have to create on the first boot.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXIT_STATUS)]
+pub(crate) struct GoldenArgs {
+    /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    pub(crate) reading: CheckArgs,
 }
 
 // veritysetup has -h for the hash algorithm, so help is --help alone

@@ -4,6 +4,7 @@
 //! status still says what was found.
 
 mod bench;
+mod check;
 mod inspect;
 mod policy;
 mod read;
@@ -21,6 +22,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 pub(crate) use bench::bench;
+pub(crate) use check::check;
 pub(crate) use inspect::{Inspected, inspect};
 pub(crate) use policy::{checked, policy};
 pub(crate) use read::{Unreadable, bytes, bytes_to};

@@ -16,10 +16,30 @@
     )
 )]
 
+#[cfg(feature = "uki")]
+mod boot;
+mod extension;
+mod golden;
+
+use std::ops::ControlFlow;
+
 use ddi_gpt::Designator;
 
+use crate::contents::Unreadable;
+use crate::files::{self, Place, Tree};
 use crate::finding::Severity;
 use crate::report::Assurance;
+
+#[cfg(feature = "uki")]
+pub use boot::{UkiFile, boot};
+pub use extension::{
+    ExtensionHost, ExtensionImage, ExtensionMatch, ExtensionMismatch, ExtensionScope, extension,
+    match_extension,
+};
+pub use golden::golden;
+
+/// Most names of one directory that a check looks at.
+const MAX_NAMES: usize = 10_000;
 
 /// Where a finding is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +77,8 @@ pub struct CheckFinding {
     pub code: &'static str,
     /// Where.
     pub subject: Subject,
+    /// In which image, as it was named, where several are checked together.
+    pub image: Option<String>,
     /// What is wrong: lower case, no full stop.
     pub reason: String,
     /// The rule that says so: a specification with its section, or the manual page of the program that would refuse it.
@@ -72,7 +94,14 @@ impl CheckFinding {
         reason: impl Into<String>,
         rule: &'static str,
     ) -> Self {
-        CheckFinding { severity, code, subject, reason: reason.into(), rule }
+        CheckFinding { severity, code, subject, image: None, reason: reason.into(), rule }
+    }
+
+    /// The same, in this image of several.
+    #[must_use]
+    pub fn in_image(mut self, name: impl Into<String>) -> Self {
+        self.image = Some(name.into());
+        self
     }
 }
 
@@ -102,8 +131,55 @@ impl CheckReport {
         self.findings.iter().all(|finding| finding.severity != Severity::Error)
     }
 
+    /// Adds what was found.
+    pub fn find(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        subject: Subject,
+        reason: impl Into<String>,
+        rule: &'static str,
+    ) {
+        self.findings.push(CheckFinding::new(severity, code, subject, reason, rule));
+    }
+
     /// Notes a fact.
     pub fn fact(&mut self, name: &'static str, values: impl IntoIterator<Item = impl Into<String>>) {
         self.facts.push((name, values.into_iter().map(Into::into).collect()));
     }
+}
+
+/// The file at `path`, links followed; `None` if there is none.
+fn find(tree: &Tree, path: &[u8]) -> Result<Option<Place>, Unreadable> {
+    absent_is_none(tree.resolve(path))
+}
+
+/// What only says that there is nothing is no error.
+fn absent_is_none<T>(result: Result<T, files::Error>) -> Result<Option<T>, Unreadable> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(Unreadable::FileSystem(error)),
+    }
+}
+
+/// The names in a directory, sorted, and their files; none if it is not there.
+fn names(tree: &Tree, directory: &[u8]) -> Result<Vec<(Vec<u8>, Place)>, Unreadable> {
+    let Some(place) = find(tree, directory)? else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    let listed = tree.list(place, &mut |entry, place| {
+        if names.len() >= MAX_NAMES {
+            return ControlFlow::Break(());
+        }
+        names.push((entry.name.to_vec(), place));
+        ControlFlow::Continue(())
+    });
+    absent_is_none(listed)?;
+    names.sort();
+    Ok(names)
+}
+
+/// Is it an ID of a machine: 32 hexadecimal digits?
+fn is_machine_id(text: &[u8]) -> bool {
+    text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit)
 }

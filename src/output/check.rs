@@ -1,0 +1,189 @@
+//! What `ddi check` prints: one report for all checks.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use ddi_core::Severity;
+use ddi_core::check::{CheckFinding, CheckReport, Subject};
+use ddi_core::gpt::Designator;
+use serde_json::{Map, Value, json};
+
+use super::{count, escape, escape_sentence, print, print_json};
+use crate::Outcome;
+
+/// What a check of `path` came to: the facts, then the findings, the verdict in the last line.
+pub(crate) fn check(path: &Path, report: &CheckReport, outcome: Outcome, json: bool) -> anyhow::Result<()> {
+    let name = path.display().to_string();
+    if json {
+        return print_json(&report_json(&name, report, outcome));
+    }
+    print(&report_text(&name, report))
+}
+
+fn report_text(name: &str, report: &CheckReport) -> String {
+    let mut text = String::new();
+    let assurance = [report.assurance.name().to_owned()];
+    let facts = report.facts.iter().map(|(name, values)| (*name, &values[..]));
+    let facts: Vec<_> = [("assurance", &assurance[..])].into_iter().chain(facts).collect();
+    let width = facts.iter().map(|(name, _)| name.chars().count() + 1).max().unwrap_or(0);
+    for (name, values) in facts {
+        let mut title = format!("{name}:");
+        for value in values {
+            let _ = writeln!(text, "{title:<width$} {}", escape(value));
+            title.clear();
+        }
+        if values.is_empty() {
+            let _ = writeln!(text, "{title:<width$} -");
+        }
+    }
+    if !report.findings.is_empty() {
+        text.push_str("\nFindings\n");
+    }
+    for finding in &report.findings {
+        let place = place(finding);
+        let separator = if place.is_empty() { "" } else { ": " };
+        let _ = writeln!(
+            text,
+            "  {}: {place}{separator}{} [{}; {}]",
+            finding.severity,
+            escape_sentence(&finding.reason),
+            finding.code,
+            finding.rule
+        );
+    }
+    let number = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
+    let found: Vec<_> =
+        [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")]
+            .into_iter()
+            .filter(|(severity, _)| number(*severity) > 0)
+            .map(|(severity, name)| count(number(severity) as u64, name))
+            .collect();
+    let found = if found.is_empty() { "nothing found".to_owned() } else { found.join(", ") };
+    let verdict = if report.passed() { "PASSED" } else { "FAILED" };
+    let _ = writeln!(text, "\n{verdict} {} {}: {found}", report.check, escape(name));
+    text
+}
+
+/// Where, for people.
+fn place(finding: &CheckFinding) -> String {
+    let subject = match &finding.subject {
+        Subject::Partition { number: Some(number), designator: Some(designator) } => {
+            format!("partition {number} ({designator})")
+        }
+        Subject::Partition { number: Some(number), .. } => format!("partition {number}"),
+        Subject::Partition { designator: Some(designator), .. } => format!("{designator} partition"),
+        Subject::Path(path) => bytes(path),
+        Subject::Field { path, key } => format!("{}: {}", bytes(path), escape(key)),
+        Subject::File(name) => escape(name),
+        _ => String::new(),
+    };
+    match &finding.image {
+        Some(image) if subject.is_empty() => escape(image),
+        Some(image) => format!("{}: {subject}", escape(image)),
+        None => subject,
+    }
+}
+
+/// Bytes of a name, of which those that are not UTF-8 are shown as `\xff`.
+fn lossless(path: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in path.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+fn bytes(path: &[u8]) -> String {
+    escape_sentence(lossless(path))
+}
+
+fn report_json(name: &str, report: &CheckReport, outcome: Outcome) -> Value {
+    let facts: Map<_, _> =
+        report.facts.iter().map(|(name, values)| ((*name).to_owned(), json!(values))).collect();
+    json!({
+        "schema": "ddi.check/1",
+        "check": report.check,
+        "image": name,
+        "verdict": if report.passed() { "passed" } else { "failed" },
+        "exitStatus": outcome as u8,
+        "assurance": report.assurance.name(),
+        "facts": facts,
+        "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
+    })
+}
+
+fn finding_json(finding: &CheckFinding) -> Value {
+    let mut value = json!({
+        "severity": finding.severity.name(),
+        "code": finding.code,
+        "reason": finding.reason,
+        "rule": finding.rule,
+    });
+    if let Some(image) = &finding.image {
+        value["image"] = json!(image);
+    }
+    match &finding.subject {
+        Subject::Partition { number, designator } => {
+            value["partition"] = json!(number);
+            value["designator"] = json!(designator.map(Designator::name));
+        }
+        Subject::Path(path) => value["path"] = json!(lossless(path)),
+        Subject::Field { path, key } => {
+            value["path"] = json!(lossless(path));
+            value["field"] = json!(key);
+        }
+        Subject::File(name) => value["file"] = json!(name),
+        _ => {}
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use ddi_core::Assurance;
+
+    use super::*;
+
+    #[test]
+    fn for_people_and_for_programs() {
+        let mut report = CheckReport::new("golden", Assurance::Intact);
+        report.fact("units", ["a\u{1b}.service", "b.service"]);
+        report.fact("none", Vec::<String>::new());
+        report.find(
+            Severity::Error,
+            "bad",
+            Subject::Path(b"/a\xff\n".to_vec()),
+            "it is \u{1b}",
+            "os-release(5)",
+        );
+        report.findings.push(
+            CheckFinding::new(Severity::Note, "odd", Subject::Whole, "what", "x(1)").in_image("one\u{7}"),
+        );
+        let field = Subject::Field { path: b"/etc/os-release".to_vec(), key: "ID".into() };
+        report.find(Severity::Warning, "field", field, "why", "y(1)");
+        assert_eq!(
+            report_text("i\n", &report),
+            "assurance: intact\n\
+             units:     a\\u{1b}.service\n           b.service\n\
+             none:      -\n\
+             \n\
+             Findings\n  \
+             error: /a\\xff\\u{a}: it is \\u{1b} [bad; os-release(5)]\n  \
+             note: one\\u{7}: what [odd; x(1)]\n  \
+             warning: /etc/os-release: ID: why [field; y(1)]\n\
+             \n\
+             FAILED golden i\\u{a}: 1 error, 1 warning, 1 note\n"
+        );
+        let value = report_json("i", &report, Outcome::Bad);
+        assert_eq!(value["verdict"], "failed");
+        assert_eq!(value["facts"]["units"][1], "b.service");
+        assert_eq!(value["findings"][0]["path"], "/a\\xff\n");
+        assert_eq!(value["findings"][1]["image"], "one\u{7}");
+        assert_eq!(value["findings"][2]["field"], "ID");
+        report.findings.clear();
+        assert!(report_text("i", &report).ends_with("\n\nPASSED golden i: nothing found\n"));
+    }
+}

@@ -82,7 +82,11 @@ impl ImageFile {
         let mut start = [0; MAGIC_SIZE];
         let len = usize::try_from(source.size()).unwrap_or(MAGIC_SIZE).min(MAGIC_SIZE);
         let start = start.get_mut(..len).unwrap_or_default();
-        source.read_exact_at(0, start).map_err(io)?;
+        source.read_exact_at(0, start).map_err(|error| Error::Io {
+            step: Step::Open,
+            offset: Some(0),
+            error: Arc::new(error),
+        })?;
         let compression = Compression::of(start);
         let file_name = file_name.to_owned();
         Ok(ImageFile { source, directory, file_name, below_dev, compression, packed: None })

@@ -16,7 +16,8 @@ fn format_with(inject: &str, number: u32, args: &[&str]) -> Ended {
     run("strace", strace.iter().chain(args))
 }
 
-fn strace_works() -> bool {
+/// Can strace be used? If not, says that the test is skipped.
+pub(crate) fn strace_works() -> bool {
     if !require_tool("strace") {
         return false;
     }

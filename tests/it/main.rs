@@ -3,9 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/sources.rs"]
+mod sources;
+
 mod cli;
 mod corpus;
 mod decide;
+mod faults;
 mod format_faults;
 mod hostile;
 mod made_images;
@@ -14,4 +18,5 @@ mod policy;
 mod read;
 mod readme;
 mod stream;
+mod threads;
 mod veritysetup;

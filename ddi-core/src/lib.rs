@@ -37,6 +37,7 @@ mod bind;
 pub mod check;
 mod compressed;
 mod contents;
+mod damage;
 mod decide;
 mod dissect;
 mod error;
@@ -58,10 +59,13 @@ mod spool;
 #[cfg(test)]
 mod testing;
 mod trust;
+#[cfg(feature = "uki")]
+pub mod uki;
 
 pub use bind::{BindOptions, Part, VeritySet, verity_sets};
 pub use compressed::{Compression, MAX_WINDOW_SIZE, UnpackError};
 pub use contents::{Contents, Files, Mounted, Unreadable};
+pub use damage::{Damage, DamagedBlocks};
 pub use decide::{Judgement, Permission, Ruling};
 pub use dissect::{
     Better, DissectOptions, DissectedImage, Dissection, FileSystem, Partition, Protection, Selection,

@@ -45,6 +45,8 @@ mod erofs;
 mod error;
 #[cfg(feature = "fs-ext4")]
 mod ext4;
+mod extent;
+mod owners;
 #[cfg(feature = "fs-squashfs")]
 mod squashfs;
 mod tree;
@@ -61,6 +63,8 @@ use std::sync::Arc;
 use ddi_verity::ReadAt;
 
 pub use error::{Error, Limit};
+pub use extent::{EachExtent, Extent, ExtentKind};
+pub use owners::{MAX_OWNERS, OwnedRange, Owner, Owners, Unknown, Untold, owners};
 pub use tree::{Place, Tree};
 pub use walk::{Budget, Step, Visit, Walk};
 
@@ -200,6 +204,14 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// [`Error::NotADirectory`]; as [`stat`](Self::stat).
     fn list(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error>;
 
+    /// The same, but goes on behind entries that cannot be read, where the file system allows that.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list): the first one, when all that can be read was given to `each`.
+    fn list_readable(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
+        self.list(dir, each)
+    }
+
     /// The file of that name in a directory. FAT ignores case, others do not.
     ///
     /// # Errors
@@ -235,6 +247,29 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, Error> {
         let _ = node;
         Ok(Vec::new())
+    }
+
+    /// Calls `each` with every place where something of a file lies, until that breaks: its inode, its content (also in
+    /// clusters that it shares), its entries if it is a directory, its extended attributes, and the maps that lead
+    /// there. Nothing is decompressed for it but metadata. Places may come twice, and overlap.
+    ///
+    /// It goes on behind what cannot be read. How long it takes is for the image to say, so `each` should break some day.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for kinds that do not tell; as [`stat`](Self::stat): the first one, when all that can be
+    /// told was given to `each`.
+    fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        let _ = (node, each);
+        Err(Error::Unsupported { what: "telling where files lie" })
+    }
+
+    /// The same for what is of no file: superblock, tables, journal.
+    ///
+    /// # Errors
+    /// As [`extents`](Self::extents).
+    fn system_extents(&self, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        let _ = each;
+        Err(Error::Unsupported { what: "telling where files lie" })
     }
 
     /// What may make our answers differ from those of a mounted file system.
@@ -316,6 +351,30 @@ pub const READABLE: &[FsKind] = &[
 ))]
 fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.len() <= 255 && !name.contains(&b'/') && !name.contains(&0)
+}
+
+/// Decides whether the listing of a directory goes on behind a block that gives that error.
+#[cfg(any(feature = "fs-erofs", feature = "fs-ext4"))]
+type BadBlock<'a> = dyn FnMut(Error) -> Result<(), Error> + 'a;
+
+/// Blocks of one directory that cannot be read before the rest is given up.
+#[cfg(any(feature = "fs-erofs", feature = "fs-ext4"))]
+const MAX_BAD_BLOCKS: u32 = 4096;
+
+/// [`FileSystem::list_readable`], by a listing that can go on.
+#[cfg(any(feature = "fs-erofs", feature = "fs-ext4"))]
+fn list_around(list: &mut dyn FnMut(&mut BadBlock<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    let mut first = None;
+    let mut count: u32 = 0;
+    list(&mut |error| match error {
+        Error::Io { .. } if count < MAX_BAD_BLOCKS => {
+            count = count.saturating_add(1);
+            first.get_or_insert(error);
+            Ok(())
+        }
+        _ => Err(error),
+    })?;
+    first.map_or(Ok(()), Err)
 }
 
 /// Linux's `new_decode_dev`.

@@ -70,8 +70,13 @@ impl Disk {
         let mut at = offset;
         let mut rest = buf;
         while !rest.is_empty() {
-            let page = self.page(div(at, u64_from(PAGE)))?;
             let start = index(rem(at, u64_from(PAGE)));
+            let page = match self.page(div(at, u64_from(PAGE))) {
+                Ok(page) => page,
+                // the part of the page that nobody asked for may be what cannot be read
+                Err(Error::Io { .. }) if start != 0 || rest.len() < PAGE => return self.data(at, rest),
+                Err(error) => return Err(error),
+            };
             let from = page.get(start..).unwrap_or_default();
             let n = from.len().min(rest.len());
             let (Some(source), Some((target, after))) = (from.get(..n), rest.split_at_mut_checked(n)) else {
@@ -196,6 +201,38 @@ impl<'a> Bytes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of which one byte cannot be read.
+    struct Hurt(u64);
+
+    impl ReadAt for Hurt {
+        fn size(&self) -> u64 {
+            10_000
+        }
+
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+            buf.fill(7);
+            match (offset..offset + u64_from(buf.len())).contains(&self.0) {
+                true => Err(std::io::ErrorKind::InvalidData.into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_does_not_hide_its_neighbours() {
+        let disk = Disk::new(Arc::new(Hurt(5000)));
+        for (offset, len, good) in [
+            (4096, 904, true),
+            (4000, 1000, true),
+            (4999, 2, false),
+            (5000, 1, false),
+            (5001, 4096, true),
+            (4096, 4096, false),
+        ] {
+            assert_eq!(disk.metadata_vec(offset, len).is_ok(), good, "{offset} {len}");
+        }
+    }
 
     #[test]
     fn metadata_crosses_pages_and_stops_at_the_end() {

@@ -9,14 +9,15 @@
 //! Sources: Linux, `fs/erofs/erofs_fs.h`, `inode.c`, `data.c`, `xattr.c`, `zmap.c`; erofs-utils, `lib/decompress.c`.
 
 mod compressed;
+mod extents;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::{Bytes, Disk, index, u64_from};
 use super::{
-    EachEntry, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat, Xattr, decode_dev,
-    is_name,
+    BadBlock, EachEntry, EachExtent, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat,
+    Xattr, decode_dev, is_name, list_around,
 };
 use crate::fs::FsKind;
 
@@ -90,6 +91,18 @@ impl Inode {
     }
 }
 
+/// How a file is cut into chunks.
+struct Chunks {
+    /// log₂ of their size, and that.
+    bits: u32,
+    size: u64,
+    /// Bytes of an entry of the table; do addresses in it have 48 bits?
+    unit: u64,
+    large: bool,
+    /// In the metadata's space.
+    table: u64,
+}
+
 /// A decompressed extent.
 struct Extent {
     node: Node,
@@ -101,6 +114,8 @@ pub(super) struct Erofs {
     disk: Disk,
     /// log₂ of the block size, 9 to 16.
     block_bits: u32,
+    /// Parts of 16 bytes that the superblock has behind its first 128.
+    slots: u8,
     feature_compat: u32,
     feature_incompat: u32,
     root: u64,
@@ -128,6 +143,7 @@ impl Erofs {
         let magic = sb.le32(0)?;
         let feature_compat = sb.le32(8)?;
         let block_bits = u32::from(sb.u8(12)?);
+        let sb_extslots = sb.u8(13)?;
         let root_nid_2b = sb.le16(14)?;
         let epoch = sb.le64(24)?;
         let fixed_nsec = sb.le32(32)?;
@@ -161,6 +177,7 @@ impl Erofs {
         let mut fs = Erofs {
             disk,
             block_bits,
+            slots: sb_extslots,
             feature_compat,
             feature_incompat,
             root: if large && root_nid_8b != 0 { root_nid_8b } else { root_nid_2b.into() },
@@ -219,10 +236,15 @@ impl Erofs {
         Ok(buf)
     }
 
-    fn inode(&self, node: Node) -> Result<Inode, Error> {
+    /// In the metadata's space.
+    fn inode_offset(&self, node: Node) -> Result<u64, Error> {
         let base = if node.0 & IN_METABOX == 0 { self.meta } else { 0 };
         let offset = (node.0 & !IN_METABOX).checked_mul(32).and_then(|at| at.checked_add(base));
-        let offset = offset.ok_or_else(|| Error::corrupt("node number", SUPERBLOCK))?;
+        offset.ok_or_else(|| Error::corrupt("node number", SUPERBLOCK))
+    }
+
+    fn inode(&self, node: Node) -> Result<Inode, Error> {
+        let offset = self.inode_offset(node)?;
         let compact = self.metadata_array::<32>(node, offset)?;
         let format = u16::from_le_bytes([compact[0], compact[1]]);
         let layout = match format >> 1 & 7 {
@@ -371,42 +393,56 @@ impl Erofs {
         Ok(n)
     }
 
-    fn read_chunk(&self, inode: &Inode, at: u64, buf: &mut [u8]) -> Result<usize, Error> {
+    /// How a file is cut into chunks.
+    fn chunks(&self, inode: &Inode) -> Result<Chunks, Error> {
         let format = inode.union & 0xffff;
         if format & !0x7f != 0 {
             return Err(Error::Unsupported { what: "unknown chunk format" });
         }
         let bits = self.block_bits.saturating_add(format & 0x1f);
-        let chunk = at.checked_shr(bits).unwrap_or(0);
-        let chunk_size = 1_u64.checked_shl(bits).unwrap_or(u64::MAX);
-        let within = at & chunk_size.saturating_sub(1);
         let unit: u64 = if format & CHUNK_INDEXES != 0 { 8 } else { 4 };
-        let table = inode.tail.checked_next_multiple_of(unit).unwrap_or(u64::MAX);
-        let entry = chunk.checked_mul(unit).and_then(|at| at.checked_add(table));
+        Ok(Chunks {
+            bits,
+            size: 1_u64.checked_shl(bits).unwrap_or(u64::MAX),
+            unit,
+            large: format & CHUNK_48BIT != 0,
+            table: inode.tail.checked_next_multiple_of(unit).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Where byte `at` of a file in chunks is; `None`: in a hole.
+    fn chunk(&self, inode: &Inode, chunks: &Chunks, at: u64) -> Result<Option<u64>, Error> {
+        let number = at.checked_shr(chunks.bits).unwrap_or(0);
+        let within = at & chunks.size.saturating_sub(1);
+        let entry = number.checked_mul(chunks.unit).and_then(|at| at.checked_add(chunks.table));
         let entry = entry.ok_or_else(|| Error::corrupt("chunk index", inode.offset))?;
-        let block = if unit == 4 {
+        let block = if chunks.unit == 4 {
             let block = u32::from_le_bytes(self.metadata_array(inode.node, entry)?);
             Some(u64::from(block)).filter(|_| block != u32::MAX)
         } else {
             let bytes = self.metadata_array::<8>(inode.node, entry)?;
             let raw = Bytes::new(&bytes, "chunk index", entry);
             let (high, device, low) = (raw.le16(0)?, raw.le16(2)?, raw.le32(4)?);
-            let large = format & CHUNK_48BIT != 0;
-            let hole = low == u32::MAX && (!large || high == u16::MAX);
+            let hole = low == u32::MAX && (!chunks.large || high == u16::MAX);
             if !hole && device != 0 {
                 return Err(Error::Unsupported { what: "data on another device" });
             }
-            let high = if large { u64::from(high) << 32 } else { 0 };
+            let high = if chunks.large { u64::from(high) << 32 } else { 0 };
             Some(high | u64::from(low)).filter(|_| !hole)
         };
-        let n = index(chunk_size.saturating_sub(within)).min(buf.len());
+        let Some(block) = block else { return Ok(None) };
+        let start = self.address(block)?.checked_add(within);
+        start.map(Some).ok_or_else(|| Error::corrupt("chunk index", entry))
+    }
+
+    fn read_chunk(&self, inode: &Inode, at: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        let chunks = self.chunks(inode)?;
+        let within = at & chunks.size.saturating_sub(1);
+        let n = index(chunks.size.saturating_sub(within)).min(buf.len());
         let target = buf.get_mut(..n).unwrap_or_default();
-        match block {
+        match self.chunk(inode, &chunks, at)? {
             None => target.fill(0),
-            Some(block) => {
-                let start = self.address(block)?.checked_add(within);
-                self.content(inode, start.ok_or_else(|| Error::corrupt("chunk index", entry))?, target)?;
-            }
+            Some(start) => self.content(inode, start, target)?,
         }
         Ok(n)
     }
@@ -446,10 +482,7 @@ impl Erofs {
                 Ok(n)
             }
             compressed::Content::Fragment { offset, len } => {
-                let packed = self.packed_inode()?;
-                if packed.node == inode.node {
-                    return Err(Error::corrupt("fragment of the packed inode", inode.offset));
-                }
+                let packed = self.packed_for(inode)?;
                 let n = index(len).min(buf.len());
                 self.read(&packed, offset, buf.get_mut(..n).unwrap_or_default())
             }
@@ -461,6 +494,15 @@ impl Erofs {
             return Err(Error::corrupt("packed inode", SUPERBLOCK));
         }
         self.inode(Node(self.packed))
+    }
+
+    /// The packed inode, for a fragment of `inode`, which must not be needed to read it.
+    fn packed_for(&self, inode: &Inode) -> Result<Inode, Error> {
+        let metabox = self.metabox.as_ref().is_some_and(|metabox| metabox.node == inode.node);
+        if inode.node.0 == self.packed || metabox && self.packed & IN_METABOX != 0 {
+            return Err(Error::corrupt("fragment of the packed inode", inode.offset));
+        }
+        self.packed_inode()
     }
 
     fn read_prefixes(&self, start: u32, count: u8) -> Result<Vec<Vec<u8>>, Error> {
@@ -499,6 +541,85 @@ impl Erofs {
             at = at.saturating_add(2).saturating_add(u64_from(len));
         }
         Ok(prefixes)
+    }
+
+    /// `bad` decides whether to go on behind a block with that error.
+    fn list_noting(&self, dir: Node, each: &mut EachEntry<'_>, bad: &mut BadBlock<'_>) -> Result<(), Error> {
+        let inode = self.inode(dir)?;
+        if inode.file_type()? != FileType::Directory {
+            return Err(Error::NotADirectory);
+        }
+        if inode.size > MAX_DIRECTORY {
+            return Err(Error::corrupt("directory size", inode.offset));
+        }
+        let mut block = vec![0; index(self.block_size().min(inode.size))];
+        let mut at = 0;
+        while at < inode.size {
+            let n = match self.read(&inode, at, &mut block) {
+                Ok(n) => n,
+                Err(error) => {
+                    bad(error)?;
+                    at = at.saturating_add(self.block_size());
+                    continue;
+                }
+            };
+            at = at.saturating_add(u64_from(n));
+            let bytes = Bytes::new(block.get(..n).unwrap_or_default(), "directory", inode.offset);
+            let first = usize::from(bytes.le16(8)?);
+            if first < 12 || first >= n || !first.is_multiple_of(12) {
+                return Err(bytes.corrupt());
+            }
+            let mut start = first;
+            for entry in (0..first).step_by(12) {
+                let next = entry.saturating_add(12);
+                let end = if next < first { usize::from(bytes.le16(next.saturating_add(8))?) } else { n };
+                let name = bytes.slice(start, end.checked_sub(start).ok_or_else(|| bytes.corrupt())?)?;
+                // the last name of a block may be padded
+                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+                let node = Node(bytes.le64(entry)?);
+                let file_type = match bytes.u8(entry.saturating_add(10))? {
+                    1 => Some(FileType::Regular),
+                    2 => Some(FileType::Directory),
+                    3 => Some(FileType::CharDevice),
+                    4 => Some(FileType::BlockDevice),
+                    5 => Some(FileType::Fifo),
+                    6 => Some(FileType::Socket),
+                    7 => Some(FileType::Symlink),
+                    _ => None,
+                };
+                start = end;
+                if matches!(name, b"." | b"..") {
+                    continue;
+                }
+                if !is_name(name) {
+                    return Err(bytes.corrupt());
+                }
+                if let ControlFlow::Break(()) = each(Entry { name, node, file_type }) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the xattrs that a file shares with others are, in [their space](Self::shared_xattr_space).
+    fn shared_xattrs(&self, inode: &Inode) -> Result<Vec<u64>, Error> {
+        let header = self.metadata_array::<12>(inode.node, inode.xattrs)?;
+        let at = inode.xattrs.saturating_add(12);
+        let mut ids = vec![0; usize::from(header[4]).saturating_mul(4)];
+        if at.saturating_add(u64_from(ids.len())) > inode.tail {
+            return Err(Error::corrupt("shared xattrs", inode.xattrs));
+        }
+        self.metadata(inode.node, at, &mut ids)?;
+        let place =
+            |id: &[u8; 4]| u64::from(u32::from_le_bytes(*id)).saturating_mul(4).saturating_add(self.xattr);
+        Ok(ids.as_chunks().0.iter().map(place).collect())
+    }
+
+    /// What is shared may be in the metabox though the inode is not, or the reverse.
+    fn shared_xattr_space(&self) -> Node {
+        let boxed = self.feature_compat & COMPAT_SHARED_XATTRS_IN_METABOX != 0 && self.metabox.is_some();
+        Node(if boxed { IN_METABOX } else { 0 })
     }
 
     /// One xattr at `at`, and where it ends.
@@ -559,54 +680,11 @@ impl FileSystem for Erofs {
     }
 
     fn list(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
-        let inode = self.inode(dir)?;
-        if inode.file_type()? != FileType::Directory {
-            return Err(Error::NotADirectory);
-        }
-        if inode.size > MAX_DIRECTORY {
-            return Err(Error::corrupt("directory size", inode.offset));
-        }
-        let mut block = vec![0; index(self.block_size().min(inode.size))];
-        let mut at = 0;
-        while at < inode.size {
-            let n = self.read(&inode, at, &mut block)?;
-            at = at.saturating_add(u64_from(n));
-            let bytes = Bytes::new(block.get(..n).unwrap_or_default(), "directory", inode.offset);
-            let first = usize::from(bytes.le16(8)?);
-            if first < 12 || first >= n || !first.is_multiple_of(12) {
-                return Err(bytes.corrupt());
-            }
-            let mut start = first;
-            for entry in (0..first).step_by(12) {
-                let next = entry.saturating_add(12);
-                let end = if next < first { usize::from(bytes.le16(next.saturating_add(8))?) } else { n };
-                let name = bytes.slice(start, end.checked_sub(start).ok_or_else(|| bytes.corrupt())?)?;
-                // the last name of a block may be padded
-                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-                let node = Node(bytes.le64(entry)?);
-                let file_type = match bytes.u8(entry.saturating_add(10))? {
-                    1 => Some(FileType::Regular),
-                    2 => Some(FileType::Directory),
-                    3 => Some(FileType::CharDevice),
-                    4 => Some(FileType::BlockDevice),
-                    5 => Some(FileType::Fifo),
-                    6 => Some(FileType::Socket),
-                    7 => Some(FileType::Symlink),
-                    _ => None,
-                };
-                start = end;
-                if matches!(name, b"." | b"..") {
-                    continue;
-                }
-                if !is_name(name) {
-                    return Err(bytes.corrupt());
-                }
-                if let ControlFlow::Break(()) = each(Entry { name, node, file_type }) {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
+        self.list_noting(dir, each, &mut Err)
+    }
+
+    fn list_readable(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
+        list_around(&mut |bad| self.list_noting(dir, each, bad))
     }
 
     fn read_at(&self, file: Node, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
@@ -635,19 +713,9 @@ impl FileSystem for Erofs {
         if inode.xattr_count == 0 {
             return Ok(Vec::new());
         }
-        let header = self.metadata_array::<12>(node, inode.xattrs)?;
-        let shared = usize::from(header[4]);
-        let mut at = inode.xattrs.saturating_add(12);
-        let mut ids = vec![0; shared.saturating_mul(4)];
-        let inline = at.saturating_add(u64_from(ids.len()));
-        if inline > inode.tail {
-            return Err(Error::corrupt("shared xattrs", inode.xattrs));
-        }
-        self.metadata(node, at, &mut ids)?;
+        let shared = self.shared_xattrs(&inode)?;
+        let space = self.shared_xattr_space();
         let mut xattrs = Vec::new();
-        // what is shared may be in the metabox though the inode is not, or the reverse
-        let boxed = self.feature_compat & COMPAT_SHARED_XATTRS_IN_METABOX != 0 && self.metabox.is_some();
-        let space = Node(if boxed { IN_METABOX } else { 0 });
         let mut total: usize = 0;
         let mut add = |xattr: Xattr| {
             total = total.saturating_add(xattr.name.len()).saturating_add(xattr.value.len());
@@ -657,7 +725,7 @@ impl FileSystem for Erofs {
             xattrs.push(xattr);
             Ok(())
         };
-        at = inline;
+        let mut at = inode.xattrs.saturating_add(12).saturating_add(u64_from(shared.len()).saturating_mul(4));
         while at < inode.tail {
             let (xattr, end) = self.xattr(node, at)?;
             if end > inode.tail {
@@ -666,10 +734,17 @@ impl FileSystem for Erofs {
             add(xattr)?;
             at = end;
         }
-        for id in ids.as_chunks().0 {
-            let at = u64::from(u32::from_le_bytes(*id)).saturating_mul(4).saturating_add(self.xattr);
+        for at in shared {
             add(self.xattr(space, at)?.0)?;
         }
         Ok(xattrs)
+    }
+
+    fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        self.file_extents(node, each)
+    }
+
+    fn system_extents(&self, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        self.own_extents(each)
     }
 }

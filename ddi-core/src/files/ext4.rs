@@ -10,6 +10,7 @@
 //!
 //! Sources: Linux, `Documentation/filesystems/ext4/`, `fs/ext4/ext4.h`, `inline.c`, `xattr.c`, `acl.c`.
 
+mod extents;
 mod map;
 mod xattr;
 
@@ -17,15 +18,18 @@ use std::ops::ControlFlow;
 
 use super::disk::{Bytes, Disk, div, index, rem, u64_from};
 use super::{
-    EachEntry, Entry, Error, FileSystem, FileType, MAX_LINK, Node, Stat, Xattr, decode_dev, is_name,
+    BadBlock, EachEntry, EachExtent, Entry, Error, FileSystem, FileType, MAX_LINK, Node, Stat, Xattr,
+    decode_dev, is_name, list_around,
 };
 use crate::fs::FsKind;
+use map::Run;
 
 const SUPERBLOCK: u64 = 1024;
 const MAGIC: u16 = 0xef53;
 const ROOT: u64 = 2;
 
 const COMPAT_SPARSE_SUPER2: u32 = 0x200;
+const COMPAT_ORPHAN_FILE: u32 = 0x1000;
 const INCOMPAT_FILETYPE: u32 = 0x2;
 const INCOMPAT_RECOVER: u32 = 0x4;
 const INCOMPAT_META_BG: u32 = 0x10;
@@ -58,6 +62,8 @@ pub(super) struct Ext4 {
     inode_size: u16,
     descriptor_size: u16,
     first_meta_bg: u32,
+    reserved_descriptor_blocks: u16,
+    orphan_file_inum: u32,
     backup_groups: [u32; 2],
     feature_compat: u32,
     feature_incompat: u32,
@@ -99,6 +105,13 @@ impl Inode {
     fn file_type(&self) -> Result<FileType, Error> {
         FileType::from_mode(self.mode).ok_or_else(|| self.raw().corrupt())
     }
+
+    /// 0: none.
+    fn xattr_block(&self) -> Result<u64, Error> {
+        let acl_lo = self.raw().le32(0x68)?;
+        let acl_high = self.raw().le16(0x76)?;
+        Ok(u64::from(acl_high) << 32 | u64::from(acl_lo))
+    }
 }
 
 impl Ext4 {
@@ -116,9 +129,11 @@ impl Ext4 {
         let s_feature_compat = sb.le32(0x5c)?;
         let s_feature_incompat = sb.le32(0x60)?;
         let s_feature_ro_compat = sb.le32(0x64)?;
+        let s_reserved_gdt_blocks = sb.le16(0xce)?;
         let s_desc_size = sb.le16(0xfe)?;
         let s_first_meta_bg = sb.le32(0x104)?;
         let s_backup_bgs = [sb.le32(0x24c)?, sb.le32(0x250)?];
+        let s_orphan_file_inum = sb.le32(0x280)?;
 
         if s_magic != MAGIC || s_inodes_per_group == 0 || s_blocks_per_group == 0 {
             return Err(sb.corrupt());
@@ -153,6 +168,8 @@ impl Ext4 {
             inode_size,
             descriptor_size,
             first_meta_bg: s_first_meta_bg,
+            reserved_descriptor_blocks: s_reserved_gdt_blocks,
+            orphan_file_inum: s_orphan_file_inum,
             backup_groups: s_backup_bgs,
             feature_compat: s_feature_compat,
             feature_incompat: s_feature_incompat,
@@ -185,6 +202,10 @@ impl Ext4 {
     }
 
     fn descriptor(&self, group: u32) -> Result<Vec<u8>, Error> {
+        self.disk.metadata_vec(self.descriptor_offset(group)?, self.descriptor_size.into())
+    }
+
+    fn descriptor_offset(&self, group: u32) -> Result<u64, Error> {
         let size = u64::from(self.descriptor_size);
         let per_block = self.block_size.checked_div(size).unwrap_or(1);
         let (row, within) = (div(group.into(), per_block), rem(group.into(), per_block));
@@ -199,11 +220,10 @@ impl Ext4 {
             let odd = begin == 0 && first == 0 && self.block_size == SUPERBLOCK;
             start.saturating_add(self.has_superblock(begin).into()).saturating_add(odd.into())
         };
-        let offset = self.address(block).saturating_add(within.saturating_mul(size));
-        self.disk.metadata_vec(offset, self.descriptor_size.into())
+        Ok(self.address(block).saturating_add(within.saturating_mul(size)))
     }
 
-    fn inode(&self, number: u64) -> Result<Inode, Error> {
+    fn inode_offset(&self, number: u64) -> Result<u64, Error> {
         let corrupt = || Error::corrupt("inode number", SUPERBLOCK);
         let zero_based = u32::try_from(number).ok().and_then(|n| n.checked_sub(1)).ok_or_else(corrupt)?;
         if zero_based >= self.inodes {
@@ -216,7 +236,11 @@ impl Ext4 {
         let high = if self.descriptor_size >= 64 { descriptor.le32(0x28)? } else { 0 };
         let table = u64::from(high) << 32 | u64::from(descriptor.le32(0x8)?);
         let offset = self.address(table);
-        let offset = offset.saturating_add(u64::from(within).saturating_mul(self.inode_size.into()));
+        Ok(offset.saturating_add(u64::from(within).saturating_mul(self.inode_size.into())))
+    }
+
+    fn inode(&self, number: u64) -> Result<Inode, Error> {
+        let offset = self.inode_offset(number)?;
         let bytes = self.disk.metadata_vec(offset, self.inode_size.into())?;
         let raw = Bytes::new(&bytes, "inode", offset);
         let mode = raw.le16(0x0)?;
@@ -293,6 +317,47 @@ impl Ext4 {
             content.extend_from_slice(&more);
         }
         Ok(content)
+    }
+
+    /// `bad` decides whether to go on behind a block with that error.
+    fn list_noting(&self, dir: Node, each: &mut EachEntry<'_>, bad: &mut BadBlock<'_>) -> Result<(), Error> {
+        let inode = self.inode(dir.0)?;
+        if inode.file_type()? != FileType::Directory {
+            return Err(Error::NotADirectory);
+        }
+        Self::readable(&inode)?;
+        if inode.has(FLAG_INLINE_DATA) {
+            // the number of the parent comes first, and the xattr's part is a block of its own
+            let block = inode.block()?.get(4..).unwrap_or_default();
+            if self.entries(block, inode.offset, each)?.is_continue()
+                && let Some(more) = self.inline_rest(&inode)?
+            {
+                let _ = self.entries(&more, inode.offset, each)?;
+            }
+            return Ok(());
+        }
+        if inode.size > MAX_DIRECTORY.min(self.disk.size()) {
+            return Err(Error::corrupt("directory size", inode.offset));
+        }
+        // the blocks of a hashed directory's index look like blocks with no entry
+        let mut block = vec![0; index(self.block_size)];
+        for number in 0..div(inode.size, self.block_size) {
+            let offset = match self.map(&inode, number, 1) {
+                Ok(Run { start: Some(start), .. }) => Ok(self.address(start)),
+                Ok(Run { start: None, .. }) => Err(Error::corrupt("directory with a hole", inode.offset)),
+                Err(error) => Err(error),
+            };
+            let read = offset.and_then(|offset| self.disk.metadata(offset, &mut block).map(|()| offset));
+            match read {
+                Ok(offset) => {
+                    if self.entries(&block, offset, each)?.is_break() {
+                        return Ok(());
+                    }
+                }
+                Err(error) => bad(error)?,
+            }
+        }
+        Ok(())
     }
 
     /// The entries in one block (or in one part of an inline directory).
@@ -378,36 +443,11 @@ impl FileSystem for Ext4 {
     }
 
     fn list(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
-        let inode = self.inode(dir.0)?;
-        if inode.file_type()? != FileType::Directory {
-            return Err(Error::NotADirectory);
-        }
-        Self::readable(&inode)?;
-        if inode.has(FLAG_INLINE_DATA) {
-            // the number of the parent comes first, and the xattr's part is a block of its own
-            let block = inode.block()?.get(4..).unwrap_or_default();
-            if self.entries(block, inode.offset, each)?.is_continue()
-                && let Some(more) = self.inline_rest(&inode)?
-            {
-                let _ = self.entries(&more, inode.offset, each)?;
-            }
-            return Ok(());
-        }
-        if inode.size > MAX_DIRECTORY.min(self.disk.size()) {
-            return Err(Error::corrupt("directory size", inode.offset));
-        }
-        // the blocks of a hashed directory's index look like blocks with no entry
-        let mut block = vec![0; index(self.block_size)];
-        for number in 0..div(inode.size, self.block_size) {
-            let Some(start) = self.map(&inode, number, 1)?.start else {
-                return Err(Error::corrupt("directory with a hole", inode.offset));
-            };
-            self.disk.metadata(self.address(start), &mut block)?;
-            if self.entries(&block, self.address(start), each)?.is_break() {
-                return Ok(());
-            }
-        }
-        Ok(())
+        self.list_noting(dir, each, &mut Err)
+    }
+
+    fn list_readable(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
+        list_around(&mut |bad| self.list_noting(dir, each, bad))
     }
 
     fn read_at(&self, file: Node, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
@@ -439,6 +479,14 @@ impl FileSystem for Ext4 {
 
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, Error> {
         self.all_xattrs(&self.inode(node.0)?)
+    }
+
+    fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        self.file_extents(node, each)
+    }
+
+    fn system_extents(&self, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        self.own_extents(each)
     }
 
     fn caveat(&self) -> Option<&'static str> {

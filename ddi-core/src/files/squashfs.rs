@@ -9,14 +9,16 @@
 //!
 //! Sources: Linux, `fs/squashfs/squashfs_fs.h` and `xattr.c`; `Documentation/filesystems/squashfs.rst`.
 
+mod extents;
+
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::codec::{Codec, decompress};
 use super::disk::{Bytes, Disk, div, index, index32, rem, u64_from};
 use super::{
-    EachEntry, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat, Xattr, decode_dev,
-    is_name,
+    EachEntry, EachExtent, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat, Xattr,
+    decode_dev, is_name,
 };
 use crate::fs::FsKind;
 
@@ -30,6 +32,8 @@ const NO_TABLE: u64 = u64::MAX;
 const METADATA_PLAIN: u16 = 0x8000;
 /// In the size of a data block: stored as it is.
 const DATA_PLAIN: u32 = 1 << 24;
+/// In the type of an xattr: its value is elsewhere.
+const XATTR_OUT_OF_LINE: u16 = 0x100;
 /// Metadata blocks kept: 512 KiB.
 const METADATA_SLOTS: usize = 64;
 /// Data blocks kept: 4 MiB at the largest block size.
@@ -51,6 +55,9 @@ pub(super) struct Squashfs {
     disk: Disk,
     codec: Codec,
     block_size: u32,
+    flags: u16,
+    inodes: u32,
+    bytes_used: u64,
     fragments: u32,
     ids: u16,
     root: u64,
@@ -59,6 +66,7 @@ pub(super) struct Squashfs {
     inode_table: u64,
     directory_table: u64,
     fragment_table: u64,
+    export_table: u64,
     metadata: Box<[Mutex<Option<Block>>]>,
     data: Mutex<Vec<Block>>,
     /// Where the last look into a list of block sizes ended, so that reading on is not quadratic.
@@ -152,6 +160,8 @@ struct Inode {
     rdev: u32,
     xattr: u32,
     content: Content,
+    /// Where it ends: metadata block, and offset in it.
+    end: (u64, usize),
 }
 
 enum Content {
@@ -171,15 +181,35 @@ enum Content {
     Link(Vec<u8>),
 }
 
+/// Extended attributes, shared by all files that have the same.
+struct XattrList<'a> {
+    fs: &'a Squashfs,
+    /// What references count from.
+    start: u64,
+    reference: u64,
+    count: u32,
+    /// Bytes of names and values.
+    size: u32,
+}
+
+impl<'a> XattrList<'a> {
+    fn at(&self, reference: u64) -> Cursor<'a> {
+        let block = self.start.saturating_add(reference >> 16);
+        Cursor { fs: self.fs, block, offset: index(reference & 0xffff) }
+    }
+}
+
 impl Squashfs {
     pub(super) fn open(disk: Disk) -> Result<Self, Error> {
         let bytes = disk.metadata_array::<96>(0)?;
         let sb = Bytes::new(&bytes, "superblock", 0);
         let magic = sb.le32(0)?;
+        let inodes = sb.le32(4)?;
         let block_size = sb.le32(12)?;
         let fragments = sb.le32(16)?;
         let compression = sb.le16(20)?;
         let block_log = sb.le16(22)?;
+        let flags = sb.le16(24)?;
         let ids = sb.le16(26)?;
         let major = sb.le16(28)?;
         let root = sb.le64(32)?;
@@ -189,6 +219,7 @@ impl Squashfs {
         let inode_table = sb.le64(64)?;
         let directory_table = sb.le64(72)?;
         let fragment_table = sb.le64(80)?;
+        let export_table = sb.le64(88)?;
 
         if magic == MAGIC.swap_bytes() || magic == MAGIC && major != 4 {
             return Err(Error::Unsupported { what: "squashfs before version 4" });
@@ -215,6 +246,9 @@ impl Squashfs {
             disk,
             codec,
             block_size,
+            flags,
+            inodes,
+            bytes_used,
             fragments,
             ids,
             root,
@@ -223,6 +257,7 @@ impl Squashfs {
             inode_table,
             directory_table,
             fragment_table,
+            export_table,
             metadata: (0..METADATA_SLOTS).map(|_| Mutex::default()).collect(),
             data: Mutex::default(),
             position: Mutex::default(),
@@ -334,6 +369,7 @@ impl Squashfs {
             rdev: 0,
             xattr: NO_XATTR,
             content: Content::None,
+            end: (0, 0),
         };
         match inode_type {
             1 => {
@@ -408,6 +444,7 @@ impl Squashfs {
             }
             _ => return Err(common.corrupt()),
         }
+        inode.end = (at.block, at.offset);
         Ok(inode)
     }
 
@@ -439,12 +476,37 @@ impl Squashfs {
     }
 
     fn fragment(&self, number: u32) -> Result<Arc<[u8]>, Error> {
+        let (offset, size) = self.fragment_entry(number)?;
+        self.block(offset, size, self.block_size)
+    }
+
+    /// Where a fragment is, and its size field.
+    fn fragment_entry(&self, number: u32) -> Result<(u64, u32), Error> {
         if number >= self.fragments {
             return Err(Error::corrupt("fragment index", self.fragment_table));
         }
         let entry = self.indirect(self.fragment_table, number.into(), 16)?.array::<16>()?;
         let entry = Bytes::new(&entry, "fragment entry", self.fragment_table);
-        self.block(entry.le64(0)?, entry.le32(8)?, self.block_size)
+        Ok((entry.le64(0)?, entry.le32(8)?))
+    }
+
+    /// The extended attributes with that number in the table.
+    fn xattr_list(&self, number: u32) -> Result<XattrList<'_>, Error> {
+        let header = self.disk.metadata_array::<16>(self.xattr_table)?;
+        let header = Bytes::new(&header, "xattr table", self.xattr_table);
+        let (start, count) = (header.le64(0)?, header.le32(8)?);
+        if number >= count {
+            return Err(header.corrupt());
+        }
+        let entry = self.indirect(self.xattr_table.saturating_add(16), number.into(), 16)?.array::<16>()?;
+        let entry = Bytes::new(&entry, "xattr entry", self.xattr_table);
+        Ok(XattrList {
+            fs: self,
+            start,
+            reference: entry.le64(0)?,
+            count: entry.le32(8)?,
+            size: entry.le32(12)?,
+        })
     }
 
     fn xattr_value(&self, at: &mut Cursor<'_>) -> Result<Vec<u8>, Error> {
@@ -583,25 +645,13 @@ impl FileSystem for Squashfs {
         if number == NO_XATTR || self.xattr_table == NO_TABLE {
             return Ok(Vec::new());
         }
-        let header = self.disk.metadata_array::<16>(self.xattr_table)?;
-        let header = Bytes::new(&header, "xattr table", self.xattr_table);
-        let (start, count) = (header.le64(0)?, header.le32(8)?);
-        if number >= count {
-            return Err(header.corrupt());
-        }
-        let entry = self.indirect(self.xattr_table.saturating_add(16), number.into(), 16)?.array::<16>()?;
-        let entry = Bytes::new(&entry, "xattr entry", self.xattr_table);
-        let at = |reference: u64| Cursor {
-            fs: self,
-            block: start.saturating_add(reference >> 16),
-            offset: index(reference & 0xffff),
-        };
-        let mut list = at(entry.le64(0)?);
+        let list = self.xattr_list(number)?;
+        let mut at = list.at(list.reference);
         let mut xattrs = Vec::new();
         let mut total: usize = 0;
-        for _ in 0..entry.le32(8)? {
-            let key = list.array::<4>()?;
-            let key = Bytes::new(&key, "xattr key", start);
+        for _ in 0..list.count {
+            let key = at.array::<4>()?;
+            let key = Bytes::new(&key, "xattr key", list.start);
             let (kind, len) = (key.le16(0)?, usize::from(key.le16(2)?));
             let prefix = match kind & 0xff {
                 0 => &b"user."[..],
@@ -612,13 +662,13 @@ impl FileSystem for Squashfs {
             if len > 255 {
                 return Err(key.corrupt());
             }
-            let name = [prefix, &list.vec(len)?].concat();
-            let value = if kind & 0x100 != 0 {
-                list.skip(4)?;
-                let reference = u64::from_le_bytes(list.array()?);
-                self.xattr_value(&mut at(reference))?
+            let name = [prefix, &at.vec(len)?].concat();
+            let value = if kind & XATTR_OUT_OF_LINE != 0 {
+                at.skip(4)?;
+                let reference = u64::from_le_bytes(at.array()?);
+                self.xattr_value(&mut list.at(reference))?
             } else {
-                self.xattr_value(&mut list)?
+                self.xattr_value(&mut at)?
             };
             total = total.saturating_add(name.len()).saturating_add(value.len());
             if total > MAX_XATTRS {
@@ -627,5 +677,13 @@ impl FileSystem for Squashfs {
             xattrs.push(Xattr { name, value });
         }
         Ok(xattrs)
+    }
+
+    fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        self.file_extents(node, each)
+    }
+
+    fn system_extents(&self, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        self.own_extents(each)
     }
 }

@@ -1,5 +1,7 @@
 pub(crate) mod memory;
 
 mod corpus;
+#[cfg(all(feature = "fs-erofs", feature = "fs-ext4", feature = "fs-squashfs"))]
+mod extents;
 mod hostile;
 mod paths;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::disk::{index, u64_from};
-use super::{Entry, Error, FileSystem, FileType, MAX_LINK, Node, Stat, Xattr};
+use super::{EachEntry, Entry, Error, FileSystem, FileType, MAX_LINK, Node, Stat, Xattr};
 
 /// Symbolic links followed on the way to one file: Linux's `MAXSYMLINKS`.
 const MAX_LINKS: u32 = 40;
@@ -118,17 +118,39 @@ impl Tree {
         dir: Place,
         each: &mut dyn FnMut(Entry<'_>, Place) -> ControlFlow<()>,
     ) -> Result<(), Error> {
+        self.list_by(&|fs, each| fs.list(dir.node, each), dir, each)
+    }
+
+    /// As [`FileSystem::list_readable`], with mounts in place of what lies under them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn list_readable(
+        &self,
+        dir: Place,
+        each: &mut dyn FnMut(Entry<'_>, Place) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.list_by(&|fs, each| fs.list_readable(dir.node, each), dir, each)
+    }
+
+    fn list_by(
+        &self,
+        list: &dyn Fn(&dyn FileSystem, &mut EachEntry<'_>) -> Result<(), Error>,
+        dir: Place,
+        each: &mut dyn FnMut(Entry<'_>, Place) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
         let top = dir == self.root();
         let mut stopped = false;
+        let mut outcome = Ok(());
         if let Some(fs) = self.fs(dir) {
-            fs.list(dir.node, &mut |entry| {
+            outcome = list(fs, &mut |entry| {
                 if top && self.mounts.iter().any(|(name, _)| **name == *entry.name) {
                     return ControlFlow::Continue(());
                 }
                 let flow = each(entry, Place { mount: dir.mount, node: entry.node });
                 stopped = flow.is_break();
                 flow
-            })?;
+            });
         }
         if top && !stopped {
             for (name, fs) in &self.mounts {
@@ -138,7 +160,7 @@ impl Tree {
                 }
             }
         }
-        Ok(())
+        outcome
     }
 
     fn lookup(&self, dir: Place, name: &[u8]) -> Result<Option<Place>, Error> {

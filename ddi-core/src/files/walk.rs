@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::disk::{index, u64_from};
-use super::{Error, FileType, Limit, Place, Stat, Tree};
+use super::{Entry, Error, FileType, Limit, Place, Stat, Tree};
 
 /// How much may be gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct Walk {
     entries: u64,
     bytes: u64,
     start: Instant,
+    /// Are directories gone into as far as they can be read?
+    partly: bool,
 }
 
 /// The names of one directory: one allocation for all of them.
@@ -86,7 +88,15 @@ struct Frame {
 impl Walk {
     /// Starts the clock.
     pub fn new(budget: Budget) -> Self {
-        Walk { budget, entries: 0, bytes: 0, start: Instant::now() }
+        Walk { budget, entries: 0, bytes: 0, start: Instant::now(), partly: false }
+    }
+
+    /// From here on, of a directory that cannot be read to its end what can be read of it is visited all the same, after
+    /// the error; also if it is not known to be one, because [`Visit::stat`] is an error.
+    #[must_use]
+    pub fn around_damage(mut self) -> Self {
+        self.partly = true;
+        self
     }
 
     /// Names seen so far.
@@ -143,30 +153,31 @@ impl Walk {
         loop {
             if let Some(place) = next.take() {
                 let stat = tree.stat(place);
-                let is_dir = stat.as_ref().is_ok_and(|stat| stat.file_type == FileType::Directory);
+                let is_known = stat.is_ok();
+                let is_dir = stat.as_ref().map_or(self.partly, |stat| stat.file_type == FileType::Directory);
                 let step = each(self, Visit { path: shown(&path), place, stat })?;
                 if step == Step::Stop {
                     return Ok(());
                 }
                 if is_dir && step == Step::Continue {
-                    let listing = if seen.insert(place) {
+                    let (listing, error) = if seen.insert(place) {
                         if frames.len() >= usize::try_from(self.budget.depth).unwrap_or(usize::MAX) {
                             return Err(Error::Budget(Limit::Depth));
                         }
                         self.list(tree, place)?
                     } else {
-                        Err(Error::DirectoryLoop)
+                        (Listing::default(), Some(Error::DirectoryLoop))
                     };
-                    match listing {
-                        Ok(Listing { names, items }) => {
-                            frames.push(Frame { names, items, path_len: path.len() });
+                    let is_good = error.is_none();
+                    if let Some(error) = error.filter(|_| is_known || !listing.items.is_empty()) {
+                        let visit = Visit { path: shown(&path), place, stat: Err(error) };
+                        if each(self, visit)? == Step::Stop {
+                            return Ok(());
                         }
-                        Err(error) => {
-                            let visit = Visit { path: shown(&path), place, stat: Err(error) };
-                            if each(self, visit)? == Step::Stop {
-                                return Ok(());
-                            }
-                        }
+                    }
+                    if is_good || self.partly {
+                        let Listing { names, items } = listing;
+                        frames.push(Frame { names, items, path_len: path.len() });
                     }
                 }
             }
@@ -188,10 +199,12 @@ impl Walk {
     }
 
     /// The outer error is ours, the inner one the directory's.
-    fn list(&mut self, tree: &Tree, dir: Place) -> Result<Result<Listing, Error>, Error> {
+    fn list(&mut self, tree: &Tree, dir: Place) -> Result<(Listing, Option<Error>), Error> {
         let mut listing = Listing::default();
         let mut spent = None;
-        let outcome = tree.list(dir, &mut |entry, place| {
+        self.check_time()?;
+        let partly = self.partly;
+        let mut each = |entry: Entry<'_>, place| {
             let from = u32::try_from(listing.names.len()).map_err(|_| Error::Budget(Limit::Entries));
             let len = u16::try_from(entry.name.len()).map_err(|_| Error::corrupt("name", 0));
             match self.count_entry().and(from).and_then(|from| Ok((from, len?))) {
@@ -205,18 +218,16 @@ impl Walk {
                     ControlFlow::Break(())
                 }
             }
-        });
+        };
+        let outcome = if partly { tree.list_readable(dir, &mut each) } else { tree.list(dir, &mut each) };
         if let Some(error) = spent {
             return Err(error);
-        }
-        if let Err(error) = outcome {
-            return Ok(Err(error));
         }
         let mut items = std::mem::take(&mut listing.items);
         // the last one is taken first
         items.sort_unstable_by(|a, b| listing.name(b).cmp(listing.name(a)));
         listing.items = items;
-        Ok(Ok(listing))
+        Ok((listing, outcome.err()))
     }
 
     /// Reads a regular file from start to end and gives it away piece by piece.

@@ -82,17 +82,88 @@ pub(super) enum Content {
     Fragment { offset: u64, len: u64 },
 }
 
+/// Where the compressed bytes of an extent are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// In blocks of their own.
+    Disk { offset: u64, size: u64 },
+    /// Behind the index, in the metadata's space.
+    Inline { offset: u64, size: usize },
+    /// The position asked for, in the packed inode, and how much there is from there.
+    Fragment { offset: u64, len: u64 },
+}
+
+/// An extent of a compressed file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Where {
+    /// In the file; the position asked for is in between.
+    start: u64,
+    pub(super) end: u64,
+    pub(super) place: Place,
+    /// Of fragments it does not matter.
+    kind: Kind,
+}
+
+/// What the header of the index says.
+enum Header<'a> {
+    Clusters(Map<'a>),
+    /// The whole file is in the packed inode, from there on.
+    Packed(u64),
+}
+
 impl Erofs {
     /// The extent that covers `at`, which is inside the file.
     pub(super) fn extent(&self, inode: &Inode, at: u64) -> Result<Content, Error> {
-        let start = inode.tail.checked_next_multiple_of(8).unwrap_or(u64::MAX);
+        match self.header(inode)? {
+            Header::Clusters(map) => map.extent(at),
+            Header::Packed(start) => {
+                let Where { place: Place::Fragment { offset, len }, .. } = packed(inode, start, at)? else {
+                    return Err(Error::corrupt("compression header", inode.tail));
+                };
+                Ok(Content::Fragment { offset, len })
+            }
+        }
+    }
+
+    /// The same, without a look at the bytes.
+    pub(super) fn place(&self, inode: &Inode, at: u64) -> Result<Where, Error> {
+        match self.header(inode)? {
+            Header::Clusters(map) => map.place(at),
+            Header::Packed(start) => packed(inode, start, at),
+        }
+    }
+
+    /// Size of a logical cluster; that of a block if nobody says.
+    pub(super) fn cluster_size(&self, inode: &Inode) -> u64 {
+        match self.header(inode) {
+            Ok(Header::Clusters(map)) => map.cluster_size().max(1),
+            // the rest is not known
+            _ => u64::MAX,
+        }
+    }
+
+    /// Where header and index are in the metadata's space, and how many bytes they have.
+    pub(super) fn index_place(&self, inode: &Inode) -> Result<(u64, u64), Error> {
+        let start = header_offset(inode);
+        let Header::Clusters(map) = self.header(inode)? else { return Ok((start, 8)) };
+        let clusters = inode.size.div_ceil(map.cluster_size().max(1));
+        let end = match inode.layout {
+            Layout::CompressedFull => map.index.saturating_add(8).saturating_add(clusters.saturating_mul(8)),
+            _ => match clusters.checked_sub(1) {
+                Some(last) => map.load_compact(last)?.next,
+                None => map.index,
+            },
+        };
+        Ok((start, end.saturating_sub(start)))
+    }
+
+    fn header<'a>(&'a self, inode: &'a Inode) -> Result<Header<'a>, Error> {
+        let start = header_offset(inode);
         let header = self.metadata_array::<8>(inode.node, start)?;
         let raw = Bytes::new(&header, "compression header", start);
         let cluster_bits = raw.u8(7)?;
         if cluster_bits & 0x80 != 0 {
-            // the whole file is in the packed inode
-            let offset = (raw.le64(0)? & !(1 << 63)).checked_add(at).ok_or_else(|| raw.corrupt())?;
-            return Ok(Content::Fragment { offset, len: inode.size.saturating_sub(at) });
+            return Ok(Header::Packed(raw.le64(0)? & !(1 << 63)));
         }
         let algorithms = raw.u8(6)?;
         let map = Map {
@@ -113,8 +184,19 @@ impl Erofs {
         if map.cluster_bits > 20 {
             return Err(raw.corrupt());
         }
-        map.extent(at)
+        Ok(Header::Clusters(map))
     }
+}
+
+fn header_offset(inode: &Inode) -> u64 {
+    inode.tail.checked_next_multiple_of(8).unwrap_or(u64::MAX)
+}
+
+/// A file that is in the packed inode as a whole, from `start` on.
+fn packed(inode: &Inode, start: u64, at: u64) -> Result<Where, Error> {
+    let offset = start.checked_add(at).ok_or_else(|| Error::corrupt("compression header", inode.tail))?;
+    let len = inode.size.saturating_sub(at);
+    Ok(Where { start: 0, end: inode.size, place: Place::Fragment { offset, len }, kind: Kind::Plain })
 }
 
 impl Map<'_> {
@@ -135,31 +217,29 @@ impl Map<'_> {
         number.checked_mul(self.cluster_size()).ok_or_else(|| self.corrupt())
     }
 
-    fn extent(&self, at: u64) -> Result<Content, Error> {
+    fn place(&self, at: u64) -> Result<Where, Error> {
         let (head, start) = self.head(at)?;
         let end = self.end(&head, start)?;
         let len = end.checked_sub(start).filter(|len| *len > 0 && at < end).ok_or_else(|| self.corrupt())?;
         if len > MAX_EXTENT {
             return Err(Error::Unsupported { what: "compressed extent of more than 12 MiB" });
         }
+        let at_place = |place| Ok(Where { start, end, place, kind: head.kind });
         // the last extent may be elsewhere
         if self.has(ADVISE_INLINE_PCLUSTER | ADVISE_FRAGMENT_PCLUSTER) && end >= self.inode.size {
             let last = self.inode.size.saturating_sub(1);
             let tail = self.load(last.checked_shr(self.cluster_bits).unwrap_or(0))?;
             if self.head(last)?.0.number == head.number {
                 if self.has(ADVISE_INLINE_PCLUSTER) {
-                    let mut input = vec![0; usize::from(u16::try_from(self.low >> 16).unwrap_or(0))];
-                    if self.fs.in_block(tail.next).saturating_add(u64_from(input.len()))
-                        > self.fs.block_size()
-                    {
+                    let size = usize::from(u16::try_from(self.low >> 16).unwrap_or(0));
+                    if self.fs.in_block(tail.next).saturating_add(u64_from(size)) > self.fs.block_size() {
                         return Err(self.corrupt());
                     }
-                    self.fs.metadata(self.inode.node, tail.next, &mut input)?;
-                    return self.decode(&head, start, len, &input);
+                    return at_place(Place::Inline { offset: tail.next, size });
                 }
                 let high = if self.inode.layout == Layout::CompressedFull { head.address << 32 } else { 0 };
                 let offset = (u64::from(self.low) | high).checked_add(at.saturating_sub(start));
-                return Ok(Content::Fragment {
+                return at_place(Place::Fragment {
                     offset: offset.ok_or_else(|| self.corrupt())?,
                     len: end.saturating_sub(at),
                 });
@@ -169,8 +249,21 @@ impl Map<'_> {
         if size == 0 || size > MAX_CLUSTER {
             return Err(self.corrupt());
         }
-        let input = self.fs.disk.data_vec(self.fs.address(head.address)?, index(size))?;
-        self.decode(&head, start, len, &input)
+        at_place(Place::Disk { offset: self.fs.address(head.address)?, size })
+    }
+
+    fn extent(&self, at: u64) -> Result<Content, Error> {
+        let Where { start, end, place, kind } = self.place(at)?;
+        let input = match place {
+            Place::Disk { offset, size } => self.fs.disk.data_vec(offset, index(size))?,
+            Place::Inline { offset, size } => {
+                let mut input = vec![0; size];
+                self.fs.metadata(self.inode.node, offset, &mut input)?;
+                input
+            }
+            Place::Fragment { offset, len } => return Ok(Content::Fragment { offset, len }),
+        };
+        self.decode(kind, start, end.saturating_sub(start), &input)
     }
 
     /// The head of the extent that covers `at`, and where that begins.
@@ -422,10 +515,10 @@ impl Map<'_> {
     }
 
     /// Decompresses `len` bytes. With deduplication the cluster may hold more: then these are its first.
-    fn decode(&self, head: &Cluster, start: u64, len: u64, input: &[u8]) -> Result<Content, Error> {
+    fn decode(&self, kind: Kind, start: u64, len: u64, input: &[u8]) -> Result<Content, Error> {
         let corrupt = || Error::corrupt("compressed data", self.inode.offset);
         let mut bytes = vec![0; index(len)];
-        if head.kind == Kind::Plain {
+        if kind == Kind::Plain {
             let block = self.fs.block_size();
             if self.has(ADVISE_INTERLACED_PCLUSTER) {
                 // turned around so that it begins where it does in its logical block
@@ -443,7 +536,7 @@ impl Map<'_> {
             return Ok(Content::Here { start, bytes });
         }
         let [first, second] = self.algorithms;
-        let codec = match if head.kind == Kind::Head2 { second } else { first } {
+        let codec = match if kind == Kind::Head2 { second } else { first } {
             0 => Codec::Lz4,
             1 => Codec::MicroLzma,
             2 => Codec::Deflate,

@@ -3,11 +3,11 @@
 use super::{Error, Ext4, FLAG_EXTENTS, Inode};
 use crate::files::disk::{Bytes, index, u64_from};
 
-const EXTENT_MAGIC: u16 = 0xf30a;
+pub(super) const EXTENT_MAGIC: u16 = 0xf30a;
 /// Levels of an extent tree, as in Linux.
-const MAX_DEPTH: u16 = 5;
+pub(super) const MAX_DEPTH: u16 = 5;
 /// An extent of more blocks is one of its length less this, and not written yet.
-const WRITTEN: u32 = 32768;
+pub(super) const WRITTEN: u32 = 32768;
 /// Addresses in the inode that lead straight to data.
 const DIRECT: u64 = 12;
 

@@ -4,8 +4,8 @@ use super::{Error, Ext4, FLAG_INLINE_DATA, Inode};
 use crate::files::disk::{Bytes, index, index32, u64_from};
 use crate::files::{MAX_XATTRS, Xattr};
 
-const MAGIC: u32 = 0xea02_0000;
-const FLAG_EA_INODE: u32 = 0x20_0000;
+pub(super) const MAGIC: u32 = 0xea02_0000;
+pub(super) const FLAG_EA_INODE: u32 = 0x20_0000;
 /// `system.data`: the rest of inline data.
 const INDEX_SYSTEM: u8 = 7;
 const INLINE_DATA: &[u8] = b"data";
@@ -20,9 +20,7 @@ struct Raw {
 impl Ext4 {
     pub(super) fn all_xattrs(&self, inode: &Inode) -> Result<Vec<Xattr>, Error> {
         let mut raw = self.inside(inode)?;
-        let acl_lo = inode.raw().le32(0x68)?;
-        let acl_high = inode.raw().le16(0x76)?;
-        let block = u64::from(acl_high) << 32 | u64::from(acl_lo);
+        let block = inode.xattr_block()?;
         if block != 0 {
             let offset = self.address(block);
             let bytes = self.disk.metadata_vec(offset, index(self.block_size))?;

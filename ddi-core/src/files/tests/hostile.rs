@@ -1,6 +1,7 @@
 //! Damaged images: whatever they say, a walk ends, in bounded memory and without a panic.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -8,7 +9,7 @@ use std::{env, fs};
 use ddi_verity::ReadAt;
 
 use super::corpus::{corpus, file_systems};
-use crate::files::{self, Budget, Error, FileType, Step, Tree, Walk};
+use crate::files::{self, Budget, Error, Extent, FileType, Step, Tree, Walk};
 use crate::fs::FsKind;
 
 /// An image with a few bytes changed and its end cut off.
@@ -39,7 +40,7 @@ impl ReadAt for Damaged {
 }
 
 /// SplitMix64.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -49,7 +50,7 @@ impl Random {
         z ^ z >> 31
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 }
@@ -58,11 +59,19 @@ impl Random {
 /// Content is read of every 16th file: decompression would take all the time.
 fn read_all(source: Arc<dyn ReadAt>, kind: FsKind, budget: Budget, seed: u64) -> Result<(), Error> {
     let mut count = seed;
-    let tree = Tree::new(Some(files::open(source, kind)?));
+    let fs = files::open(source, kind)?;
+    let mut told: u64 = 0;
+    let mut tell = |extent: Extent| {
+        told += u64::from(extent.size != 0);
+        if told < 1 << 20 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    let _ = fs.system_extents(&mut tell);
+    let tree = Tree::new(Some(Arc::clone(&fs)));
     Walk::new(budget).tree(&tree, tree.root(), &mut |walk, visit| {
         let Ok(stat) = visit.stat else { return Ok(Step::Continue) };
         count += 1;
         let _ = tree.xattrs(visit.place);
+        let _ = fs.extents(visit.place.node(), &mut tell);
         match stat.file_type {
             FileType::Symlink => {
                 let _ = tree.link_target(visit.place);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::files::{EachEntry, Entry, Error, FileSystem, FileType, Node, Stat, Tree, Xattr};
+use crate::files::{
+    EachEntry, EachExtent, Entry, Error, Extent, ExtentKind, FileSystem, FileType, Node, Stat, Tree, Xattr,
+};
 use crate::fs::FsKind;
 
 #[derive(Debug)]
@@ -18,11 +20,15 @@ enum Content {
 #[derive(Debug)]
 pub(crate) struct Memory {
     nodes: Vec<(Content, Vec<Xattr>)>,
+    /// Where nodes are said to lie.
+    places: Vec<(u64, Extent)>,
+    system: Vec<Extent>,
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        Memory { nodes: vec![(Content::Dir(BTreeMap::new()), Vec::new())] }
+        let root = (Content::Dir(BTreeMap::new()), Vec::new());
+        Memory { nodes: vec![root], places: Vec::new(), system: Vec::new() }
     }
 
     /// A node under a name, with all directories on the way.
@@ -78,6 +84,18 @@ impl Memory {
     pub(crate) fn xattr(mut self, name: &str, value: &str) -> Self {
         let xattr = Xattr { name: name.into(), value: value.into() };
         self.nodes.last_mut().unwrap().1.push(xattr);
+        self
+    }
+
+    /// Where something of the node that was added last is said to lie.
+    pub(crate) fn at(mut self, offset: u64, size: u64, kind: ExtentKind) -> Self {
+        self.places.push((self.nodes.len() as u64 - 1, Extent { offset, size, kind }));
+        self
+    }
+
+    /// The same for the file system itself.
+    pub(crate) fn system(mut self, offset: u64, size: u64, kind: ExtentKind) -> Self {
+        self.system.push(Extent { offset, size, kind });
         self
     }
 
@@ -145,5 +163,16 @@ impl FileSystem for Memory {
 
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, Error> {
         Ok(self.nodes[node.0 as usize].1.clone())
+    }
+
+    fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        let mut places = self.places.iter().filter(|(owner, _)| *owner == node.0);
+        let _ = places.try_for_each(|(_, extent)| each(*extent));
+        Ok(())
+    }
+
+    fn system_extents(&self, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        let _ = self.system.iter().try_for_each(|extent| each(*extent));
+        Ok(())
     }
 }

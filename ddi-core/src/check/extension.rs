@@ -306,8 +306,8 @@ pub fn extension(
         let name = |image: &ExtensionImage<'_>| image.name.clone().unwrap_or_default();
         stack.sort_by(|a, b| compare_versions(&name(a), &name(b)));
         let title = match class {
-            ExtensionClass::Sysext => "sysext order",
-            ExtensionClass::Confext => "confext order",
+            ExtensionClass::Sysext => "sysext-order",
+            ExtensionClass::Confext => "confext-order",
         };
         report.fact(title, stack.iter().map(|image| name(image)));
         same_names(&mut report, &stack);
@@ -868,7 +868,7 @@ mod tests {
         ]);
         assert_eq!(
             report.facts.last().unwrap(),
-            &("sysext order", vec!["x-9".to_owned(), "x-10".to_owned()])
+            &("sysext-order", vec!["x-9".to_owned(), "x-10".to_owned()])
         );
         let found: Vec<_> = report
             .findings

@@ -134,7 +134,7 @@ fn machine_id(report: &mut CheckReport, system: &Files, metadata: &Metadata) {
             other => other.to_string(),
         }],
     );
-    report.fact("first boot", [if state.is_first_boot() { "yes" } else { "no" }]);
+    report.fact("first-boot", [if state.is_first_boot() { "yes" } else { "no" }]);
     match state {
         MachineId::Id(_) => {
             let reason = "every machine would have this ID, and what is derived from it";
@@ -363,7 +363,7 @@ fn growth(report: &mut CheckReport, image: &Image, gpt: &Gpt, tree: &Tree) -> Re
     report.fact("definitions", definitions.iter().map(shown));
     let missing = repart::without_partition(&definitions, gpt.partitions());
     let would = missing.iter().map(|definition| definition.summary());
-    report.fact("would create", would);
+    report.fact("would-create", would);
     for definition in &missing {
         let reason = format!("systemd-repart would create a partition: {}", definition.summary());
         let subject = Subject::Path(definition.path.clone());

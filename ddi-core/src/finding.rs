@@ -10,6 +10,7 @@ use ddi_verity::{RootHash, Widened};
 use crate::dissect::Skipped;
 use crate::error::{BindingError, Error};
 use crate::fs;
+use crate::report::InsideProblem;
 use crate::signed::SignatureState;
 use crate::trust::{Role, RootHashOrigin};
 
@@ -300,6 +301,8 @@ pub enum Oddity {
     },
     /// Something could not be read.
     Unreadable(Error),
+    /// What the files of the image say could not be told.
+    Inside(InsideProblem),
 }
 
 impl Oddity {
@@ -341,6 +344,7 @@ impl Oddity {
             Oddity::Label(_) => "label",
             Oddity::Beside { .. } => "beside",
             Oddity::BesideUnused { .. } => "beside-unused",
+            Oddity::Inside(problem) => problem.code,
         }
     }
 
@@ -376,6 +380,7 @@ impl Oddity {
             Oddity::SignatureNotVerified { state: SignatureState::NotTrusted { .. }, .. } => Severity::Note,
             Oddity::SignatureNotVerified { .. } => Severity::Warning,
             Oddity::NotChosen(skipped) => skipped.severity(),
+            Oddity::Inside(problem) => problem.severity,
             Oddity::GapsNotRead { .. }
             | Oddity::UnknownType { .. }
             | Oddity::Unsigned { .. }
@@ -464,6 +469,7 @@ impl fmt::Display for Oddity {
             Oddity::Beside { what, problem } => write!(f, "{what}: {problem}"),
             Oddity::BesideUnused { what } => write!(f, "{what} has no part in this image"),
             Oddity::Unreadable(error) => error.fmt(f),
+            Oddity::Inside(problem) => problem.fmt(f),
         }
     }
 }

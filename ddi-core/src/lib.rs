@@ -78,8 +78,8 @@ pub use image::{Image, Table};
 pub use open::ProvenPartition;
 pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Widening, prove};
 pub use report::{
-    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,
-    SignatureFacts, VerityColumn,
+    Assurance, Content, EntryFacts, ImageKind, Inside, InsideProblem, Mount, PartitionReport, Refused,
+    Report, ReportOptions, SignatureFacts, VerityColumn,
 };
 pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};

@@ -13,6 +13,7 @@
 
 mod build;
 mod gaps;
+mod inside;
 
 use ddi_gpt::{
     Architecture, Attributes, ByteRange, Condition, Designator, Difference, Examination, Guid, Name,
@@ -28,6 +29,7 @@ use crate::prove::{Assessment, Outcome};
 use crate::trust::KnownRootHash;
 
 pub use build::ReportOptions;
+pub use inside::{Inside, InsideProblem};
 
 /// How far a fact can be relied upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -1,0 +1,154 @@
+//! What the files of an image say about it, and how far that can be relied upon.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use core::fmt;
+
+use super::{Assurance, Report};
+use crate::contents::{Contents, Mounted, Unreadable};
+use crate::error::{Error, ErrorKind};
+use crate::files;
+use crate::finding::{Finding, Oddity, Severity};
+use crate::metadata::{self, Metadata, UseAs};
+
+/// What systemd-dissect tells of an image after mounting it: read from the root and the `/usr` file system.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inside {
+    /// The file systems that were read, root first. None: the image has neither root nor `/usr`.
+    pub mounted: Vec<Mounted>,
+    /// How far each of the facts can be relied upon: as far as the least of the file systems.
+    pub assurance: Assurance,
+    /// The facts.
+    pub metadata: Metadata,
+    /// What the image can be used as.
+    pub use_as: UseAs,
+}
+
+impl Inside {
+    /// Reads few and small files. `image_name` is that of the image without suffixes, which extensions are looked for
+    /// by; `has_esp`: is there an EFI system partition?
+    ///
+    /// # Errors
+    /// As [`Contents::system`].
+    pub fn read(
+        contents: &Contents<'_>,
+        image_name: Option<&str>,
+        has_esp: bool,
+    ) -> Result<Self, Unreadable> {
+        let files = contents.system()?;
+        let assurance = files.assurance();
+        let metadata = Metadata::read(&files.tree, image_name);
+        let use_as = metadata.use_as(has_esp);
+        Ok(Inside { mounted: files.mounted, assurance, metadata, use_as })
+    }
+
+    /// What could not be told although its file is there: the name of the fact and the reason.
+    pub fn missing(&self) -> impl Iterator<Item = (&'static str, &metadata::Error)> {
+        let Metadata {
+            hostname,
+            machine_id,
+            machine_info,
+            os_release,
+            initrd_release,
+            sysext_release,
+            confext_release,
+            ..
+        } = &self.metadata;
+        [
+            ("hostname", hostname.as_ref().err()),
+            ("machine-id", machine_id.as_ref().err()),
+            ("machine-info", machine_info.as_ref().err()),
+            ("os-release", os_release.as_ref().err()),
+            ("initrd-release", initrd_release.as_ref().err()),
+            ("sysext release", sysext_release.as_ref().err()),
+            ("confext release", confext_release.as_ref().err()),
+        ]
+        .into_iter()
+        .filter_map(|(name, error)| Some((name, error?)))
+    }
+}
+
+/// Something about the files of an image that could not be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InsideProblem {
+    /// The fact, or `files` for all of them.
+    pub what: &'static str,
+    /// Stable name of the reason.
+    pub code: &'static str,
+    /// How bad it is: an error if bytes did not match their root hash.
+    pub severity: Severity,
+    /// The reason.
+    pub reason: Box<str>,
+}
+
+impl fmt::Display for InsideProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be read: {}", self.what, self.reason)
+    }
+}
+
+impl Report {
+    /// Adds the findings about what is inside.
+    pub fn note_inside(&mut self, inside: &Result<Inside, Unreadable>) {
+        let problems: Vec<InsideProblem> = match inside {
+            Ok(inside) => inside
+                .missing()
+                .map(|(what, error)| InsideProblem {
+                    what,
+                    code: error.code(),
+                    severity: match error {
+                        metadata::Error::File(error) if is_mismatch(error) => Severity::Error,
+                        _ => Severity::Warning,
+                    },
+                    reason: error.to_string().into(),
+                })
+                .collect(),
+            Err(error) => severity(error)
+                .map(|severity| InsideProblem {
+                    what: "files",
+                    code: error.code(),
+                    severity,
+                    reason: error.to_string().into(),
+                })
+                .into_iter()
+                .collect(),
+        };
+        self.findings.extend(problems.into_iter().map(|problem| Finding::new(Oddity::Inside(problem))));
+        self.findings.sort_by_key(|finding| core::cmp::Reverse(finding.severity));
+    }
+}
+
+/// How bad it is that nothing can be read; `None` if there is a finding already.
+fn severity(error: &Unreadable) -> Option<Severity> {
+    match error {
+        Unreadable::Refused(_)
+        | Unreadable::Unproven(Error::UnrecognisedContent { .. } | Error::ContentTooLarge { .. }) => None,
+        Unreadable::Unproven(error) => match error.kind() {
+            ErrorKind::Corrupt | ErrorKind::Mismatch => Some(Severity::Error),
+            _ => Some(Severity::Warning),
+        },
+        Unreadable::Source(_) => Some(Severity::Error),
+        // no fault of the image
+        Unreadable::Encrypted | Unreadable::FileSystem(files::Error::NoReader { .. }) => Some(Severity::Note),
+        Unreadable::FileSystem(error) if is_mismatch(error) => Some(Severity::Error),
+        _ => Some(Severity::Warning),
+    }
+}
+
+/// Did bytes not match their root hash?
+fn is_mismatch(error: &files::Error) -> bool {
+    matches!(error, files::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::InvalidData)
+}

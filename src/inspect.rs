@@ -1,6 +1,9 @@
 //! `ddi inspect`: what an image is.
 
-use ddi_core::{Dissection, Judgement, Report, ReportOptions};
+use std::path::Path;
+
+use ddi_core::gpt::Designator;
+use ddi_core::{Contents, Dissection, ImageFile, Inside, Judgement, ProveOptions, Report, ReportOptions};
 
 use crate::cli::InspectArgs;
 use crate::output::Inspected;
@@ -9,22 +12,41 @@ use crate::verify::{open, strict};
 use crate::{Outcome, output};
 
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
-    let certificates = args.certificates.load()?;
+    let trusted = args.trust.root_hashes()?;
+    let certificates = args.trust.certificates.load()?;
     let policy = args.image_policy.as_deref().map(policy).transpose()?;
     let image = open(&args.image, &args.unpack)?;
     let mut options = ReportOptions::new(&image);
-    options.dissect = args.select.options(&image, &[], None)?;
+    options.dissect = args.select.options(&image, &trusted, args.hash_offset)?;
     options.dissect.policy = policy;
+    options.trusted = &trusted;
     options.certificates = Some(&certificates);
+    options.hash_offset = args.hash_offset;
     let dissection = Dissection::new(&image, &options.dissect);
-    let report = Report::of(&image, &dissection, &options);
+    let mut report = Report::of(&image, &dissection, &options);
+
+    let mut prove = ProveOptions::default();
+    prove.trusted = &trusted;
+    prove.certificates = Some(&certificates);
+    prove.hash_offset = args.hash_offset;
+    let contents = Contents::new(&image, &dissection, &report.verity, &prove);
+    let has_esp = dissection.chosen(Designator::Esp).is_some();
+    let inside = Inside::read(&contents, report.name.as_deref(), has_esp);
+    report.note_inside(&inside);
+
     let judgement = policy.map(|policy| {
         (policy, Judgement::foresee(&image, &dissection, &options.dissect, &report.verity, options.trusted))
     });
+    let packed = args.image != Path::new("-");
     let refused_table = args.strict.then(|| strict(&image)).flatten();
     let inspected = Inspected {
         path: &args.image,
+        compression: packed
+            .then(|| ImageFile::open(&args.image).ok())
+            .flatten()
+            .and_then(|file| file.compression()),
         report: &report,
+        inside: &inside,
         refused_table: refused_table.as_ref(),
         judgement: judgement.as_ref(),
     };

@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 mod cli;
+mod files;
 mod inspect;
 mod output;
 mod policy;
@@ -42,6 +43,10 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Read(args) => read::run(&args),
+        Command::Ls(args) => files::ls(&args),
+        Command::Cat(args) => files::cat(&args),
+        Command::Extract(args) => files::extract(&args),
+        Command::Mtree(args) => files::mtree(&args),
         Command::Policy(PolicyCommand::Show(args)) => policy::show(&args),
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
         Command::Check(CheckCommand::Golden(args)) => check::golden(&args),

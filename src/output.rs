@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod files;
 mod inspect;
 mod policy;
 mod read;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 pub(crate) use bench::bench;
 pub(crate) use check::check;
+pub(crate) use files::{Bytes, Entry, Lines, Shape, sha256, shown};
 pub(crate) use inspect::{Inspected, inspect};
 pub(crate) use policy::{checked, policy};
 pub(crate) use read::{Unreadable, bytes, bytes_to};

@@ -1,5 +1,6 @@
 //! What `ddi inspect` prints: the part that `systemd-dissect` users know, then all the rest.
 
+mod inside;
 mod json;
 
 use std::fmt::{Display, Write};
@@ -8,8 +9,8 @@ use std::path::Path;
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Examined;
 use ddi_core::{
-    Content, EntryFacts, Finding, ImageKind, Judgement, Mount, Part, PartitionReport, Report, Selection,
-    VeritySet,
+    Compression, Content, EntryFacts, Finding, ImageKind, Inside, Judgement, Mount, Part, PartitionReport,
+    Report, Selection, Unreadable, VeritySet,
 };
 
 use super::policy::{rulings, systemd_text};
@@ -20,7 +21,11 @@ use super::{Cell, Table, count, escape, escape_sentence, human_size, print, prin
 #[derive(Debug)]
 pub(crate) struct Inspected<'a> {
     pub(crate) path: &'a Path,
+    /// How the file is compressed.
+    pub(crate) compression: Option<Compression>,
     pub(crate) report: &'a Report,
+    /// What its files say, or why they cannot be read.
+    pub(crate) inside: &'a Result<Inside, Unreadable>,
     /// Why a strict reader refuses the table.
     pub(crate) refused_table: Option<&'a ddi_core::gpt::Error>,
     /// The policy that was given, and what it would say if every block matched.
@@ -29,11 +34,12 @@ pub(crate) struct Inspected<'a> {
 
 /// Everything that is known about an image.
 pub(crate) fn inspect(inspected: &Inspected<'_>, json: bool) -> anyhow::Result<()> {
-    let Inspected { path, report, refused_table, judgement } = inspected;
+    let Inspected { path, compression, report, inside, refused_table, judgement } = inspected;
     if json {
         return print_json(&json::report(inspected));
     }
-    let mut text = summary(report);
+    let mut text = summary(report, *compression);
+    text.push_str(&inside::text(report, inside));
     if !report.mounts.is_empty() {
         section(&mut text, None, &mounts(path, report));
     }
@@ -72,7 +78,7 @@ fn section(text: &mut String, title: Option<&str>, body: &str) {
 }
 
 /// The block that systemd-dissect begins with.
-fn summary(report: &Report) -> String {
+fn summary(report: &Report, compression: Option<Compression>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
@@ -82,6 +88,7 @@ fn summary(report: &Report) -> String {
     let file_name = report.file_name.as_deref().unwrap_or_default();
     line("File Name", escape(file_name));
     line("Size", human_size(report.size));
+    line("Packed", option(compression));
     line("Sec. Size", report.block_size.to_string());
     line("Arch.", option(report.architecture));
     line("Image UUID", option(report.uuid));

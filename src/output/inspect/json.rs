@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use super::super::policy::{rulings_json, systemd_json};
 use super::super::signature::signature_json;
 use super::super::verity::params_json;
-use super::{Inspected, node, rw};
+use super::{Inspected, inside, node, rw};
 
 /// The whole report.
 pub(super) fn report(inspected: &Inspected<'_>) -> Value {
-    let Inspected { path, report, refused_table, judgement } = inspected;
+    let Inspected { path, compression, report, inside, refused_table, judgement } = inspected;
     let path = path.display().to_string();
     let mut value = json!({
         // systemd-dissect's
@@ -27,6 +27,7 @@ pub(super) fn report(inspected: &Inspected<'_>) -> Value {
         "schema": "ddi.inspect/1",
         "kind": report.kind.name(),
         "imageName": report.name,
+        "compression": compression.map(|compression| compression.to_string()),
         "broken": report.broken() || refused_table.is_some(),
         "refused": report.refused.as_ref().map(|refused| json!({ "code": refused.code, "errno": refused.errno })),
         "strict": refused_table.map(|error| json!({ "code": error.code(), "message": error.to_string() })),
@@ -50,6 +51,7 @@ pub(super) fn report(inspected: &Inspected<'_>) -> Value {
     if let Some(uuid) = report.uuid {
         value["imageUuid"] = uuid.to_string().into();
     }
+    inside::add_to(&mut value, report, inside);
     let examination = &report.examination;
     if examination.is_gpt() {
         value["table"] = json!({

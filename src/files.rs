@@ -1,0 +1,426 @@
+//! `ddi ls`, `cat`, `extract` and `mtree`: the files of an image.
+//!
+//! Whatever a file system is read for is watched: before anything is printed or written, every file system that the answer
+//! went through is as good as was asked for.
+
+mod extract;
+mod watch;
+
+use std::ops::ControlFlow;
+
+use anyhow::{Context, anyhow};
+use ddi_core::files::{Budget, Error, FileType, Place, Stat, Step, Tree, Walk};
+use ddi_core::gpt::Designator;
+use ddi_core::{
+    Assurance, Contents, Dissection, ErrorKind, Files, Mounted, ProveOptions, Unreadable, verity_sets,
+};
+
+use crate::Outcome;
+use crate::cli::{CatArgs, FilesArgs, LsArgs, MtreeArgs};
+use crate::output::{self, Entry, Lines, Shape};
+use crate::verify::open;
+
+pub(crate) use extract::run as extract;
+use watch::Watched;
+
+/// Why there is no answer, and what that means.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    outcome: Outcome,
+    error: anyhow::Error,
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Stop { outcome: Outcome::Unknown, error }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop { outcome: outcome_of(&error), error: error.into() }
+    }
+}
+
+impl Stop {
+    fn at(path: &[u8], error: Error) -> Self {
+        let outcome = outcome_of(&error);
+        Stop { outcome, error: anyhow::Error::new(error).context(output::shown(path)) }
+    }
+}
+
+/// What it means that a file cannot be read.
+fn outcome_of(error: &Error) -> Outcome {
+    match error.code() {
+        "mismatch" | "corrupt-file-system" | "directory-loop" => Outcome::Bad,
+        _ => Outcome::Unknown,
+    }
+}
+
+impl From<Unreadable> for Stop {
+    fn from(error: Unreadable) -> Self {
+        let outcome = match &error {
+            Unreadable::Refused(_) => Outcome::Bad,
+            Unreadable::Unproven(inner) => match inner.kind() {
+                ErrorKind::Io | ErrorKind::Usage => Outcome::Unknown,
+                _ => Outcome::Bad,
+            },
+            Unreadable::FileSystem(inner) => outcome_of(inner),
+            _ => Outcome::Unknown,
+        };
+        let hint = match &error {
+            Unreadable::Refused(_) => "; --partition shows one file system of it alone",
+            _ => "",
+        };
+        Stop { outcome, error: anyhow!("{error}{hint}") }
+    }
+}
+
+/// Says on stderr why there is no answer, or not all of it.
+fn ended(args: &FilesArgs, result: Result<Outcome, Stop>) -> anyhow::Result<Outcome> {
+    let Stop { outcome, error } = match result {
+        Ok(outcome) => return Ok(outcome),
+        Err(stop) => stop,
+    };
+    output::error(&error.context(args.image.display().to_string()));
+    Ok(outcome)
+}
+
+/// A file system of the tree.
+struct Mount {
+    /// The top-level directory that it is on; empty for the root.
+    name: Vec<u8>,
+    mounted: Mounted,
+    watched: watch::Touched,
+}
+
+/// The files that were asked for.
+pub(crate) struct Opened {
+    tree: Tree,
+    mounts: Vec<Mount>,
+    /// Must all that is told be authenticated?
+    authenticated: bool,
+    budget: Budget,
+}
+
+impl Opened {
+    fn new(args: &FilesArgs) -> Result<Self, Stop> {
+        let trusted = args.trust.root_hashes()?;
+        let certificates = args.trust.certificates.load()?;
+        let image = open(&args.image, &args.unpack)?;
+        let dissection = Dissection::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
+        let mut options = ProveOptions::default();
+        options.trusted = &trusted;
+        options.certificates = Some(&certificates);
+        options.hash_offset = args.hash_offset;
+        let sets = verity_sets(&image, &dissection, &options.bind());
+        let contents = match args.unverified {
+            true => Contents::unproven(&image, &dissection),
+            false => Contents::new(&image, &dissection, &sets, &options),
+        };
+        let files = match &args.partition {
+            Some(name) => Files::from(partition(name, &dissection, &contents)?),
+            None => {
+                let (files, left_out) = contents.whole()?;
+                for (designator, why) in left_out {
+                    output::warning(&format!("{designator} is left out: {why}"));
+                }
+                files
+            }
+        };
+        let names: Vec<Vec<u8>> = files.tree.file_systems().map(|(name, _)| name.to_vec()).collect();
+        let mut tree = Tree::new(None);
+        let mut mounts = Vec::new();
+        for (name, mounted) in names.into_iter().zip(files.mounted) {
+            let (fs, watched) = Watched::new(&mounted.fs);
+            tree = if name.is_empty() { Tree::new(Some(fs)) } else { tree.with_mount(&name, fs) };
+            mounts.push(Mount { name, mounted, watched });
+        }
+        let authenticated = args.authenticated
+            || args.trust.root_hash.is_some()
+            || args.trust.usr_hash.is_some()
+            || !args.trust.certificates.files.is_empty();
+        let budget = Budget { bytes: args.unpack.max_size, ..Budget::default() };
+        Ok(Opened { tree, mounts, authenticated, budget })
+    }
+
+    /// The file at `path`, and its path without links.
+    fn locate(&self, path: &[u8], follow: bool) -> Result<(Place, Vec<u8>), Stop> {
+        let located = self.tree.locate(path, follow).map_err(|error| Stop::at(path, error));
+        // that the root is a directory is all that was asked until here, where nothing else was
+        for mount in &self.mounts {
+            mount.watched.from_now_on();
+        }
+        // a path that nobody vouches for does not even lead nowhere
+        self.allow(false)?;
+        located
+    }
+
+    /// Refuses to tell what is not as good as was asked for. With `all`, every file system counts, touched or not.
+    fn allow(&self, all: bool) -> Result<(), Stop> {
+        if !self.authenticated {
+            return Ok(());
+        }
+        let used = self.mounts.iter().filter(|mount| all || mount.watched.is_touched());
+        let worst = used.min_by_key(|mount| mount.mounted.assurance);
+        let Some(mount) = worst.filter(|mount| mount.mounted.assurance < Assurance::Authenticated) else {
+            return Ok(());
+        };
+        let what = match (mount.mounted.designator, mount.mounted.number) {
+            (Some(designator), _) => format!("the {designator} file system"),
+            (None, Some(number)) => format!("the file system in partition {number}"),
+            (None, None) => "the file system".into(),
+        };
+        Err(match mount.mounted.assurance {
+            Assurance::Intact => Stop {
+                outcome: Outcome::Unvouched,
+                error: anyhow!("{what} has a part in the answer, and nobody vouches for its root hash"),
+            },
+            _ => Stop {
+                outcome: Outcome::Bad,
+                error: anyhow!(
+                    "{what} has a part in the answer, and is not protected by a hash tree; \
+                     --partition shows one file system alone"
+                ),
+            },
+        })
+    }
+
+    /// How far what is at `path`, which has no links in it, can be relied upon.
+    fn assurance(&self, path: &[u8]) -> Assurance {
+        let top = path.split(|byte| *byte == b'/').find(|name| !name.is_empty()).unwrap_or_default();
+        let mount = self.mounts.iter().find(|mount| !top.is_empty() && mount.name == top);
+        let mount = mount.or_else(|| self.mounts.iter().find(|mount| mount.name.is_empty()));
+        // an empty root directory is of our making
+        mount.map_or(Assurance::Authenticated, |mount| mount.mounted.assurance)
+    }
+}
+
+/// One file system alone.
+fn partition(name: &str, dissection: &Dissection, contents: &Contents<'_>) -> Result<Mounted, Stop> {
+    if let Ok(number) = name.parse::<u32>() {
+        let found = contents.partition(number).with_context(|| format!("there is no partition {number}"))?;
+        return Ok(found?);
+    }
+    let designator: Designator = name.parse().with_context(|| {
+        let names = Designator::ALL.map(Designator::name).join(", ");
+        format!("{name} is neither a number nor one of {names}")
+    })?;
+    match contents.designated(designator) {
+        Some(found) => Ok(found?),
+        None => Err(match &dissection.outcome {
+            Ok(_) => anyhow!("there is no {designator} partition"),
+            Err(error) => anyhow::Error::from(error.clone()).context("there is none that can be used"),
+        }
+        .into()),
+    }
+}
+
+/// What went wrong with single files: each is told, up to a number.
+#[derive(Default)]
+struct Problems {
+    count: u64,
+    worst: Option<Outcome>,
+}
+
+/// Files that are complained about one by one.
+const MAX_TOLD: u64 = 64;
+
+impl Problems {
+    fn add(&mut self, path: &[u8], error: &Error) {
+        self.extend([(outcome_of(error), format!("{}: {error}", output::shown(path)))]);
+    }
+
+    fn extend(&mut self, problems: impl IntoIterator<Item = (Outcome, String)>) {
+        for (outcome, text) in problems {
+            self.worst = self.worst.filter(|worst| *worst == Outcome::Bad).or(Some(outcome));
+            self.count += 1;
+            if self.count <= MAX_TOLD {
+                output::error(&anyhow!(text));
+            }
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        if self.count > MAX_TOLD {
+            output::error(&anyhow!("{} more like that", self.count - MAX_TOLD));
+        }
+        self.worst.unwrap_or(Outcome::Good)
+    }
+}
+
+/// `path` and, under it, `relative`, which begins with a `/`.
+fn joined(path: &[u8], relative: &[u8]) -> Vec<u8> {
+    let base = path.strip_suffix(b"/").unwrap_or(path);
+    [base, relative].concat()
+}
+
+pub(crate) fn ls(args: &LsArgs) -> anyhow::Result<Outcome> {
+    ended(&args.files, list(args))
+}
+
+fn list(args: &LsArgs) -> Result<Outcome, Stop> {
+    let opened = Opened::new(&args.files)?;
+    let asked = args.path.as_encoded_bytes();
+    let (place, path) = opened.locate(asked, !args.long)?;
+    let tree = &opened.tree;
+    let stat = tree.stat(place).map_err(|error| Stop::at(asked, error))?;
+    let shape = match (args.json, args.long) {
+        (true, _) => Shape::Json,
+        (false, true) => Shape::Long,
+        (false, false) => Shape::Names,
+    };
+    let mut problems = Problems::default();
+    let mut lines = Lines::new(shape);
+    let show =
+        |lines: &mut Lines, name: &[u8], at: &[u8], place: Place, stat: Option<&Result<Stat, Error>>| {
+            let stat = stat.map(Result::as_ref);
+            let is_link = stat.is_some_and(|stat| stat.is_ok_and(|stat| stat.file_type == FileType::Symlink));
+            let target = (is_link && shape != Shape::Names).then(|| tree.link_target(place));
+            let failed =
+                stat.and_then(Result::err).or(target.as_ref().and_then(|target| target.as_ref().err()));
+            let entry = Entry {
+                path: name,
+                stat: stat.and_then(Result::ok),
+                target: target.as_ref().and_then(|target| target.as_deref().ok()),
+                sha256: None,
+                assurance: opened.assurance(at),
+                error: failed,
+            };
+            let printed = lines.entry(&entry);
+            (printed, failed.map(|error| (outcome_of(error), format!("{}: {error}", output::shown(at)))))
+        };
+    if stat.file_type != FileType::Directory {
+        opened.allow(false)?;
+        let (printed, failed) = show(&mut lines, asked, &path, place, Some(&Ok(stat)));
+        printed?;
+        lines.finish()?;
+        problems.extend(failed);
+        return Ok(problems.finish());
+    }
+    if args.recursive {
+        opened.allow(place == tree.root())?;
+        let mut printing = Ok(());
+        Walk::new(opened.budget).tree(tree, place, &mut |_, visit| {
+            if visit.path == b"/" && visit.stat.is_ok() {
+                return Ok(Step::Continue);
+            }
+            let at = joined(&path, visit.path);
+            let name = visit.path.strip_prefix(b"/").unwrap_or(visit.path);
+            let (printed, failed) = show(&mut lines, name, &at, visit.place, Some(&visit.stat));
+            problems.extend(failed);
+            printing = printed;
+            Ok(if printing.is_err() || lines.is_closed() { Step::Stop } else { Step::Continue })
+        })?;
+        printing?;
+    } else {
+        let mut names = Vec::new();
+        let mut left = opened.budget.entries;
+        let listed = tree.list(place, &mut |entry, place| {
+            names.push((entry.name.to_vec(), place));
+            left -= 1;
+            if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        names.sort();
+        let mut stats = Vec::new();
+        if shape != Shape::Names {
+            stats.extend(names.iter().map(|(_, place)| tree.stat(*place)));
+        }
+        opened.allow(false)?;
+        for (i, (name, place)) in names.iter().enumerate() {
+            let at = joined(&path, &[b"/", &**name].concat());
+            let (printed, failed) = show(&mut lines, name, &at, *place, stats.get(i));
+            problems.extend(failed);
+            printed?;
+        }
+        if let Err(error) = listed {
+            problems.add(&path, &error);
+        } else if left == 0 {
+            problems.add(&path, &Error::Budget(ddi_core::files::Limit::Entries));
+        }
+    }
+    lines.finish()?;
+    Ok(problems.finish())
+}
+
+pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<Outcome> {
+    let print = || {
+        let opened = Opened::new(&args.files)?;
+        print_file(&opened, args.path.as_encoded_bytes())
+    };
+    ended(&args.files, print())
+}
+
+/// The content of a file, to stdout.
+fn print_file(opened: &Opened, asked: &[u8]) -> Result<Outcome, Stop> {
+    let (place, _) = opened.locate(asked, true)?;
+    let stat = opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
+    opened.allow(false)?;
+    if stat.file_type != FileType::Regular {
+        return Err(Stop::at(asked, Error::NotAFile));
+    }
+    let mut printing = output::Bytes::new();
+    let read = Walk::new(opened.budget).content(&opened.tree, place, &mut |bytes| {
+        // what cannot be printed ends the reading; what it was is told below
+        printing.write(bytes).map_err(|()| Error::NotFound)
+    });
+    printing.finish()?;
+    match read {
+        Err(error) if !printing.is_closed() => Err(Stop::at(asked, error)),
+        _ => Ok(Outcome::Good),
+    }
+}
+
+pub(crate) fn mtree(args: &MtreeArgs) -> anyhow::Result<Outcome> {
+    ended(&args.files, tell_tree(args))
+}
+
+fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
+    let opened = Opened::new(&args.files)?;
+    let asked = args.path.as_encoded_bytes();
+    let (start, path) = opened.locate(asked, true)?;
+    let tree = &opened.tree;
+    let is_directory =
+        tree.stat(start).map_err(|error| Stop::at(asked, error))?.file_type == FileType::Directory;
+    opened.allow(start == tree.root())?;
+    let mut lines = Lines::new(if args.json { Shape::Json } else { Shape::Mtree });
+    let mut problems = Problems::default();
+    let mut printing = Ok(());
+    Walk::new(opened.budget).tree(tree, start, &mut |walk, visit| {
+        let at = joined(&path, visit.path);
+        let mut sha256 = None;
+        let mut target = None;
+        if let Err(error) = &visit.stat {
+            problems.add(&at, error);
+        }
+        match visit.stat.as_ref().map(|stat| (stat.file_type, stat.size)) {
+            Ok((FileType::Regular, size)) if size > 0 => match output::sha256(walk, tree, visit.place) {
+                Ok(digest) => sha256 = Some(digest),
+                Err(Error::Budget(limit)) => return Err(Error::Budget(limit)),
+                Err(error) => problems.add(&at, &error),
+            },
+            Ok((FileType::Symlink, _)) => match tree.link_target(visit.place) {
+                Ok(found) => target = Some(found),
+                Err(error) => problems.add(&at, &error),
+            },
+            _ => {}
+        }
+        let name = match visit.path {
+            b"/" if !is_directory => path.rsplit(|byte| *byte == b'/').next().unwrap_or_default(),
+            name => name.strip_prefix(b"/").unwrap_or(name),
+        };
+        let entry = Entry {
+            path: name,
+            stat: visit.stat.as_ref().ok(),
+            target: target.as_deref(),
+            sha256,
+            assurance: opened.assurance(&at),
+            error: visit.stat.as_ref().err(),
+        };
+        printing = lines.entry(&entry);
+        Ok(if printing.is_err() || lines.is_closed() { Step::Stop } else { Step::Continue })
+    })?;
+    printing?;
+    lines.finish()?;
+    Ok(problems.finish())
+}

@@ -1,0 +1,418 @@
+//! `ddi extract`: files of an image, written to where nothing was before.
+//!
+//! Everything is made in a new folder of ours beside the destination, by names that are looked up in open directories and
+//! never followed; when all of it is there, it takes its name. So nothing outside is ever touched, and nothing half-done
+//! is left.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use ddi_core::files::{Error, FileType, Place, Stat, Step, Visit, Walk, Xattr};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType as Type, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT,
+    Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat,
+    renameat_with, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::{MAX_TOLD, Opened, Stop, ended, joined, print_file};
+use crate::cli::ExtractArgs;
+use crate::{Outcome, output};
+
+/// What is extracted, inside our folder.
+const ITEM: &str = "item";
+
+pub(crate) fn run(args: &ExtractArgs) -> anyhow::Result<Outcome> {
+    ended(&args.files, extract(args))
+}
+
+fn extract(args: &ExtractArgs) -> Result<Outcome, Stop> {
+    let opened = Opened::new(&args.files)?;
+    let asked = args.path.as_encoded_bytes();
+    if args.destination.as_deref() == Some(Path::new("-")) {
+        return print_file(&opened, asked);
+    }
+    let (place, path) = opened.locate(asked, true)?;
+    opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
+    opened.allow(place == opened.tree.root())?;
+    let destination = match &args.destination {
+        Some(destination) => destination.clone(),
+        None => OsStr::from_bytes(path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()).into(),
+    };
+    let (parent, name) = open_parent(&destination)?;
+    let folder = Folder::new(&parent).context("cannot make a folder beside the destination")?;
+    let mut writer = Writer::new(&opened, folder.fd.as_fd(), path, args.preserve);
+    writer.tree(place)?;
+    writer.finish(&parent, &name).with_context(|| destination.display().to_string())?;
+    Ok(Outcome::Good)
+}
+
+/// The directory that the destination will be in, and its name there, which must be free.
+fn open_parent(destination: &Path) -> anyhow::Result<(OwnedFd, OsString)> {
+    let shown = destination.display();
+    let Some(name) = destination.file_name() else {
+        bail!("say where to: {shown:?} is no name of a new file")
+    };
+    let parent = match destination.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = openat(CWD, parent, flags, Mode::empty()).with_context(|| parent.display().to_string())?;
+    match statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok((parent, name.to_owned())),
+        Ok(_) => bail!("{shown} is there already"),
+        Err(error) => Err(error).context(shown.to_string()),
+    }
+}
+
+/// A new folder that nobody else may look into, and that goes away with all that is in it.
+struct Folder<'a> {
+    parent: &'a OwnedFd,
+    name: OsString,
+    fd: OwnedFd,
+}
+
+impl<'a> Folder<'a> {
+    fn new(parent: &'a OwnedFd) -> io::Result<Self> {
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+        let name = OsString::from(format!(".ddi-extract-{:016x}", u64::from_ne_bytes(random)));
+        mkdirat(parent, &name, Mode::RWXU)?;
+        let fd = open_directory(parent.as_fd(), &name)?;
+        Ok(Folder { parent, name, fd })
+    }
+}
+
+impl Drop for Folder<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = remove(self.parent.as_fd(), &self.name) {
+            output::warning(&format!("{} cannot be removed: {error}", self.name.display()));
+        }
+    }
+}
+
+fn open_directory(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    openat(
+        parent,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+/// Removes a file, or a directory with all that is in it, which is no deeper than what was extracted.
+fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        result => return Ok(result?),
+    }
+    // it may have got its own mode already
+    let fd = match open_directory(parent, name) {
+        Err(Errno::ACCESS) => {
+            rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+            open_directory(parent, name)?
+        }
+        result => result?,
+    };
+    fchmod(&fd, Mode::RWXU)?;
+    let mut names = Vec::new();
+    for entry in Dir::read_from(&fd)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
+        }
+    }
+    for name in names {
+        remove(fd.as_fd(), &name)?;
+    }
+    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
+/// A directory that is being filled.
+struct Level {
+    fd: OwnedFd,
+    stat: Stat,
+    xattrs: Vec<Xattr>,
+}
+
+struct Writer<'a> {
+    opened: &'a Opened,
+    folder: BorrowedFd<'a>,
+    /// Where in the image it is from.
+    path: Vec<u8>,
+    preserve: bool,
+    is_root: bool,
+    /// From the directory that is extracted down to where we are.
+    levels: Vec<Level>,
+    /// The directory itself, when it is complete but for its mode.
+    top: Option<Level>,
+    /// Files with more than one name, and the first of these.
+    links: HashMap<Place, Vec<u8>>,
+    skipped: u64,
+    no_xattrs: bool,
+}
+
+impl<'a> Writer<'a> {
+    fn new(opened: &'a Opened, folder: BorrowedFd<'a>, path: Vec<u8>, preserve: bool) -> Self {
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0);
+        Writer {
+            opened,
+            folder,
+            path,
+            preserve,
+            is_root,
+            levels: Vec::new(),
+            top: None,
+            links: HashMap::new(),
+            skipped: 0,
+            no_xattrs: false,
+        }
+    }
+
+    fn tree(&mut self, start: Place) -> Result<(), Stop> {
+        let opened = self.opened;
+        let mut failed = None;
+        let walked = Walk::new(opened.budget).tree(&opened.tree, start, &mut |walk, visit| match self
+            .visit(walk, &visit)
+        {
+            Ok(()) => Ok(Step::Continue),
+            Err(Stop { outcome, error }) => {
+                let at = joined(&self.path, visit.path);
+                failed = Some(Stop { outcome, error: error.context(output::shown(&at)) });
+                Ok(Step::Stop)
+            }
+        });
+        if let Some(stop) = failed {
+            return Err(stop);
+        }
+        walked?;
+        self.leave(0).context("cannot complete a directory")?;
+        Ok(())
+    }
+
+    fn visit(&mut self, walk: &mut Walk, visit: &Visit<'_>) -> Result<(), Stop> {
+        let stat = match &visit.stat {
+            Ok(stat) => *stat,
+            Err(error) => return Err(Stop { outcome: super::outcome_of(error), error: anyhow!("{error}") }),
+        };
+        let depth = visit.path.iter().filter(|byte| **byte == b'/').count();
+        let (depth, name) = match visit.path {
+            b"/" => (0, ITEM.as_bytes()),
+            path => (depth, path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()),
+        };
+        if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
+            return Err(Stop { outcome: Outcome::Bad, error: anyhow!("impossible name") });
+        }
+        self.leave(depth).context("cannot complete a directory")?;
+        let name = OsStr::from_bytes(name);
+        let tree = &self.opened.tree;
+        match stat.file_type {
+            FileType::Directory => {
+                let parent = self.here();
+                mkdirat(parent, name, Mode::RWXU).context("cannot make it")?;
+                let fd = open_directory(parent, name).context("cannot open it")?;
+                let xattrs = self.xattrs(visit.place)?;
+                self.levels.push(Level { fd, stat, xattrs });
+            }
+            FileType::Regular => {
+                if stat.nlink > 1 {
+                    if let Some(first) = self.links.get(&visit.place)
+                        && self.link(first, name).is_ok()
+                    {
+                        return Ok(());
+                    }
+                    self.links.entry(visit.place).or_insert_with(|| visit.path.to_vec());
+                }
+                let flags =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let fd =
+                    openat(self.here(), name, flags, Mode::RUSR | Mode::WUSR).context("cannot make it")?;
+                let file = File::from(fd);
+                self.content(walk, visit.place, &file)?;
+                let xattrs = self.xattrs(visit.place)?;
+                self.finish_file(file.as_fd(), &stat, &xattrs).context("cannot complete it")?;
+            }
+            FileType::Symlink => {
+                let target = tree.link_target(visit.place)?;
+                if target.is_empty() || target.contains(&0) {
+                    return Err(Stop { outcome: Outcome::Bad, error: anyhow!("impossible link") });
+                }
+                symlinkat(OsStr::from_bytes(&target), self.here(), name).context("cannot make it")?;
+                self.finish_other(name, &stat).context("cannot complete it")?;
+            }
+            FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
+                let is_device = matches!(stat.file_type, FileType::CharDevice | FileType::BlockDevice);
+                if !self.preserve || (is_device && !self.is_root) {
+                    self.skip(visit, &stat);
+                    return Ok(());
+                }
+                let (kind, device) = match stat.file_type {
+                    FileType::CharDevice => (Type::CharacterDevice, makedev(stat.rdev.0, stat.rdev.1)),
+                    FileType::BlockDevice => (Type::BlockDevice, makedev(stat.rdev.0, stat.rdev.1)),
+                    FileType::Fifo => (Type::Fifo, 0),
+                    _ => (Type::Socket, 0),
+                };
+                mknodat(self.here(), name, kind, Mode::empty(), device).context("cannot make it")?;
+                self.finish_other(name, &stat).context("cannot complete it")?;
+                let mode = Mode::from_raw_mode(u32::from(stat.permissions));
+                rustix::fs::chmodat(self.here(), name, mode, AtFlags::empty())
+                    .context("cannot complete it")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the next file goes.
+    fn here(&self) -> BorrowedFd<'_> {
+        self.levels.last().map_or(self.folder, |level| level.fd.as_fd())
+    }
+
+    fn skip(&mut self, visit: &Visit<'_>, stat: &Stat) {
+        self.skipped += 1;
+        if self.skipped <= MAX_TOLD {
+            let at = joined(&self.path, visit.path);
+            output::warning(&format!("{} is a {} and is left out", output::shown(&at), stat.file_type));
+        }
+    }
+
+    /// Completes the directories that are deeper than `depth`.
+    fn leave(&mut self, depth: usize) -> io::Result<()> {
+        while self.levels.len() > depth {
+            let Some(level) = self.levels.pop() else { break };
+            if self.levels.is_empty() {
+                // it would not take its place without the right to write into it
+                self.top = Some(level);
+            } else {
+                self.finish_file(level.fd.as_fd(), &level.stat, &level.xattrs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Another name for a file that is there. Each directory on the way to it is of our making, and no link.
+    fn link(&self, first: &[u8], name: &OsStr) -> rustix::io::Result<()> {
+        let mut directory = open_directory(self.folder, OsStr::new(ITEM))?;
+        let mut names = first.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
+        while let Some(next) = names.next() {
+            let next = OsStr::from_bytes(next);
+            if names.peek().is_none() {
+                return linkat(&directory, next, self.here(), name, AtFlags::empty());
+            }
+            directory = open_directory(directory.as_fd(), next)?;
+        }
+        Err(Errno::NOENT)
+    }
+
+    /// Blocks of zeros become holes.
+    fn content(&self, walk: &mut Walk, place: Place, file: &File) -> Result<(), Stop> {
+        const BLOCK: usize = 4096;
+        let mut offset = 0;
+        let mut failed = None;
+        let read = walk.content(&self.opened.tree, place, &mut |bytes| {
+            let mut start = 0;
+            while start < bytes.len() {
+                // as many blocks at once as are alike
+                let is_zero =
+                    |at: usize| bytes[at..bytes.len().min(at + BLOCK)].iter().all(|byte| *byte == 0);
+                let zero = is_zero(start);
+                let mut end = start + BLOCK;
+                while end < bytes.len() && is_zero(end) == zero {
+                    end += BLOCK;
+                }
+                let end = end.min(bytes.len());
+                if !zero && let Err(error) = file.write_all_at(&bytes[start..end], offset + start as u64) {
+                    failed = Some(error);
+                    // ends the reading; what it was is told below
+                    return Err(Error::NotFound);
+                }
+                start = end;
+            }
+            offset += bytes.len() as u64;
+            Ok(())
+        });
+        if let Some(error) = failed {
+            return Err(anyhow::Error::from(error).context("cannot write it").into());
+        }
+        let size = read?;
+        file.set_len(size).context("cannot write it")?;
+        Ok(())
+    }
+
+    fn xattrs(&self, place: Place) -> Result<Vec<Xattr>, Stop> {
+        if !self.preserve {
+            return Ok(Vec::new());
+        }
+        let mut xattrs = self.opened.tree.xattrs(place)?;
+        xattrs.retain(|xattr| xattr.name.starts_with(b"user.") && !xattr.name.contains(&0));
+        Ok(xattrs)
+    }
+
+    fn mode(&self, stat: &Stat) -> Mode {
+        let kept = if self.preserve { 0o7777 } else { 0o777 };
+        Mode::from_raw_mode(u32::from(stat.permissions & kept))
+    }
+
+    /// Gives a file or directory its owner, attributes, mode and time, in this order.
+    fn finish_file(&mut self, fd: BorrowedFd<'_>, stat: &Stat, xattrs: &[Xattr]) -> io::Result<()> {
+        if self.preserve && self.is_root {
+            fchown(fd, Some(Uid::from_raw(stat.uid)), Some(Gid::from_raw(stat.gid)))?;
+        }
+        for xattr in xattrs {
+            match fsetxattr(fd, OsStr::from_bytes(&xattr.name), &xattr.value, XattrFlags::empty()) {
+                Err(Errno::NOTSUP) => {
+                    if !self.no_xattrs {
+                        output::warning("the destination takes no extended attributes");
+                    }
+                    self.no_xattrs = true;
+                }
+                result => result?,
+            }
+        }
+        fchmod(fd, self.mode(stat))?;
+        Ok(futimens(fd, &times(stat))?)
+    }
+
+    /// The same for what cannot be opened, but for the mode.
+    fn finish_other(&self, name: &OsStr, stat: &Stat) -> io::Result<()> {
+        if self.preserve && self.is_root {
+            let (uid, gid) = (Uid::from_raw(stat.uid), Gid::from_raw(stat.gid));
+            chownat(self.here(), name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Ok(utimensat(self.here(), name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Gives what was extracted its name.
+    fn finish(mut self, parent: &OwnedFd, name: &OsStr) -> anyhow::Result<()> {
+        if self.skipped > MAX_TOLD {
+            output::warning(&format!("{} more are left out", self.skipped - MAX_TOLD));
+        }
+        match renameat_with(self.folder, ITEM, parent, name, RenameFlags::NOREPLACE) {
+            // not for all file systems there is a way to be sure that nothing is replaced
+            Err(Errno::INVAL | Errno::NOSYS) => match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => rustix::fs::renameat(self.folder, ITEM, parent, name)?,
+                _ => bail!("is there already"),
+            },
+            Err(Errno::NOENT) => bail!("a device, FIFO or socket: nothing is extracted without --preserve"),
+            result => result?,
+        }
+        if let Some(level) = self.top.take() {
+            self.finish_file(level.fd.as_fd(), &level.stat, &level.xattrs)?;
+        }
+        Ok(())
+    }
+}
+
+fn times(stat: &Stat) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: stat.mtime, tv_nsec: i64::from(stat.mtime_nsec) },
+    }
+}

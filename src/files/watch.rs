@@ -1,0 +1,91 @@
+//! A file system that takes note of being read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ddi_core::files::{EachEntry, Error, FileSystem, Node, Stat, Xattr};
+use ddi_core::fs::FsKind;
+
+/// Was it read?
+#[derive(Debug, Clone, Default)]
+pub(super) struct Touched {
+    touched: Arc<AtomicBool>,
+    /// Does it count that its root directory is looked at? Not while a path is resolved: that there is a directory to
+    /// mount on, or mounted, is all that is learned from it.
+    root_counts: Arc<AtomicBool>,
+}
+
+impl Touched {
+    pub(super) fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
+    }
+
+    /// From now on, a look at the root directory counts too.
+    pub(super) fn from_now_on(&self) {
+        self.root_counts.store(true, Ordering::Relaxed);
+    }
+
+    fn touch(&self) {
+        self.touched.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Another file system, and if it was read.
+#[derive(Debug)]
+pub(super) struct Watched {
+    fs: Arc<dyn FileSystem>,
+    touched: Touched,
+}
+
+impl Watched {
+    pub(super) fn new(fs: &Arc<dyn FileSystem>) -> (Arc<dyn FileSystem>, Touched) {
+        let touched = Touched::default();
+        (Arc::new(Watched { fs: Arc::clone(fs), touched: touched.clone() }), touched)
+    }
+}
+
+impl FileSystem for Watched {
+    fn kind(&self) -> FsKind {
+        self.fs.kind()
+    }
+
+    fn root(&self) -> Node {
+        self.fs.root()
+    }
+
+    fn stat(&self, node: Node) -> Result<Stat, Error> {
+        if node != self.fs.root() || self.touched.root_counts.load(Ordering::Relaxed) {
+            self.touched.touch();
+        }
+        self.fs.stat(node)
+    }
+
+    fn list(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
+        self.touched.touch();
+        self.fs.list(dir, each)
+    }
+
+    fn lookup(&self, dir: Node, name: &[u8]) -> Result<Option<Node>, Error> {
+        self.touched.touch();
+        self.fs.lookup(dir, name)
+    }
+
+    fn read_at(&self, file: Node, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        self.touched.touch();
+        self.fs.read_at(file, offset, buf)
+    }
+
+    fn link_target(&self, link: Node) -> Result<Vec<u8>, Error> {
+        self.touched.touch();
+        self.fs.link_target(link)
+    }
+
+    fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, Error> {
+        self.touched.touch();
+        self.fs.xattrs(node)
+    }
+
+    fn caveat(&self) -> Option<&'static str> {
+        self.fs.caveat()
+    }
+}

@@ -1,0 +1,370 @@
+//! What `ddi ls`, `cat` and `mtree` print.
+
+use std::fmt::Write as _;
+use std::io::{self, StdoutLock, Write};
+
+use anyhow::Context;
+use ddi_core::Assurance;
+use ddi_core::files::{Error, FileType, Place, Stat, Tree, Walk};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::escape;
+
+/// How files are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One name a line.
+    Names,
+    /// As `ls -l`.
+    Long,
+    /// As `systemd-dissect --mtree`.
+    Mtree,
+    /// One array.
+    Json,
+}
+
+/// One file.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    /// From where the listing began; empty for that place itself.
+    pub(crate) path: &'a [u8],
+    pub(crate) stat: Option<&'a Stat>,
+    /// Where a symbolic link leads.
+    pub(crate) target: Option<&'a [u8]>,
+    pub(crate) sha256: Option<[u8; 32]>,
+    pub(crate) assurance: Assurance,
+    /// Why something of it is missing.
+    pub(crate) error: Option<&'a Error>,
+}
+
+/// Bytes on their way to stdout. That nobody reads on is no error, and ends it.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    stdout: io::BufWriter<StdoutLock<'static>>,
+    closed: bool,
+    failed: Option<io::Error>,
+}
+
+impl Bytes {
+    pub(crate) fn new() -> Self {
+        let stdout = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        Bytes { stdout, closed: false, failed: None }
+    }
+
+    /// An error says that it makes no sense to go on.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ()> {
+        let written = self.stdout.write_all(bytes);
+        self.note(written)
+    }
+
+    fn note(&mut self, written: io::Result<()>) -> Result<(), ()> {
+        written.map_err(|error| {
+            self.closed = true;
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.failed = Some(error);
+            }
+        })
+    }
+
+    /// Does nobody take any more?
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
+        if !self.closed {
+            let flushed = self.stdout.flush();
+            let _ = self.note(flushed);
+        }
+        match self.failed.take() {
+            Some(error) => Err(error).context("cannot write to standard output"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A list that is printed as it comes.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    shape: Shape,
+    bytes: Bytes,
+    is_first: bool,
+}
+
+impl Lines {
+    pub(crate) fn new(shape: Shape) -> Self {
+        Lines { shape, bytes: Bytes::new(), is_first: true }
+    }
+
+    /// Prints the line of one file; nothing, if it cannot be told and the shape has no words for that.
+    pub(crate) fn entry(&mut self, entry: &Entry<'_>) -> anyhow::Result<()> {
+        let line = match self.shape {
+            Shape::Names => Some(escape(&text_of(entry.path))),
+            Shape::Long => entry.stat.map(|stat| long(entry, stat)),
+            Shape::Mtree => entry.stat.map(|stat| mtree(entry, stat)),
+            Shape::Json => Some(format!("{}{}", if self.is_first { "[\n" } else { ",\n" }, to_json(entry))),
+        };
+        let Some(mut line) = line else { return Ok(()) };
+        if self.shape != Shape::Json {
+            line.push('\n');
+        }
+        self.is_first = false;
+        match self.bytes.write(line.as_bytes()) {
+            Ok(()) => Ok(()),
+            Err(()) => self.bytes.finish(),
+        }
+    }
+
+    /// Does nobody take any more?
+    pub(crate) fn is_closed(&self) -> bool {
+        self.bytes.is_closed()
+    }
+
+    pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
+        if self.shape == Shape::Json && !self.bytes.is_closed() {
+            let _ = self.bytes.write(if self.is_first { b"[]\n" } else { b"\n]\n" });
+        }
+        self.bytes.finish()
+    }
+}
+
+/// A path from an image, for messages.
+pub(crate) fn shown(path: &[u8]) -> String {
+    text_of(path)
+}
+
+/// A name from an image as text. What is UTF-8 stays as it is; in anything else, a byte that is not becomes `\xNN`,
+/// and a backslash two.
+pub(super) fn text_of(name: &[u8]) -> String {
+    if let Ok(name) = std::str::from_utf8(name) {
+        return name.to_owned();
+    }
+    let mut text = String::new();
+    for chunk in name.utf8_chunks() {
+        text.push_str(&chunk.valid().replace('\\', "\\\\"));
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Mode, owner, group, size or device, time, name.
+fn long(entry: &Entry<'_>, stat: &Stat) -> String {
+    let size = match stat.file_type {
+        FileType::CharDevice | FileType::BlockDevice => format!("{},{}", stat.rdev.0, stat.rdev.1),
+        _ => stat.size.to_string(),
+    };
+    let mut line = format!(
+        "{} {:>5} {:>5} {size:>10} {} {}",
+        mode(stat),
+        stat.uid,
+        stat.gid,
+        time(stat.mtime),
+        escape(&text_of(entry.path))
+    );
+    if let Some(target) = entry.target {
+        let _ = write!(line, " -> {}", escape(&text_of(target)));
+    }
+    line
+}
+
+/// `drwxr-xr-x`.
+fn mode(stat: &Stat) -> String {
+    let mut text = String::from(match stat.file_type {
+        FileType::Regular => '-',
+        FileType::Directory => 'd',
+        FileType::Symlink => 'l',
+        FileType::CharDevice => 'c',
+        FileType::BlockDevice => 'b',
+        FileType::Fifo => 'p',
+        FileType::Socket => 's',
+    });
+    // the special bit of each class, and how it is written with and without the right to execute
+    for (shift, special, letters) in [(6, 0o4000, "sS"), (3, 0o2000, "sS"), (0, 0o1000, "tT")] {
+        let bits = stat.permissions >> shift;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (stat.permissions & special != 0, bits & 1 != 0) {
+            (true, executable) => letters.as_bytes()[usize::from(!executable)].into(),
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+/// Seconds since 1970 as `2026-11-21T12:00:00Z`.
+fn time(seconds: i64) -> String {
+    let seconds = i128::from(seconds);
+    let (days, second) = (seconds.div_euclid(86400), seconds.rem_euclid(86400));
+    // days from 1 March of the year 0, in eras of 400 years (Howard Hinnant, "chrono-compatible low-level date algorithms")
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + i128::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// A line of `systemd-dissect --mtree`: permissions without setuid and the like, no sum for an empty file.
+fn mtree(entry: &Entry<'_>, stat: &Stat) -> String {
+    let mut line = String::from(".");
+    if !entry.path.is_empty() {
+        let _ = write!(line, "/{}", mtree_escape(entry.path));
+    }
+    if stat.file_type == FileType::Directory {
+        line.push('/');
+    }
+    let _ = write!(line, " type={}", stat.file_type);
+    if stat.file_type != FileType::Symlink {
+        let _ = write!(line, " mode={:04o}", stat.permissions & 0o777);
+    }
+    let _ = write!(line, " uid={} gid={}", stat.uid, stat.gid);
+    if stat.file_type == FileType::Regular {
+        let _ = write!(line, " size={}", stat.size);
+    }
+    if let Some(digest) = &entry.sha256 {
+        let _ = write!(line, " sha256sum={}", hex(digest));
+    }
+    if let Some(target) = entry.target {
+        let _ = write!(line, " link={}", mtree_escape(target));
+    }
+    if matches!(stat.file_type, FileType::CharDevice | FileType::BlockDevice) {
+        let _ = write!(line, " device=linux,{},{}", stat.rdev.0, stat.rdev.1);
+    }
+    line
+}
+
+/// systemd's `xescape` of white space, comment signs and glob characters.
+fn mtree_escape(name: &[u8]) -> String {
+    name.iter().fold(String::new(), |mut text, byte| {
+        if !byte.is_ascii_graphic() || b"\\#;*?[".contains(byte) {
+            let _ = write!(text, "\\x{byte:02x}");
+        } else {
+            text.push(char::from(*byte));
+        }
+        text
+    })
+}
+
+fn to_json(entry: &Entry<'_>) -> Value {
+    let mut value = json!({ "path": text_of(entry.path), "assurance": entry.assurance.name() });
+    if std::str::from_utf8(entry.path).is_err() {
+        value["pathHex"] = hex(entry.path).into();
+    }
+    if let Some(stat) = entry.stat {
+        value["type"] = stat.file_type.name().into();
+        value["mode"] = format!("{:04o}", stat.permissions).into();
+        value["uid"] = stat.uid.into();
+        value["gid"] = stat.gid.into();
+        value["mtime"] = time(stat.mtime).into();
+        value["mtimeNanoseconds"] = stat.mtime_nsec.into();
+        value["links"] = stat.nlink.into();
+        match stat.file_type {
+            FileType::Regular => value["size"] = stat.size.into(),
+            FileType::CharDevice | FileType::BlockDevice => {
+                value["device"] = json!({ "major": stat.rdev.0, "minor": stat.rdev.1 });
+            }
+            _ => {}
+        }
+    }
+    if let Some(digest) = &entry.sha256 {
+        value["sha256"] = hex(digest).into();
+    }
+    if let Some(target) = entry.target {
+        value["target"] = text_of(target).into();
+        if std::str::from_utf8(target).is_err() {
+            value["targetHex"] = hex(target).into();
+        }
+    }
+    if let Some(error) = entry.error {
+        value["error"] = json!({ "code": error.code(), "message": error.to_string() });
+    }
+    value
+}
+
+/// SHA-256 of the content of a regular file.
+pub(crate) fn sha256(walk: &mut Walk, tree: &Tree, file: Place) -> Result<[u8; 32], Error> {
+    let mut digest = Sha256::new();
+    walk.content(tree, file, &mut |bytes| {
+        digest.update(bytes);
+        Ok(())
+    })?;
+    Ok(digest.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{mode, mtree_escape, text_of, time};
+    use ddi_core::files::{FileType, Stat};
+
+    #[test]
+    fn times() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (253_402_300_800, "10000-01-01T00:00:00Z"),
+            (i64::MAX, "292277026596-12-04T15:30:07Z"),
+            (i64::MIN, "-292277022657-01-27T08:29:52Z"),
+        ] {
+            assert_eq!(time(seconds), text);
+        }
+    }
+
+    #[test]
+    fn modes() {
+        for (file_type, permissions, text) in [
+            (FileType::Directory, 0o1777, "drwxrwxrwt"),
+            (FileType::Directory, 0o1776, "drwxrwxrwT"),
+            (FileType::Regular, 0o6755, "-rwsr-sr-x"),
+            (FileType::Regular, 0o6644, "-rwSr-Sr--"),
+            (FileType::Symlink, 0o777, "lrwxrwxrwx"),
+            (FileType::BlockDevice, 0o600, "brw-------"),
+            (FileType::CharDevice, 0, "c---------"),
+            (FileType::Fifo, 0o1, "p--------x"),
+            (FileType::Socket, 0o100, "s--x------"),
+        ] {
+            let stat = Stat {
+                file_type,
+                permissions,
+                uid: 0,
+                gid: 0,
+                size: 0,
+                mtime: 0,
+                mtime_nsec: 0,
+                nlink: 1,
+                rdev: (0, 0),
+            };
+            assert_eq!(mode(&stat), text);
+        }
+    }
+
+    /// As systemd 257 prints these names.
+    #[test]
+    fn names_in_mtree() {
+        assert_eq!(mtree_escape(b"a b"), r"a\x20b");
+        assert_eq!(mtree_escape(b"n\nl\xff\x01\xc3\xa9"), r"n\x0al\xff\x01\xc3\xa9");
+        assert_eq!(mtree_escape(b"back\\sl#hash=eq*?[q]"), r"back\x5csl\x23hash=eq\x2a\x3f\x5bq]");
+    }
+
+    #[test]
+    fn text_can_be_turned_back() {
+        assert_eq!(text_of("a\\ä".as_bytes()), "a\\ä");
+        assert_eq!(text_of(b"a\\\xff\xc3\xa4\xc3"), "a\\\\\\xffä\\xc3");
+    }
+}

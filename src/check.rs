@@ -1,18 +1,71 @@
 //! `ddi check`: does an image do what it is meant for?
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use ddi_core::check::{CheckReport, Subject};
+use anyhow::{Context, bail};
+use ddi_core::check::{CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, PortableScope, Subject};
+use ddi_core::gpt::Architecture;
+use ddi_core::metadata::{EnvFile, ExtensionClass, MAX_FILE, Metadata};
 use ddi_core::verity::Certificates;
 use ddi_core::{
-    Assurance, Contents, Dissection, ErrorKind, Image, ProveOptions, Severity, TrustedRootHash, Unreadable,
-    VeritySet, verity_sets,
+    Assurance, Contents, Dissection, ErrorKind, Files, Image, ProveOptions, Severity, TrustedRootHash,
+    Unreadable, VeritySet, verity_sets,
 };
 
-use crate::cli::{CheckArgs, GoldenArgs, TrustArgs};
+use crate::cli::{CheckArgs, ExtensionArgs, GoldenArgs, PortableArgs, TrustArgs};
 use crate::verify::open;
 use crate::{Outcome, output};
+
+/// `ddi check portable`
+pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<Outcome> {
+    let trust = Trust::load(&args.reading.trust)?;
+    let root = Layer::open(&args.image, &args.reading, &trust)?;
+    let open = |path: &PathBuf| Layer::open(path, &args.reading, &trust);
+    let extensions = args.extensions.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let scope = if args.scope == "user" { PortableScope::User } else { PortableScope::System };
+    let architecture = args.reading.architecture(root.opened.architecture())?;
+    let result = (|| {
+        let root_files = root.files(&trust)?;
+        let files = extensions.iter().map(|layer| layer.files(&trust)).collect::<Result<Vec<_>, _>>()?;
+        let layers: Vec<_> =
+            extensions.iter().zip(&files).map(|(layer, files)| layer.as_extension(files)).collect();
+        let image = root.as_extension(&root_files);
+        ddi_core::check::portable(&image, &layers, &args.prefixes, scope, architecture)
+    })();
+    trust.finish("portable", &args.image, result, args.reading.json)
+}
+
+/// `ddi check extension`
+pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<Outcome> {
+    let trust = Trust::load(&args.reading.trust)?;
+    let host = Host::open(&args.host, &args.reading, &trust)?;
+    let open = |path: &PathBuf| Layer::open(path, &args.reading, &trust);
+    let images = args.images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let architecture = args.reading.architecture(host.architecture)?;
+    let scope = match &*args.scope {
+        "initrd" => ExtensionScope::Initrd,
+        "portable" => ExtensionScope::Portable,
+        _ => ExtensionScope::System,
+    };
+    let class = args.class.as_deref().map(|name| match name {
+        "confext" => ExtensionClass::Confext,
+        _ => ExtensionClass::Sysext,
+    });
+    let result = (|| {
+        let files = images.iter().map(|layer| layer.files(&trust)).collect::<Result<Vec<_>, _>>()?;
+        let layers: Vec<_> =
+            images.iter().zip(&files).map(|(layer, files)| layer.as_extension(files)).collect();
+        let about = ExtensionHost { os_release: &host.os_release, architecture };
+        let mut report = ddi_core::check::extension(&layers, &about, scope, class)?;
+        // what the host says decides as much as what the extension says
+        report.assurance = report.assurance.min(host.assurance);
+        Ok(report)
+    })();
+    let paths: Vec<_> = args.images.iter().map(|path| path.display().to_string()).collect();
+    trust.finish("extension", Path::new(&paths.join(" ")), result, args.reading.json)
+}
 
 /// `ddi check golden`
 pub(crate) fn golden(args: &GoldenArgs) -> anyhow::Result<Outcome> {
@@ -118,4 +171,104 @@ impl Opened {
     pub(crate) fn contents<'a>(&'a self, options: &'a ProveOptions<'a>) -> Contents<'a> {
         Contents::new(&self.image, &self.dissection, &self.sets, options)
     }
+}
+
+impl Opened {
+    /// The machine that it is for, if its partition types say so.
+    fn architecture(&self) -> Option<Architecture> {
+        self.dissection.outcome.as_ref().ok().and_then(|dissected| dissected.architecture())
+    }
+}
+
+impl CheckArgs {
+    /// The machine that was asked for, else `found`, else this one, as systemd calls it.
+    fn architecture(&self, found: Option<Architecture>) -> anyhow::Result<&'static str> {
+        let architecture = match &self.select.architecture {
+            Some(name) => Some(name.parse().with_context(|| format!("architecture {name} is not known"))?),
+            None => found.or(Architecture::NATIVE),
+        };
+        Ok(architecture.map_or("", Architecture::name))
+    }
+}
+
+/// One of several images that are put on top of each other.
+struct Layer {
+    path: PathBuf,
+    opened: Opened,
+}
+
+impl Layer {
+    fn open(path: &Path, args: &CheckArgs, trust: &Trust) -> anyhow::Result<Self> {
+        Ok(Layer { path: path.to_owned(), opened: Opened::new(path, args, trust)? })
+    }
+
+    fn files(&self, trust: &Trust) -> Result<Files, Unreadable> {
+        self.opened.contents(&trust.options()).system()
+    }
+
+    fn as_extension<'a>(&self, files: &'a Files) -> ExtensionImage<'a> {
+        ExtensionImage {
+            shown: self.path.display().to_string(),
+            file_name: self.opened.image.file_name().map(|name| name.to_string_lossy().into_owned()),
+            name: self.opened.image.name(),
+            files,
+        }
+    }
+}
+
+/// What extensions are for.
+struct Host {
+    os_release: EnvFile,
+    architecture: Option<Architecture>,
+    assurance: Assurance,
+}
+
+impl Host {
+    /// An os-release file or a directory with one is the user's own word; an image must be proven like any other.
+    fn open(path: &Path, args: &CheckArgs, trust: &Trust) -> anyhow::Result<Self> {
+        let shown = || path.display().to_string();
+        if path.is_dir() {
+            let places = ["etc/os-release", "usr/lib/os-release"].map(|place| path.join(place));
+            let Some(found) = places.iter().find(|place| place.is_file()) else {
+                bail!("{}: there is no os-release in it", shown());
+            };
+            let Some(text) = env_text(found)? else { bail!("{}: it is no os-release", found.display()) };
+            return Self::from_text(&text).with_context(|| found.display().to_string());
+        }
+        if let Some(text) = env_text(path)? {
+            return Self::from_text(&text).with_context(shown);
+        }
+        let opened = Opened::new(path, args, trust)?;
+        let files = opened.contents(&trust.options()).system().with_context(shown)?;
+        match Metadata::read(&files.tree, None).os_release {
+            Ok(Some(found)) => Ok(Host {
+                os_release: found.value,
+                architecture: opened.architecture(),
+                assurance: files.assurance(),
+            }),
+            Ok(None) => bail!("{}: there is no os-release in it", shown()),
+            Err(error) => Err(error).with_context(shown),
+        }
+    }
+
+    fn from_text(text: &[u8]) -> anyhow::Result<Self> {
+        Ok(Host {
+            os_release: EnvFile::parse(text)?,
+            architecture: None,
+            assurance: Assurance::Authenticated,
+        })
+    }
+}
+
+/// The file's content, if it can be an os-release: a short text.
+fn env_text(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let read = || -> std::io::Result<Option<Vec<u8>>> {
+        if !fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut text)?;
+        Ok((text.len() as u64 <= MAX_FILE && !text.contains(&0)).then_some(text))
+    };
+    read().with_context(|| path.display().to_string())
 }

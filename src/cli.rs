@@ -384,6 +384,8 @@ Exit status:
 /// Each check goes through the rules of one specification; docs/checks.md lists them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckCommand {
+    Portable(PortableArgs),
+    Extension(ExtensionArgs),
     Golden(GoldenArgs),
 }
 
@@ -402,6 +404,45 @@ pub(crate) struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Would `portablectl attach` accept this image, and what would it attach?
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXIT_STATUS)]
+pub(crate) struct PortableArgs {
+    /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
+    pub(crate) image: PathBuf,
+    /// Attach units whose names begin so [default: the name of the image up to the first _]
+    #[arg(value_name = "PREFIX")]
+    pub(crate) prefixes: Vec<String>,
+    /// An extension image to attach with it; can be given more than once, the lowest layer first
+    #[arg(long = "extension", value_name = "IMAGE")]
+    pub(crate) extensions: Vec<PathBuf>,
+    /// Attached to the system or to a user's session
+    #[arg(long, value_name = "SCOPE", value_parser = ["system", "user"], default_value = "system")]
+    pub(crate) scope: String,
+    #[command(flatten)]
+    pub(crate) reading: CheckArgs,
+}
+
+/// Would these extension images be merged into that host, in which order, and what would they bring?
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXIT_STATUS)]
+pub(crate) struct ExtensionArgs {
+    /// System or configuration extension images, in any order: systemd goes by their names
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+    /// What they are to extend: an os-release file, a directory with one, such as / for this system, or an image
+    #[arg(long, value_name = "OS_RELEASE|DIR|IMAGE")]
+    pub(crate) host: PathBuf,
+    /// Where they are merged
+    #[arg(long, value_name = "SCOPE", value_parser = ["system", "initrd", "portable"], default_value = "system")]
+    pub(crate) scope: String,
+    /// Take them for this kind of extension alone [default: what their release files say]
+    #[arg(long, value_name = "CLASS", value_parser = ["sysext", "confext"])]
+    pub(crate) class: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: CheckArgs,
 }
 
 /// Is this image fit for being shipped and booted many times: nothing in it that is one machine's own?

@@ -49,6 +49,8 @@ fn main() -> ExitCode {
         Command::Mtree(args) => files::mtree(&args),
         Command::Policy(PolicyCommand::Show(args)) => policy::show(&args),
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
+        Command::Check(CheckCommand::Portable(args)) => check::portable(&args),
+        Command::Check(CheckCommand::Extension(args)) => check::extension(&args),
         Command::Check(CheckCommand::Golden(args)) => check::golden(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),

@@ -20,6 +20,7 @@
 mod boot;
 mod extension;
 mod golden;
+mod portable;
 
 use std::ops::ControlFlow;
 
@@ -37,6 +38,7 @@ pub use extension::{
     match_extension,
 };
 pub use golden::golden;
+pub use portable::{PortableScope, portable, portable_prefix, portable_unit_matches};
 
 /// Most names of one directory that a check looks at.
 const MAX_NAMES: usize = 10_000;

@@ -1,19 +1,24 @@
 //! `ddi verify`: proves every verity-protected partition.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
+use ddi_core::files::Budget;
 use ddi_core::gpt::{Architecture, Mode};
 use ddi_core::verity::{Options, ReadAt};
 use ddi_core::{
-    DissectOptions, Dissection, Image, ImageFile, Judgement, Permission, ProveOptions, SpoolOptions, Table,
-    TrustedRootHash, VeritySettings, prove,
+    Damage, DissectOptions, Dissection, Image, ImageFile, Judgement, Permission, ProveOptions, SpoolOptions,
+    Table, TrustedRootHash, VeritySettings, prove,
 };
 
 use crate::cli::{SelectArgs, UnpackArgs, VerifyArgs};
 use crate::output::Verified;
 use crate::trust::policy;
 use crate::{Outcome, output};
+
+/// To find the files that lie in corrupt blocks.
+const BUDGET: Budget = Budget { entries: 10_000_000, depth: 200, bytes: 0, time: Duration::from_secs(60) };
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let trusted = args.trust.root_hashes()?;
@@ -25,18 +30,24 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     dissect.policy = policy;
     let dissection = Dissection::new(&image, &dissect);
 
-    let progress = output::Progress::new();
-    let report = |done, total| progress.set(done, total);
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
     options.hash_offset = args.hash_offset;
-    options.progress = Some(&report);
     if let Some(threads) = args.threads {
         options.engine = Options::new().threads(threads);
     }
-    let assessment = prove(&image, &dissection, &options);
-    drop(progress);
+    let assessment = {
+        let progress = output::Progress::new();
+        let report = |done, total| progress.set(done, total);
+        let mut options = options;
+        options.progress = Some(&report);
+        prove(&image, &dissection, &options)
+    };
+    // what the damage means, should there be any
+    let damage: Vec<Option<Damage>> = (assessment.proofs.iter())
+        .map(|proof| Damage::find(&image, &dissection, proof, &options, BUDGET))
+        .collect();
 
     let judgement = Judgement::new(&image, &dissection, &dissect, &assessment);
     let permission = judgement.verdict(&assessment);
@@ -58,6 +69,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let verified = Verified {
         path: &args.image,
         assessment: &assessment,
+        damage: &damage,
         certificates: &certificates,
         certificates_named: !args.trust.certificates.files.is_empty(),
         refused_table: refused_table.as_ref(),

@@ -3,17 +3,19 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use ddi_core::files::{Error, ExtentKind, Owner, Owners, Unknown, Untold};
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Certificates;
 use ddi_core::{
-    Assessment, CheckedSignature, Judgement, Outcome as Trusted, Part, Permission, Proof, SignatureState,
+    Assessment, CheckedSignature, Damage, DamagedBlocks, Judgement, Outcome as Trusted, Part, Permission,
+    Proof, SignatureState, Unreadable,
 };
 use serde_json::{Value, json};
 
 use super::policy::{judgement_json, judgement_text, systemd_json, systemd_text};
 use super::signature::{certificates_json, certificates_text, signature_json, signature_text, subject};
 use super::verity::{verdict_json, verdict_text};
-use super::{escape, escape_sentence, print, print_json};
+use super::{count, escape, escape_sentence, print, print_json};
 use crate::Outcome;
 
 /// Everything that `ddi verify` found out.
@@ -21,6 +23,8 @@ use crate::Outcome;
 pub(crate) struct Verified<'a> {
     pub(crate) path: &'a Path,
     pub(crate) assessment: &'a Assessment,
+    /// One for each proof.
+    pub(crate) damage: &'a [Option<Damage>],
     pub(crate) certificates: &'a Certificates,
     /// Were the certificates named by the user?
     pub(crate) certificates_named: bool,
@@ -47,8 +51,11 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
     if let Some(error) = verified.refused_table {
         let _ = writeln!(text, "  partition table, strictly: {}", escape_sentence(error));
     }
-    for proof in &assessment.proofs {
+    for (proof, damage) in assessment.proofs.iter().zip(verified.damage) {
         text.push_str(&proof_text(proof));
+        if let Some(damage) = damage {
+            text.push_str(&damage_text(damage));
+        }
     }
     let is_unknown =
         |signature: &CheckedSignature| matches!(signature.state, SignatureState::NotTrusted { .. });
@@ -154,6 +161,153 @@ fn proof_text(proof: &Proof) -> String {
     text
 }
 
+/// Damaged ranges that are shown to people.
+const SHOWN: usize = 20;
+
+/// Which files lie in the blocks that are not proven.
+fn damage_text(damage: &Damage) -> String {
+    let mut text = String::new();
+    let owners = match &damage.owners {
+        Ok(owners) => owners,
+        Err(Unreadable::FileSystem(error @ Error::Io { offset: ..SUPERBLOCK_END, .. })) => {
+            let _ = writeln!(
+                text,
+                "    the superblock is not proven, so nothing can be told about files: {}",
+                escape_sentence(error)
+            );
+            return text;
+        }
+        Err(error) => {
+            let _ = writeln!(text, "    nothing can be told about files: {}", escape_sentence(error));
+            return text;
+        }
+    };
+    for (damaged, found) in damage.blocks.iter().zip(&owners.ranges).take(SHOWN) {
+        let _ = write!(text, "    {}", blocks_text(damaged));
+        if found.count == 0 && found.system.is_empty() {
+            text.push_str(match owners.is_complete() {
+                true => ": not in use\n",
+                false => ": no file known\n",
+            });
+            continue;
+        }
+        text.push_str(":\n");
+        for owner in &found.owners {
+            let _ = writeln!(text, "      {} ({})", path_text(&owner.path), kinds_text(&owner.kinds));
+        }
+        let more = found.count.saturating_sub(found.owners.len() as u64);
+        if more > 0 {
+            let _ = writeln!(text, "      and {}", count(more, "more file"));
+        }
+        if !found.system.is_empty() {
+            let _ = writeln!(text, "      the file system itself ({})", kinds_text(&found.system));
+        }
+    }
+    let more = damage.blocks.len().saturating_sub(SHOWN) as u64;
+    if more > 0 || damage.is_truncated {
+        let at_least = if damage.is_truncated { "at least " } else { "" };
+        let _ = writeln!(text, "    and {at_least}{}", count(more, "more range"));
+    }
+    for untold in &owners.untold {
+        let what = match untold.what {
+            Unknown::Inode => "what lies behind",
+            Unknown::Entries => "all files in",
+            _ => "where all of",
+        };
+        let lies = if matches!(untold.what, Unknown::Inode | Unknown::Entries) { "" } else { " lies" };
+        let (path, error) = (path_text(&untold.path), escape_sentence(&untold.error));
+        let _ = writeln!(text, "    not known: {what} {path}{lies}: {error}");
+    }
+    let more = owners.untold_count.saturating_sub(owners.untold.len() as u64);
+    if more > 0 {
+        let _ = writeln!(text, "    not known either: the same of {}", count(more, "more file"));
+    }
+    if let Some(error) = &owners.stopped {
+        let _ = writeln!(text, "    not all files were looked at: {}", escape_sentence(error));
+    }
+    if let Some(error) = &owners.system {
+        let _ =
+            writeln!(text, "    not known: all places of the file system itself: {}", escape_sentence(error));
+    }
+    text
+}
+
+/// Where superblocks of the file systems that tell are: before that byte.
+const SUPERBLOCK_END: u64 = 2048;
+
+/// `corrupt block 3`, `blocks 7-9, which cannot be judged`.
+fn blocks_text(damaged: &DamagedBlocks) -> String {
+    let blocks = &damaged.blocks;
+    let numbers = match blocks.end.saturating_sub(blocks.start) {
+        1 => format!("block {}", blocks.start),
+        _ => format!("blocks {}-{}", blocks.start, blocks.end.saturating_sub(1)),
+    };
+    match damaged.corrupt {
+        true => format!("in corrupt {numbers}"),
+        false => format!("in {numbers}, which cannot be judged"),
+    }
+}
+
+fn kinds_text(kinds: &[ExtentKind]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Bytes that are no text as `\xff`.
+fn lossless(path: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in path.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+fn path_text(path: &[u8]) -> String {
+    escape_sentence(lossless(path))
+}
+
+fn damage_json(damage: &Damage) -> Value {
+    let names = |kinds: &[ExtentKind]| kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>();
+    let file_error = |error: &Error| json!({ "code": error.code(), "message": error.to_string() });
+    let owners = damage.owners.as_ref().ok();
+    let range = |(i, damaged): (usize, &DamagedBlocks)| {
+        let found = owners.and_then(|owners| owners.ranges.get(i));
+        let files: Option<Vec<Value>> = found.map(|found| {
+            let file = |owner: &Owner| json!({ "path": lossless(&owner.path), "what": names(&owner.kinds) });
+            found.owners.iter().map(file).collect()
+        });
+        json!({
+            "first": damaged.blocks.start,
+            "last": damaged.blocks.end.saturating_sub(1),
+            "corrupt": damaged.corrupt,
+            "files": files,
+            "fileCount": found.map(|found| found.count),
+            "fileSystem": found.map(|found| names(&found.system)),
+        })
+    };
+    let untold = |untold: &Untold| {
+        json!({
+            "path": lossless(&untold.path),
+            "what": untold.what.name(),
+            "error": file_error(&untold.error),
+        })
+    };
+    json!({
+        "fileSystem": damage.kind.map(|kind| kind.name()),
+        "blocks": damage.blocks.iter().enumerate().map(range).collect::<Vec<_>>(),
+        "truncated": damage.is_truncated,
+        "complete": owners.is_some_and(Owners::is_complete),
+        "untold": owners.map(|owners| owners.untold.iter().map(untold).collect::<Vec<_>>()),
+        "untoldCount": owners.map(|owners| owners.untold_count),
+        "stopped": owners.and_then(|owners| owners.stopped.as_ref()).map(file_error),
+        "problem": damage.owners.as_ref().err().map(|error| {
+            json!({ "code": error.code(), "message": error.to_string() })
+        }),
+    })
+}
+
 /// Who vouches for a root hash: nobody, one, or both.
 fn trusted_by(proof: &Proof) -> Vec<&'static str> {
     let signed = proof.signatures.iter().any(|signature| signature.state.verified().is_some());
@@ -164,7 +318,7 @@ fn trusted_by(proof: &Proof) -> Vec<&'static str> {
 }
 
 fn to_json(verified: &Verified<'_>) -> Value {
-    let Verified { assessment, refused_table, judgement, permission, .. } = verified;
+    let Verified { assessment, damage, refused_table, judgement, permission, .. } = verified;
     let part = |part: Part| {
         json!({
             "partition": part.number,
@@ -173,7 +327,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
             "external": part.external,
         })
     };
-    let proof = |proof: &Proof| {
+    let proof = |(proof, damage): (&Proof, &Option<Damage>)| {
         json!({
             "role": proof.role.name(),
             "architecture": proof.architecture.map(|architecture| architecture.name()),
@@ -187,6 +341,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
             "signatures": proof.signatures.iter().map(signature_json).collect::<Vec<_>>(),
             "outcome": proof.outcome.name(),
             "verdict": proof.verdict.as_ref().map(verdict_json),
+            "damage": damage.as_ref().map(damage_json),
             "widened": proof.widened.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problem": proof.problem.as_ref().map(error_json),
         })
@@ -198,7 +353,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
             None => assessment.outcome.name(),
         },
         "exitStatus": verified.outcome as u8,
-        "proofs": assessment.proofs.iter().map(proof).collect::<Vec<_>>(),
+        "proofs": assessment.proofs.iter().zip(*damage).map(proof).collect::<Vec<_>>(),
         "certificates": certificates_json(verified.certificates, verified.certificates_named),
         "imagePolicy": verified.policy.map(|policy| judgement_json(policy, judgement, *permission)),
         "systemdReading": verified.systemd_reading.then(|| systemd_json(judgement)),

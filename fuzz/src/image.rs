@@ -46,7 +46,7 @@ pub fn image(input: &[u8]) {
     drop((format!("{report:?}"), report.broken()));
     let judgement =
         Judgement::foresee(&image, &dissection, &options.dissect, &report.verity, options.trusted);
-    let _ = judgement.violations().map(|violation| violation.to_string()).count();
+    judgement.violations().for_each(|violation| drop(violation.to_string()));
     if let Err(error) = &dissection.outcome {
         drop((error.to_string(), error.code(), error.kind(), error.partition(), error.systemd_errno()));
     }
@@ -201,7 +201,7 @@ fn build(layout: &Layout) -> (Vec<u8>, Vec<Piece>, Vec<TrustedRootHash>) {
     };
     for (role, shape) in [(Role::Root, &layout.root), (Role::Usr, &layout.usr)] {
         let Some(shape) = shape else { continue };
-        let Some((params, root, data, hash)) = shape.build() else { continue };
+        let Some((params, root, data, hash)) = shape.build(role) else { continue };
         let (data_guid, hash_guid) = verity_guids(root.as_bytes()).expect("long enough");
         add(&format!("{role}-x86-64"), data_guid, data, None);
         add(&format!("{role}-x86-64-verity"), hash_guid, hash, Some(params));
@@ -250,13 +250,14 @@ fn build(layout: &Layout) -> (Vec<u8>, Vec<Piece>, Vec<TrustedRootHash>) {
 
 impl Shape {
     /// Parameters, root hash, data that is recognised as erofs, superblock and tree.
-    fn build(&self) -> Option<(Params, RootHash, Vec<u8>, Vec<u8>)> {
+    fn build(&self, role: Role) -> Option<(Params, RootHash, Vec<u8>, Vec<u8>)> {
         let mut data = vec![self.fill; 4096 * (usize::from(self.blocks % 4) + 1)];
         data[..1024 + 128].fill(0);
         data[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
         data[1036] = 12;
         data[1060] = self.blocks % 4 + 1;
-        data[1072..1088].fill(0x11);
+        // never the same for both
+        data[1072..1088].fill(if role == Role::Root { 0x11 } else { 0x22 });
         let algorithm =
             [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Sha384][usize::from(self.algorithm) % 3];
         let (data_size, hash_size) = (512 << (self.sizes & 3), 512 << (self.sizes >> 2 & 3));

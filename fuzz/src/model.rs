@@ -108,7 +108,7 @@ impl<'a> Copy<'a> {
 
     fn array_blocks(&self) -> Option<Range> {
         let (start, size) = self.array_place()?;
-        Some((start / self.block, start / self.block + (size + self.block - 1) / self.block - 1))
+        Some((start / self.block, start / self.block + size.div_ceil(self.block) - 1))
     }
 
     fn array(&self) -> Option<Vec<u8>> {

@@ -21,13 +21,15 @@ mod boot;
 mod extension;
 mod golden;
 mod portable;
+#[cfg(feature = "update")]
+mod update;
 
 use std::ops::ControlFlow;
 
 use ddi_gpt::Designator;
 
 use crate::contents::Unreadable;
-use crate::files::{self, Place, Tree};
+use crate::files::{self, Limit, Place, Tree};
 use crate::finding::Severity;
 use crate::report::Assurance;
 
@@ -39,9 +41,11 @@ pub use extension::{
 };
 pub use golden::golden;
 pub use portable::{PortableScope, portable, portable_prefix, portable_unit_matches};
+#[cfg(feature = "update")]
+pub use update::{UpdateOptions, update};
 
-/// Most names of one directory that a check looks at.
-const MAX_NAMES: usize = 10_000;
+/// Most names of one directory that a check takes: with more it cannot tell.
+const MAX_NAMES: usize = 100_000;
 
 /// Where a finding is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +181,9 @@ fn names(tree: &Tree, directory: &[u8]) -> Result<Vec<(Vec<u8>, Place)>, Unreada
         ControlFlow::Continue(())
     });
     absent_is_none(listed)?;
+    if names.len() >= MAX_NAMES {
+        return Err(Unreadable::FileSystem(files::Error::Budget(Limit::Entries)));
+    }
     names.sort();
     Ok(names)
 }

@@ -61,6 +61,8 @@ mod testing;
 mod trust;
 #[cfg(feature = "uki")]
 pub mod uki;
+#[cfg(feature = "update")]
+pub mod update;
 
 pub use bind::{BindOptions, Part, VeritySet, verity_sets};
 pub use compressed::{Compression, MAX_WINDOW_SIZE, UnpackError};

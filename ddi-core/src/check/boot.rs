@@ -471,7 +471,12 @@ impl<'a> Checker<'a> {
         let words = line.as_ref().map(|line| line.words().collect::<Vec<_>>().join(" "));
         let _ = write!(text, " {}", words.as_deref().unwrap_or("no command line"));
         self.profiles.push(text);
-        self.root_hashes(subject, &format!("{shown} @{number}"), &line.unwrap_or_default());
+        self.root_hashes(
+            subject,
+            &format!("{shown} @{number}"),
+            &format!("profile @{number}: "),
+            &line.unwrap_or_default(),
+        );
     }
 
     /// Are the kernel's modules in the image?
@@ -495,21 +500,21 @@ impl<'a> Checker<'a> {
     }
 
     /// Does a command line name the image's own partitions?
-    fn root_hashes(&mut self, subject: &Subject, shown: &str, line: &CommandLine) {
+    fn root_hashes(&mut self, subject: &Subject, shown: &str, place: &str, line: &CommandLine) {
         let mut given = Vec::new();
         for role in Role::ALL {
             let Some(text) = line.value(key(role)).filter(|text| !text.is_empty()) else { continue };
             match text.parse::<RootHash>() {
                 Ok(hash) => given.push((role, hash)),
                 Err(error) => {
-                    let reason = format!("{shown}: {}=: {error}", key(role));
+                    let reason = format!("{place}{}=: {error}", key(role));
                     self.find(Error, "root-hash-invalid", subject, reason, GENERATOR);
                     return;
                 }
             }
         }
         if given.len() > 1 {
-            let reason = format!("{shown}: both roothash= and usrhash=, which image dissection refuses");
+            let reason = format!("{place}both roothash= and usrhash=, which image dissection refuses");
             self.find(Warning, "both-root-and-usr-hash", subject, reason, "systemd-dissect(1)");
         }
         if given.is_empty() && !self.sets.is_empty() {
@@ -521,15 +526,15 @@ impl<'a> Checker<'a> {
                 true => (Note, "root-hash-by-signature"),
                 false => (Error, "root-hash-missing"),
             };
-            let reason = format!("{shown}: no root hash on the command line pins the protected partitions");
+            let reason = format!("{place}no root hash on the command line pins the protected partitions");
             self.find(severity, code, subject, reason, GENERATOR);
         }
         for (role, hash) in given {
-            self.root_hash(subject, shown, role, hash);
+            self.root_hash(subject, shown, place, role, hash);
         }
     }
 
-    fn root_hash(&mut self, subject: &Subject, shown: &str, role: Role, hash: RootHash) {
+    fn root_hash(&mut self, subject: &Subject, shown: &str, place: &str, role: Role, hash: RootHash) {
         let key = key(role);
         let of_role = || self.sets.iter().filter(|set| set.role == role);
         let Some(set) = of_role().find(|set| set.tree_root == Some(hash)) else {
@@ -538,13 +543,13 @@ impl<'a> Checker<'a> {
             let (code, reason) = if known.is_empty() {
                 (
                     "root-hash-without-tree",
-                    format!("{shown}: {key}={hash}, and the image has no hash tree for {role}"),
+                    format!("{place}{key}={hash}, and the image has no hash tree for {role}"),
                 )
             } else {
                 let known = known.join(", ");
                 (
                     "root-hash-differs",
-                    format!("{shown}: {key}={hash}, and the hash tree of the image has {known}"),
+                    format!("{place}{key}={hash}, and the hash tree of the image has {known}"),
                 )
             };
             return self.find(Error, code, subject, reason, GENERATOR);
@@ -554,7 +559,7 @@ impl<'a> Checker<'a> {
         }
         if set.guids_match != Some(true) {
             let reason = format!(
-                "{shown}: {key}= is that of the hash tree, but the GUIDs of the partitions are not its halves"
+                "{place}{key}= is that of the hash tree, but the GUIDs of the partitions are not its halves"
             );
             return self.find(Error, "root-hash-guids", subject, reason, GENERATOR);
         }
@@ -562,8 +567,7 @@ impl<'a> Checker<'a> {
             set.signatures.iter().any(|found| matches!(found.state, SignatureState::OtherRootHash { .. }));
         let is_signed = !set.signatures.is_empty() && !other;
         if other {
-            let reason =
-                format!("{shown}: {key}={hash}, and the signature partition is for another root hash");
+            let reason = format!("{place}{key}={hash}, and the signature partition is for another root hash");
             self.find(Warning, "signature-other-root-hash", subject, reason, DPS_VERITY);
         }
         let number = |part: Option<u32>| part.map_or_else(|| "?".to_owned(), |number| number.to_string());
@@ -625,7 +629,7 @@ impl<'a> Checker<'a> {
         let has_hash = Role::ALL.iter().any(|role| line.value(key(*role)).is_some());
         // without options, what it starts has its own command line
         if has_hash || entry.boots().any(|key| key == "linux") {
-            self.root_hashes(&subject, &shown, &line);
+            self.root_hashes(&subject, &shown, "", &line);
         }
         self.entries.push(Entry::of_type_one(name, &shown, &entry));
         Ok(())

@@ -1,5 +1,8 @@
 //! `ddi check`: does an image do what it is meant for?
 
+pub(crate) mod boot;
+pub(crate) mod update;
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -387,6 +387,8 @@ pub(crate) enum CheckCommand {
     Portable(PortableArgs),
     Extension(ExtensionArgs),
     Golden(GoldenArgs),
+    Boot(BootArgs),
+    Update(UpdateArgs),
 }
 
 /// How an image that is checked is read.
@@ -455,6 +457,53 @@ pub(crate) struct GoldenArgs {
     pub(crate) image: PathBuf,
     #[command(flatten)]
     pub(crate) reading: CheckArgs,
+}
+
+/// What boots this image: unified kernel images, boot entries, and do they pin the image's own partitions?
+///
+/// Looks into the ESP and the extended boot loader partition. Neither is protected, so that a command line names the root
+/// hash of the image is never more than consistent: `ddi verify` proves the image, and Secure Boot the UKI.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXIT_STATUS)]
+pub(crate) struct BootArgs {
+    /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
+    pub(crate) image: PathBuf,
+    /// A unified kernel image that is to boot it, and is not in it; can be given more than once
+    #[arg(long = "uki", value_name = "FILE")]
+    pub(crate) ukis: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: CheckArgs,
+}
+
+/// Which versions does this update set offer, are they whole, and where would they go?
+///
+/// Patterns and definitions are those of sysupdate.d(5). Every file that the manifest lists is read.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXIT_STATUS)]
+pub(crate) struct UpdateArgs {
+    /// A directory of files with a SHA256SUMS, or that file
+    #[arg(value_name = "DIR|SHA256SUMS")]
+    pub(crate) set: PathBuf,
+    /// What the name of a file looks like, such as os_@v.root.xz; each one given is a file that a version must have
+    #[arg(long = "match", value_name = "PATTERN", required_unless_present = "definitions")]
+    pub(crate) matches: Vec<String>,
+    /// The partitions that the files of the --match of the same place go to, such as root-x86-64:os_@v
+    #[arg(long = "slot", value_name = "TYPE:PATTERN", requires = "image", requires = "matches")]
+    pub(crate) slots: Vec<String>,
+    /// Take what a version is made of from the *.transfer files in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) definitions: Vec<PathBuf>,
+    /// Who may have signed the SHA256SUMS: an OpenPGP keyring, not armored. Its signature is checked by gpgv
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keyring: Option<PathBuf>,
+    /// The image or block device that would be updated: which of its partitions would be taken?
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) unpack: UnpackArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 // veritysetup has -h for the hash algorithm, so help is --help alone

@@ -52,6 +52,8 @@ fn main() -> ExitCode {
         Command::Check(CheckCommand::Portable(args)) => check::portable(&args),
         Command::Check(CheckCommand::Extension(args)) => check::extension(&args),
         Command::Check(CheckCommand::Golden(args)) => check::golden(&args),
+        Command::Check(CheckCommand::Boot(args)) => check::boot::run(&args),
+        Command::Check(CheckCommand::Update(args)) => check::update::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
         Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),

@@ -6,6 +6,7 @@ mod support;
 #[path = "../support/sources.rs"]
 mod sources;
 
+mod boot;
 mod cli;
 mod corpus;
 mod decide;
@@ -19,4 +20,5 @@ mod read;
 mod readme;
 mod stream;
 mod threads;
+mod update;
 mod veritysetup;

@@ -1,0 +1,413 @@
+//! `ddi check boot`: each rule broken once, and the UKIs that ukify makes.
+
+mod pe;
+
+use std::fs;
+
+use ddi_core::gpt::{Guid, verity_guids};
+use ddi_core::verity::RootHash;
+use serde_json::Value;
+
+use self::pe::{PeBuilder, X64};
+use crate::support::image::{ImageBuilder, erofs, hash_tree, signature_partition};
+use crate::support::{Chance, Ended, Folder, ddi, require_tool, run};
+
+/// An image that boots, until a test changes something.
+struct Case {
+    data: Vec<u8>,
+    /// Path in the ESP, content.
+    files: Vec<(String, Vec<u8>)>,
+    has_esp: bool,
+    guids_match: bool,
+    args: Vec<String>,
+    folder: Folder,
+}
+
+fn loader() -> PeBuilder {
+    PeBuilder { certificates: (0x400, 8), ..PeBuilder::new().section(".text", b"code") }
+}
+
+fn uki(os_release: &str, command_line: &str) -> PeBuilder {
+    let builder = PeBuilder { certificates: (0x400, 8), ..PeBuilder::new() };
+    builder
+        .section(".osrel", os_release.as_bytes())
+        .section(".cmdline", command_line.as_bytes())
+        .section(".uname", b"6.1.0")
+        .section(".linux", &[7; 3000])
+}
+
+impl Case {
+    fn new() -> Self {
+        let mut case = Case {
+            data: erofs(20, 1),
+            files: Vec::new(),
+            has_esp: true,
+            guids_match: true,
+            args: Vec::new(),
+            folder: Folder::new(),
+        };
+        case.put("EFI/BOOT/BOOTX64.EFI", loader());
+        case.put("EFI/Linux/os_7.efi", case.good());
+        case
+    }
+
+    fn root(&self) -> RootHash {
+        hash_tree(&self.data).0
+    }
+
+    fn good(&self) -> PeBuilder {
+        self.with(&format!("quiet roothash={}", self.root()))
+    }
+
+    fn with(&self, command_line: &str) -> PeBuilder {
+        uki("ID=demo\nVERSION_ID=7\n", command_line)
+    }
+
+    /// The file instead of what is there.
+    fn put(&mut self, path: &str, file: PeBuilder) {
+        self.write(path, file.build());
+    }
+
+    fn write(&mut self, path: &str, content: impl Into<Vec<u8>>) {
+        self.remove(path);
+        self.files.push((path.to_owned(), content.into()));
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.files.retain(|(known, _)| known != path);
+    }
+
+    /// The UKI, edited.
+    fn uki(&mut self, file: PeBuilder) {
+        self.put("EFI/Linux/os_7.efi", file);
+    }
+
+    fn rename(&mut self, to: &str) {
+        for (path, _) in &mut self.files {
+            *path = path.replace("os_7.efi", to);
+        }
+    }
+
+    fn esp(&self) -> Vec<u8> {
+        let path = self.folder.write("esp", &vec![0; 4 << 20]);
+        run("mkfs.vfat", ["-n", "ESP", &path]).unwrap();
+        let mut made: Vec<String> = Vec::new();
+        for (number, (file, content)) in self.files.iter().enumerate() {
+            for (at, _) in file.match_indices('/') {
+                let directory = format!("::{}", &file[..at]);
+                if !made.contains(&directory) {
+                    run("mmd", ["-i", &path, &directory]).unwrap();
+                    made.push(directory);
+                }
+            }
+            let content = self.folder.write(&format!("file{number}"), content);
+            run("mcopy", ["-i", &path, &content, &format!("::{file}")]).unwrap();
+        }
+        fs::read(path).unwrap()
+    }
+
+    fn check(&self) -> Ended {
+        let mut builder = ImageBuilder::new();
+        if self.has_esp {
+            builder = builder.partition("esp", "esp", self.esp());
+        }
+        let (root, hash) = hash_tree(&self.data);
+        let (data_guid, mut hash_guid) = verity_guids(root.as_bytes()).unwrap();
+        if !self.guids_match {
+            hash_guid = Guid::from_u128(77);
+        }
+        let image = builder
+            .with_guid("root-x86-64", data_guid, "os", self.data.clone())
+            .with_guid("root-x86-64-verity", hash_guid, "os_v", hash)
+            .partition("root-x86-64-verity-sig", "os_s", signature_partition(&root, &[0x30, 0]))
+            .build();
+        let path = self.folder.write("image.raw", &image.bytes);
+        let args = ["check", "boot", "--json", &path].map(str::to_owned);
+        ddi(args.into_iter().chain(self.args.iter().cloned()))
+    }
+}
+
+fn codes(json: &Value) -> Vec<String> {
+    let findings = json["findings"].as_array().unwrap();
+    let codes = findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned());
+    // the file system of most of these images is a superblock alone
+    codes.filter(|code| code != "system-not-read").collect()
+}
+
+fn tools() -> bool {
+    ["mkfs.vfat", "mmd", "mcopy"].into_iter().all(require_tool)
+}
+
+#[test]
+fn an_image_that_boots() {
+    if !tools() {
+        return;
+    }
+    let case = Case::new();
+    let ended = case.check();
+    let json = ended.json();
+    assert_eq!((ended.code, codes(&json)), (Some(0), Vec::<String>::new()), "{ended:?}");
+    let fact = |name: &str| json["facts"][name][0].as_str().unwrap().to_owned();
+    assert!(fact("chain").ends_with("named by a signature too: consistent, not authenticated"), "{json:#}");
+    assert!(
+        fact("ukis").contains("x86-64, good, with a signature that nobody checked, ID=demo, VERSION_ID=7")
+    );
+    assert_eq!(fact("sections"), "/efi/EFI/Linux/os_7.efi: .osrel 21, .cmdline 79, .uname 5, .linux 3000");
+    assert_eq!(json["assurance"], "claimed");
+}
+
+/// What is changed, the codes that are told, and the exit status.
+#[test]
+fn each_rule_broken_once() {
+    if !tools() {
+        return;
+    }
+    type Change = fn(&mut Case);
+    let changes: [(Change, &[&str], i32); 32] = [
+        (|case| case.has_esp = false, &["no-esp"], 1),
+        (|case| case.remove("EFI/Linux/os_7.efi"), &["nothing-to-boot"], 1),
+        (|case| case.remove("EFI/BOOT/BOOTX64.EFI"), &["no-removable-loader"], 0),
+        (
+            |case| case.put("EFI/BOOT/BOOTX64.EFI", PeBuilder { machine: 0xaa64, ..loader() }),
+            &["loader-machine"],
+            1,
+        ),
+        (|case| case.write("EFI/BOOT/BOOTX64.EFI", "#!/bin/sh"), &["uki-not-pe", "no-removable-loader"], 1),
+        (|case| case.write("EFI/Linux/b.efi", "MZ"), &["uki-not-pe"], 1),
+        (|case| case.put("EFI/Linux/b.efi", loader()), &["not-a-uki"], 1),
+        (|case| case.uki(case.good().section(".uname", b"7")), &["section-duplicate"], 1),
+        (|case| case.uki(PeBuilder { certificates: (0, 0), ..case.good() }), &["uki-unsigned"], 0),
+        (|case| case.uki(PeBuilder { machine: 0xaa64, ..case.good() }), &["machine-differs"], 1),
+        (|case| case.uki(PeBuilder { machine: X64 + 1, ..case.good() }), &["machine-differs"], 1),
+        (
+            |case| {
+                let line = format!("roothash={}", case.root());
+                case.uki(uki("VERSION_ID=7\n", &line));
+            },
+            &["osrel-incomplete"],
+            0,
+        ),
+        (
+            |case| {
+                let mut file = case.good();
+                file.sections[0].1 = b"ID=\xff\n".to_vec();
+                file.sections[0].2 = 6;
+                case.uki(file);
+            },
+            &["osrel-invalid"],
+            1,
+        ),
+        (
+            |case| {
+                let mut file = case.good();
+                file.sections.remove(2);
+                case.uki(file);
+            },
+            &["uki-no-uname"],
+            0,
+        ),
+        (|case| case.uki(case.good().section(".pcrsig", b"{\"sha256\":[{}]}")), &["pcrsig-invalid"], 1),
+        (|case| case.uki(case.good().section(".pcrpkey", b"key")), &["profile-without-pcrsig"], 0),
+        (
+            |case| {
+                let file = case.good().section(".pcrsig", signed().as_bytes()).section(".profile", b"ID=a");
+                case.uki(file);
+            },
+            &["profile-without-pcrsig"],
+            0,
+        ),
+        (|case| case.uki(case.with("quiet")), &["root-hash-missing", "set-not-named"], 1),
+        (|case| case.uki(case.with("root=dissect")), &["root-hash-by-signature", "set-not-named"], 0),
+        (|case| case.uki(case.with("roothash=xyz")), &["root-hash-invalid", "set-not-named"], 1),
+        (
+            |case| case.uki(case.with(&format!("roothash={} roothash={}", case.root(), "11".repeat(32)))),
+            &["root-hash-differs", "set-not-named"],
+            1,
+        ),
+        (
+            |case| case.uki(case.with(&format!("usrhash={}", case.root()))),
+            &["root-hash-without-tree", "set-not-named"],
+            1,
+        ),
+        (
+            |case| case.uki(case.with(&format!("roothash={} usrhash={}", case.root(), "11".repeat(32)))),
+            &["both-root-and-usr-hash", "root-hash-without-tree"],
+            1,
+        ),
+        (|case| case.guids_match = false, &["root-hash-guids"], 1),
+        (|case| case.rename("os_7+0-3.efi"), &["boot-count-bad"], 0),
+        (|case| case.rename("os_7+4294967296.efi"), &["boot-count-too-large"], 1),
+        (
+            |case| {
+                let addon = PeBuilder::new().section(".cmdline", b"roothash=11");
+                case.put("EFI/Linux/os_7.efi.extra.d/a.addon.efi", addon);
+            },
+            &["addon-root-hash"],
+            0,
+        ),
+        (|case| case.put("loader/addons/a.addon.efi", loader()), &["not-an-addon"], 0),
+        (|case| case.write("loader/entries/a.conf", "title A\n"), &["entry-boots-nothing"], 1),
+        (|case| case.write("loader/entries/a.conf", "efi /EFI/a.efi\n"), &["entry-file-missing"], 1),
+        (
+            |case| {
+                case.write("vmlinuz", "kernel");
+                case.write("loader/entries/a.conf", "linux /vmlinuz\noptions quiet\n");
+            },
+            &["root-hash-missing"],
+            1,
+        ),
+        (
+            |case| {
+                case.remove("EFI/Linux/os_7.efi");
+                case.write("vmlinuz", "kernel");
+                case.write(
+                    "loader/entries/a.conf",
+                    format!("linux /vmlinuz\noptions a\noptions roothash={}\n", case.root()),
+                );
+            },
+            &["no-uki"],
+            0,
+        ),
+    ];
+    for (number, (change, expected, status)) in changes.into_iter().enumerate() {
+        let mut case = Case::new();
+        change(&mut case);
+        let ended = case.check();
+        assert_eq!(
+            (codes(&ended.json()), ended.code),
+            (expected.iter().map(ToString::to_string).collect(), Some(status)),
+            "{number} {expected:?}"
+        );
+    }
+}
+
+/// What `systemd-measure sign` writes.
+fn signed() -> String {
+    let hash = "ab".repeat(32);
+    format!(r#"{{"sha256":[{{"pcrs":[11],"pkfp":"{hash}","pol":"{hash}","sig":"QUJD"}}]}}"#)
+}
+
+/// Profiles that are signed each, and boot other versions.
+#[test]
+fn profiles() {
+    if !tools() {
+        return;
+    }
+    let mut case = Case::new();
+    let file = case
+        .good()
+        .section(".profile", b"ID=main\nTITLE=Main\n")
+        .section(".pcrsig", signed().as_bytes())
+        .section(".profile", b"ID=stale\n")
+        .section(".pcrsig", signed().as_bytes())
+        .section(".cmdline", format!("roothash={}", "11".repeat(32)).as_bytes());
+    case.uki(file);
+    let json = case.check().json();
+    assert_eq!(codes(&json), ["root-hash-differs"]);
+    let profiles: Vec<_> =
+        json["facts"]["profiles"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert!(
+        profiles[0].starts_with("/efi/EFI/Linux/os_7.efi @0: ID=main TITLE=Main quiet roothash="),
+        "{profiles:?}"
+    );
+    assert!(profiles[1].contains(" @1: ID=stale roothash=1111"), "{profiles:?}");
+}
+
+/// A UKI that is not in the image: with it, an image without ESP is whole.
+#[test]
+fn a_uki_beside_the_image() {
+    let mut case = Case::new();
+    case.has_esp = false;
+    let path = case.folder.write("os_7+3.efi", &case.good().build());
+    case.args = vec!["--uki".to_owned(), path];
+    let ended = case.check();
+    assert_eq!((codes(&ended.json()), ended.code), (vec![], Some(0)), "{ended:?}");
+    let missing = case.folder.file("missing.efi");
+    case.args = vec!["--uki".to_owned(), missing.clone()];
+    let ended = case.check();
+    assert!(ended.code == Some(2) && ended.stderr.contains(&missing), "{ended:?}");
+}
+
+/// What of the system is compared with the UKI.
+#[test]
+fn the_system() {
+    if !tools() || !require_tool("mkfs.erofs") {
+        return;
+    }
+    for (id, module, expected) in [
+        ("demo", "6.1.0", &[][..]),
+        ("other", "6.1.0", &["os-differs"]),
+        ("demo", "6.2.0", &["modules-missing"]),
+    ] {
+        let mut case = Case::new();
+        let tree = case.folder.file("tree");
+        fs::create_dir_all(format!("{tree}/usr/lib/modules/{module}")).unwrap();
+        fs::write(format!("{tree}/usr/lib/os-release"), format!("ID={id}\n")).unwrap();
+        let path = case.folder.file("root");
+        run("mkfs.erofs", ["--quiet", &path, &tree]).unwrap();
+        case.data = fs::read(path).unwrap();
+        case.data.resize(case.data.len().next_multiple_of(4096), 0);
+        case.uki(case.good());
+        let ended = case.check();
+        assert_eq!(
+            (codes(&ended.json()), ended.code),
+            (expected.iter().map(ToString::to_string).collect(), Some(0))
+        );
+        assert!(!ended.stdout.contains("system-not-read"));
+    }
+}
+
+/// Damaged UKIs and entries: an answer within the time, never a crash.
+#[test]
+fn damaged() {
+    if !tools() {
+        return;
+    }
+    let mut chance = Chance(7);
+    for _ in 0..40 {
+        let mut case = Case::new();
+        let mut bytes = case.good().section(".profile", b"ID=a").build();
+        for _ in 0..1 + chance.below(6) {
+            let at = 60 + chance.below(600) as usize;
+            bytes[at] = chance.next() as u8;
+        }
+        bytes.truncate(bytes.len() - chance.below(200) as usize);
+        case.write("EFI/Linux/os_7.efi", bytes);
+        let ended = case.check();
+        assert!(matches!(ended.code, Some(0 | 1)) && ended.stderr.is_empty(), "{ended:?}");
+    }
+}
+
+/// The UKIs of the corpus: sections and command lines as `ukify inspect` has them, and whether they are for the image.
+#[test]
+fn as_ukify_has_them() {
+    let corpus = match std::env::var_os("DDI_CORPUS") {
+        Some(path) => path.into(),
+        None => std::env::temp_dir().join("ddi-corpus"),
+    };
+    if !corpus.join("images/uki-ok.raw").exists() {
+        return eprintln!("skipped: no corpus in {}", corpus.display());
+    }
+    for name in ["uki-ok", "uki-stale", "uki-usr"] {
+        let path = corpus.join(format!("images/{name}.raw"));
+        let expected = fs::read_to_string(corpus.join(format!("expected/{name}.json"))).unwrap();
+        let expected: Value = serde_json::from_str(&expected).unwrap();
+        let uki = &expected["uki"];
+        let ended = ddi(["check", "boot", "--json", path.to_str().unwrap()]);
+        let json = ended.json();
+        let is_match = uki["match"].as_bool().unwrap();
+        let codes = codes(&json);
+        assert_eq!(codes.iter().any(|code| code == "root-hash-differs"), !is_match, "{name}: {codes:?}");
+        assert_eq!(ended.code, Some(i32::from(!is_match)), "{name}: {codes:?}");
+        let sections = json["facts"]["sections"][0].as_str().unwrap();
+        for (section, facts) in uki["ukify_inspect"].as_object().unwrap() {
+            assert!(
+                format!("{sections},").contains(&format!(" {section} {},", facts["size"])),
+                "{name}: {sections}"
+            );
+        }
+        let line = uki["ukify_inspect"][".cmdline"]["text"].as_str().unwrap();
+        let profile = json["facts"]["profiles"][0].as_str().unwrap();
+        assert_eq!(profile, format!("/efi{} @0: {line}", uki["path"].as_str().unwrap()));
+    }
+}

@@ -280,9 +280,11 @@ impl Image {
         let read = || {
             let section = self.partition_metadata(number).ok_or_else(none)?;
             let error = |error| Error::Signature { partition: number, error };
-            // one byte more than allowed, so that it is refused by who knows the rule
-            let max = MAX_SIGNATURE_SIZE.saturating_add(1);
-            let mut content = vec![0; usize::try_from(section.size()).unwrap_or(max).min(max)];
+            let size = usize::try_from(section.size()).unwrap_or(usize::MAX);
+            if size > MAX_SIGNATURE_SIZE {
+                return Err(error(SignatureError::TooLarge { size, max: MAX_SIGNATURE_SIZE }));
+            }
+            let mut content = vec![0; size];
             section.read_exact_at(0, &mut content).map_err(|error| Error::Io {
                 step: Step::Signature,
                 offset: Some(part.place.range.offset),

@@ -25,7 +25,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ddi_verity::{FileSource, MAX_SIGNATURE_SIZE, ReadAt, RootHash};
+use ddi_verity::{FileSource, ReadAt, RootHash};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -37,6 +37,9 @@ use crate::trust::{KnownRootHash, Role, RootHashOrigin};
 
 /// A root hash as text: 128 digits, and room for the white space that systemd lets pass.
 const MAX_ROOT_HASH_TEXT: usize = 1024;
+/// A signature beside an image, in bytes: some KiB, and as many certificates as anybody puts there. The limit of systemd
+/// is larger; ours keeps what an image makes us hold small.
+const MAX_PKCS7: usize = 1 << 20;
 
 /// An image that was opened by its path.
 #[derive(Debug)]
@@ -165,7 +168,7 @@ impl ImageFile {
             (Role::Usr, Beside::UsrHashSignature, ".usrhash.p7s"),
         ];
         for (role, what, suffix) in signatures {
-            match self.read_beside(suffix, MAX_SIGNATURE_SIZE) {
+            match self.read_beside(suffix, MAX_PKCS7) {
                 Ok(None) => {}
                 Ok(Some(pkcs7)) => found.signatures.push(SidecarSignature { role, pkcs7 }),
                 Err(problem) => found.findings.push(Finding::new(Oddity::Beside { what, problem })),
@@ -213,8 +216,10 @@ impl ImageFile {
     /// The whole of that file, if it has `1..=max` bytes.
     fn read_beside(&self, suffix: &str, max: usize) -> Result<Option<Vec<u8>>, BesideProblem> {
         let Some(file) = self.open_sidecar(suffix)? else { return Ok(None) };
-        let mut content = Vec::new();
         let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+        // not by doubling, which takes three times the memory
+        let size = file.metadata().map_or(0, |meta| meta.len()).min(limit);
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(max));
         file.take(limit).read_to_end(&mut content).map_err(|error| BesideProblem::Io(Arc::new(error)))?;
         match content.len() {
             0 => Err(BesideProblem::Empty),
@@ -432,7 +437,7 @@ mod tests {
         let image = dir.write("a.img", b"x");
         dir.write("a.img.roothash", b"");
         dir.write("a.img.usrhash", b"not hex");
-        dir.write("a.img.roothash.p7s", &vec![0; MAX_SIGNATURE_SIZE + 1]);
+        dir.write("a.img.roothash.p7s", &vec![0; MAX_PKCS7 + 1]);
         dir.fifo("a.img.usrhash.p7s");
         std::fs::create_dir(dir.0.join("a.img.verity")).unwrap();
         let found = ImageFile::open(&image).unwrap().sidecars();
@@ -440,7 +445,7 @@ mod tests {
         let told: Vec<_> = found.findings.iter().map(|finding| finding.to_string()).collect();
         assert_eq!(told[0], ".roothash file: is empty");
         assert!(told[1].starts_with(".usrhash file: "), "{}", told[1]);
-        assert_eq!(told[2], format!(".roothash.p7s file: is larger than {MAX_SIGNATURE_SIZE} bytes"));
+        assert_eq!(told[2], format!(".roothash.p7s file: is larger than {MAX_PKCS7} bytes"));
         assert_eq!(told[3], ".usrhash.p7s file: is not a regular file");
         assert_eq!(told[4], ".verity file: is not a regular file");
         assert_eq!(told.len(), 5);

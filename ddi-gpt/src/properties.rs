@@ -76,6 +76,12 @@ fn bits_all_over_the_usual_table() {
 }
 
 #[test]
+fn e3_every_bit_of_both_headers_and_arrays() {
+    // 2 × (one block and 128 entries): some 270,000 bits
+    every_bit(&TestDisk::new(BlockSize::B512), |_| 0..8);
+}
+
+#[test]
 fn every_bit_of_the_headers_repaired() {
     // the same with the CRCs made right: a deliberate change, which must be an error or a difference
     let good = TestDisk::new(BlockSize::B512);

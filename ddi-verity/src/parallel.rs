@@ -179,6 +179,9 @@ fn on_threads(_: &Options<'_>, _: usize, work: &(impl Fn() + Sync)) {
     work();
 }
 
+#[cfg(all(test, feature = "rayon"))]
+mod schedules;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ mod support;
 #[path = "../support/sources.rs"]
 mod sources;
 
-mod boot;
+mod bounds;
 mod cli;
 mod corpus;
 mod decide;
@@ -20,5 +20,4 @@ mod read;
 mod readme;
 mod stream;
 mod threads;
-mod update;
 mod veritysetup;

@@ -526,6 +526,47 @@ fn every_flipped_byte_is_found_where_it_is() {
     }
 }
 
+/// As the last one, with hash blocks as large as they are on disks: each byte of the tree, both hash types, with and
+/// without salt. Small data blocks make it a tree of two levels that is soon hashed.
+#[test]
+fn e1_every_byte_of_a_tree_of_4096_byte_blocks_counts() {
+    use {Algorithm::*, HashType::*};
+    for kind in [Normal, ChromeOs] {
+        for (algorithm, n) in [(Sha256, 130), (Sha512, 66)] {
+            for salt in [&b""[..], b"salt and pepper"] {
+                let mut example = Example::new((kind, algorithm), 512, 4096, n, salt);
+                assert!(
+                    example.tree.layout().levels().len() == 2 && check(&example, &Options::new()).is_proven()
+                );
+                for at in 0..example.hash.len() {
+                    let flip = 1 << (at % 8);
+                    example.hash[at] ^= flip;
+                    let verdict = check(&example, &Options::new());
+                    assert!(!verdict.is_proven(), "{kind:?} {algorithm:?} byte {at}");
+                    let corrupt: Vec<_> =
+                        verdict.levels.iter().flat_map(|level| level.corrupt.ranges()).collect();
+                    assert_eq!(corrupt.len(), 1, "{kind:?} {algorithm:?} byte {at}");
+                    example.hash[at] ^= flip;
+                }
+            }
+        }
+    }
+    // and data blocks of that size
+    for algorithm in [Sha256, Sha512] {
+        let mut example = Example::new((Normal, algorithm), 4096, 4096, 3, b"");
+        for at in 0..example.hash.len() {
+            example.hash[at] ^= 0x80;
+            assert!(!check(&example, &Options::new()).is_proven(), "{algorithm:?} byte {at}");
+            example.hash[at] ^= 0x80;
+        }
+        for at in 0..example.data.len() {
+            example.data[at] ^= 0x01;
+            assert_eq!(check(&example, &Options::new()).corrupt_data.ranges(), one(at as u64 / 4096));
+            example.data[at] ^= 0x01;
+        }
+    }
+}
+
 #[test]
 fn wrong_root_salt_type_or_size() {
     let example = Example::new(SHA256, 512, 512, 40, b"pepper");

@@ -1,0 +1,183 @@
+//! What holds for the source itself: modules that read an image are under the lints that keep panics out, and nothing
+//! that the environment says changes what a library does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The lints N1: each is a way to panic, or to get a number wrong without noticing.
+const LINTS: [&str; 8] = [
+    "arithmetic_side_effects",
+    "as_conversions",
+    "indexing_slicing",
+    "unwrap_used",
+    "expect_used",
+    "panic",
+    "unreachable",
+    "string_slice",
+];
+
+const LIBRARIES: [&str; 3] = ["ddi-gpt", "ddi-verity", "ddi-core"];
+
+/// Modules without them, each with the reason why it may be.
+const WITHOUT: &[(&str, &str)] = &[
+    ("ddi-core/src/lib.rs", "re-exports"),
+    ("ddi-core/src/error.rs", "only shows what others found"),
+    ("ddi-core/src/finding.rs", "only shows what others found"),
+    ("ddi-core/src/report.rs", "plain data; what fills it is in modules below, which have them"),
+    ("ddi-verity/src/lib.rs", "re-exports"),
+    ("ddi-verity/src/signature.rs", "re-exports and plain data"),
+    ("ddi-verity/src/error.rs", "only shows what others found"),
+    ("ddi-verity/src/signature/error.rs", "only shows what others found"),
+    ("ddi-verity/src/options.rs", "no bytes of an image"),
+    // sizes come from a Layout, which cannot be made from parameters that overflow; blocks are compared whole
+    ("ddi-verity/src/hash.rs", "sizes are checked by Params; hash blocks are opaque bytes"),
+    ("ddi-verity/src/hash", "kernels: fixed-size blocks, no branch on their bytes"),
+    ("ddi-verity/src/tree.rs", "indices come from a checked Layout; F6 and E1 hold it"),
+    ("ddi-verity/src/tree", "indices come from a checked Layout; F6 and E1 hold it"),
+    ("ddi-verity/src/parallel.rs", "part numbers only; any panic in it is Error::Worker"),
+    ("ddi-verity/src/verdict.rs", "block numbers below a checked count"),
+    ("ddi-verity/src/update.rs", "writes; indices come from a checked Layout"),
+    ("ddi-verity/src/writer.rs", "writes; indices come from a checked Layout"),
+    ("ddi-verity/src/write_at.rs", "writes"),
+    ("ddi-verity/src/read_at.rs", "ranges are checked before they are used, in three lines"),
+    ("ddi-verity/src/mmap.rs", "one call"),
+    ("ddi-verity/src/fec.rs", "generator and decoder over buffers of its own"),
+    ("ddi-verity/src/fec", "generator and decoder over buffers of its own"),
+];
+
+fn sources() -> BTreeMap<String, String> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for library in LIBRARIES {
+        walk(&root.join(library).join("src"), &mut found);
+    }
+    let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The modules that a module is in, itself first: `a/b/c.rs`, `a/b.rs`, `a.rs`, `lib.rs`.
+fn with_parents(name: &str) -> Vec<String> {
+    let mut all = vec![name.to_owned()];
+    let mut folder = name.rsplit_once('/').unwrap().0;
+    while !folder.ends_with("/src") {
+        all.push(format!("{folder}.rs"));
+        folder = folder.rsplit_once('/').unwrap().0;
+    }
+    all.push(format!("{folder}/lib.rs"));
+    all
+}
+
+/// Is it compiled for tests alone? A module is if the one above says `#[cfg(test)] mod …`.
+fn is_test(name: &str, sources: &BTreeMap<String, String>) -> bool {
+    let chain = with_parents(name);
+    chain.windows(2).any(|pair| {
+        let module = Path::new(&pair[0]).file_stem().unwrap().to_str().unwrap().to_owned();
+        let above = sources.get(&pair[1]).map_or("", String::as_str);
+        let lines: Vec<_> = above.lines().map(str::trim).collect();
+        lines.windows(2).any(|two| {
+            let declared = two[1].trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+            declared == format!("mod {module};") && two[0].starts_with("#[cfg(") && two[0].contains("test")
+        })
+    })
+}
+
+/// The lints that a file turns on for itself and what is below it.
+fn turned_on(source: &str) -> Vec<&'static str> {
+    let Some(start) = source.find("#![cfg_attr(\n    not(test),") else { return Vec::new() };
+    let block = &source[start..];
+    let block = &block[..block.find(")]").unwrap()];
+    LINTS.into_iter().filter(|lint| block.contains(&format!("clippy::{lint}"))).collect()
+}
+
+#[test]
+fn n1_modules_that_read_an_image_are_under_the_lints() {
+    let sources = sources();
+    assert!(sources.len() > 100);
+    let mut used = Vec::new();
+    let mut without = Vec::new();
+    for (name, source) in &sources {
+        let chain = with_parents(name);
+        let covered = chain.iter().filter_map(|name| sources.get(name)).any(|source| {
+            let on = turned_on(source);
+            assert!(on.is_empty() || on.len() == LINTS.len(), "{name}: only {on:?}");
+            !on.is_empty()
+        });
+        // what is taken back needs a reason, and tests and deny of warnings see to it that there is one
+        assert!(!source.contains("#![allow(clippy::") && !source.contains("#[allow("), "{name}");
+        if covered || is_test(name, &sources) {
+            continue;
+        }
+        let exception = WITHOUT.iter().find(|(exception, _)| {
+            name == exception || name.strip_prefix(exception).is_some_and(|rest| rest.starts_with('/'))
+        });
+        match exception {
+            Some((exception, reason)) => {
+                assert!(!reason.is_empty());
+                used.push(*exception);
+            }
+            None => without.push(name),
+        }
+    }
+    assert!(without.is_empty(), "without the lints of N1, and not on the list: {without:#?}");
+    for (exception, _) in WITHOUT {
+        // some are for what comes with a feature
+        let exists = sources.keys().any(|name| name.starts_with(exception));
+        assert!(used.contains(exception) || !exists, "{exception} need not be on the list");
+    }
+}
+
+/// T22: no variable of the environment changes what a library does.
+#[test]
+fn t22_libraries_do_not_look_at_the_environment() {
+    let sources = sources();
+    let mut looked = 0;
+    for (name, source) in &sources {
+        if is_test(name, &sources) {
+            continue;
+        }
+        looked += 1;
+        let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for word in ["env::var", "env::vars", "var_os", "option_env!", "temp_dir", "env::args", "current_dir"]
+        {
+            for line in code.lines().filter(|line| line.contains(word)) {
+                let is_comment = line.trim_start().starts_with("//");
+                assert!(is_comment, "{name}: {line}");
+            }
+        }
+    }
+    assert!(looked > 80, "{looked}");
+}
+
+/// The unsafe inventory: nowhere but in two files.
+#[test]
+fn unsafe_is_where_it_may_be() {
+    let mut blocks = BTreeMap::new();
+    for (name, source) in sources() {
+        let code = source.lines().map(|line| line.split("//").next().unwrap());
+        let count = code.filter(|line| {
+            line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl")
+        });
+        match count.count() {
+            0 => {}
+            count => drop(blocks.insert(name, count)),
+        }
+    }
+    let names: Vec<_> = blocks.keys().map(String::as_str).collect();
+    assert_eq!(names, ["ddi-verity/src/hash/backend.rs", "ddi-verity/src/mmap.rs"], "{blocks:?}");
+    let main = include_str!("../../src/main.rs");
+    let (core, gpt) = (include_str!("../../ddi-core/src/lib.rs"), include_str!("../../ddi-gpt/src/lib.rs"));
+    for source in [main, core, gpt] {
+        assert!(source.contains("#![forbid(unsafe_code)]"));
+    }
+}

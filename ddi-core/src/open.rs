@@ -103,6 +103,9 @@ impl ProvenPartition {
                     claimed => return Ok(claimed.is_some() && probe.kind.usage() == Usage::Filesystem),
                 }
             }
+            Err(error @ fs::Error::Ambiguous { .. }) => {
+                Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::new(error) }
+            }
             _ => Error::UnrecognisedContent { role, partition },
         };
         match (options.content, &refused) {

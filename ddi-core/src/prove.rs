@@ -42,7 +42,7 @@ use ddi_verity::{Certificates, Geometry, HashTree, Options, Strictness, Verdict,
 use crate::bind::{BindOptions, Part, VeritySet, verity_sets};
 use crate::dissect::{DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind, Step};
-use crate::fs::{FsKind, Usage};
+use crate::fs::{self, FsKind, Usage};
 use crate::image::Image;
 use crate::open::{ProvenPartition, sources};
 use crate::policy::{self, Facts};
@@ -306,7 +306,7 @@ pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>)
         let is_for =
             |proof: &Proof| proof.root_hash.is_some_and(|known| trusted.vouches_for(&known.hash, proof.role));
         if !proofs.iter().any(is_for) {
-            proofs.push(Proof::missing(trusted));
+            proofs.push(Proof::missing(trusted, dissection));
         }
     }
 
@@ -467,7 +467,7 @@ fn check(
     widened.extend(geometry.widened.into_iter().map(Widening::Verity));
     match (content, options.content) {
         (Ok(_), _) => Ok(()),
-        (Err(Error::UnrecognisedContent { .. }), ContentRule::Any) => {
+        (Err(Error::UnrecognisedContent { .. } | Error::AmbiguousFileSystem { .. }), ContentRule::Any) => {
             widened.push(Widening::UnrecognisedContent);
             Ok(())
         }
@@ -564,6 +564,9 @@ pub(crate) fn check_content(
             // a LUKS header says where it ends itself, not where its volume does
             _ => Ok(Bound::No),
         },
+        Some(Err(error)) if matches!(**error, fs::Error::Ambiguous { .. }) => {
+            Err(Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::clone(error) })
+        }
         _ => Err(Error::UnrecognisedContent { role, partition }),
     }
 }
@@ -578,8 +581,13 @@ impl Proof {
     }
 
     /// A root hash of the caller that is for nothing in the image.
-    fn missing(trusted: &TrustedRootHash) -> Self {
-        let mut proof = Self::empty(trusted.role(), Error::NoDataForRootHash { role: trusted.role() });
+    fn missing(trusted: &TrustedRootHash, dissection: &Dissection) -> Self {
+        let role = trusted.role();
+        let problem = match &dissection.outcome {
+            Err(error @ Error::NoHashForRootHash { role: missing }) if *missing == role => error.clone(),
+            _ => Error::NoDataForRootHash { role },
+        };
+        let mut proof = Self::empty(role, problem);
         proof.root_hash = Some((*trusted).into());
         proof.trusted = Some(*trusted);
         proof.named_by_caller = true;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::{Compression, Input, MAX_WINDOW_SIZE, Output, Stop, UnpackError, damage};
@@ -44,7 +44,9 @@ fn frame(
     piece: &mut [u8],
 ) -> Result<(), Stop> {
     let stop = |error: FrameDecoderError| match error {
-        FrameDecoderError::WindowSizeTooBig { .. } => {
+        FrameDecoderError::WindowSizeTooBig { .. }
+        | FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { .. })
+        | FrameDecoderError::FailedToInitialize(FrameHeaderError::WindowTooBig { .. }) => {
             UnpackError::WindowTooLarge { compression: Compression::Zstd }.into()
         }
         error => Stop::Decoder(io::Error::new(io::ErrorKind::InvalidData, error)),

@@ -126,17 +126,22 @@ impl Superblock {
     /// begins is zero up to the tree.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse); [`Error::HashOffset`] unless `offset` is a multiple of 512; [`Error::Io`].
+    /// As [`parse`](Self::parse); [`Error::HashOffset`] unless `offset` is a multiple of 512;
+    /// [`Error::TooShort`] if the source ends before the tree could begin; [`Error::Io`].
     pub fn read(hash: &dyn ReadAt, offset: u64) -> Result<Self, Error> {
         if !offset.is_multiple_of(512) {
             return Err(Error::HashOffset { offset, multiple: 512 });
         }
+        let too_short = |needed| Err(Error::TooShort { storage: Storage::Hash, needed, found: hash.size() });
         let mut bytes = [0; SUPERBLOCK_SIZE];
+        let begin = offset.checked_add(512).ok_or(Error::TreeTooLarge)?;
+        if begin > hash.size() {
+            return too_short(begin);
+        }
         read_hash(hash, offset, &mut bytes)?;
         let superblock = Self::parse(&bytes)?;
         // the tree begins with the next whole hash block
         let block_size = u64::from(superblock.params.hash_block_size());
-        let begin = offset.checked_add(512).ok_or(Error::TreeTooLarge)?;
         let end = begin.checked_next_multiple_of(block_size).ok_or(Error::TreeTooLarge)?;
         if superblock.params.data_blocks() == 1 && end > hash.size() {
             // without a tree nothing forces the source to go on
@@ -144,6 +149,9 @@ impl Superblock {
         }
         let mut at = begin;
         while at < end {
+            if at.saturating_add(512) > hash.size() {
+                return too_short(end);
+            }
             read_hash(hash, at, &mut bytes)?;
             if let Some((position, &found)) =
                 (at.saturating_sub(offset)..).zip(&bytes).find(|(_, b)| **b != 0)
@@ -391,6 +399,13 @@ mod tests {
         assert_eq!(Superblock::read(&image, 1024).unwrap(), good());
         image.truncate(2000);
         let short = Superblock::read(&image, 1024).unwrap_err();
-        assert!(matches!(short, Error::Io { storage: Storage::Hash, offset: 1536, .. }), "{short}");
+        let (storage, found) = (Storage::Hash, 2000);
+        assert!(
+            matches!(short, Error::TooShort { storage: s, needed: 4096, found: f } if (s, f) == (storage, found)),
+            "{short}"
+        );
+        image.truncate(1535);
+        let short = Superblock::read(&image, 1024).unwrap_err();
+        assert!(matches!(short, Error::TooShort { needed: 1536, found: 1535, .. }), "{short}");
     }
 }

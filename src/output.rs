@@ -54,7 +54,24 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Prints a JSON value to stdout, indented.
 fn print_json(value: &Value) -> anyhow::Result<()> {
-    print(&format!("{value:#}\n"))
+    print(&escape_json(&format!("{value:#}\n")))
+}
+
+/// JSON that means the same, fit for a terminal: what [`escape`] would escape, in the way of JSON. Such characters are found
+/// in strings alone.
+fn escape_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        let harmless = c == '\n' || c == ' ' || c.is_ascii_graphic();
+        if harmless || escape(c.encode_utf8(&mut [0; 4])).len() == c.len_utf8() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
 }
 
 /// Says on stderr why there is no answer.
@@ -130,7 +147,25 @@ fn count(n: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::human_size;
+    use super::{escape_json, human_size};
+
+    #[test]
+    fn json_is_fit_for_a_terminal_and_means_the_same() {
+        for text in [
+            "a\u{7f}\u{9b}31m",
+            "\u{202e}\u{ad}\u{feff}",
+            "\u{e0041}\u{10ffff}",
+            "\\u{1b}",
+            "é\u{1f600}\"\\",
+            "\u{fffd}",
+        ] {
+            let value = serde_json::json!({ text: [text] });
+            let json = escape_json(&format!("{value:#}"));
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
+            assert!(json.chars().all(|c| c == '\n' || !c.is_control()), "{json:?}");
+        }
+        assert_eq!(escape_json("\u{202e}\u{e0041}é"), "\\u202e\\udb40\\udc41é");
+    }
 
     #[test]
     fn sizes() {

@@ -133,7 +133,7 @@ pub(crate) fn signature_partition(root_hash: &RootHash, pkcs7: &[u8]) -> Vec<u8>
         })
         .collect();
     let mut json = format!(r#"{{"rootHash":"{root_hash}","signature":"{base64}"}}"#).into_bytes();
-    json.resize(16384, 0);
+    json.resize(json.len().next_multiple_of(16384), 0);
     json
 }
 

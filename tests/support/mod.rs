@@ -1,5 +1,6 @@
 //! What the tests share: running the command and other tools, folders that go away, chance that can be repeated.
 
+pub(crate) mod hostile;
 pub(crate) mod image;
 
 use std::ffi::OsStr;

@@ -14,6 +14,7 @@ mod faults;
 mod format_faults;
 mod hostile;
 mod made_images;
+mod owners;
 mod partition_tools;
 mod policy;
 mod read;

@@ -126,7 +126,7 @@ impl Volume {
     }
 
     /// Regular files in a directory whose names end so, in any case.
-    fn files(&self, directory: &str, suffix: &str) -> Result<Vec<(Vec<u8>, Vec<u8>, TreeFile)>, Unreadable> {
+    fn files(&self, directory: &str, suffix: &str) -> Result<Vec<NamedFile>, Unreadable> {
         let mut found = Vec::new();
         for (name, place) in names(&self.tree, directory.as_bytes())? {
             let has_suffix = name.len().checked_sub(suffix.len()).and_then(|at| name.get(at..));
@@ -141,6 +141,9 @@ impl Volume {
         Ok(found)
     }
 }
+
+/// Name, path from the root of the partition, and the file.
+type NamedFile = (Vec<u8>, Vec<u8>, TreeFile);
 
 /// A regular file in a tree.
 struct TreeFile {

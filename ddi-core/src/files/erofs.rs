@@ -748,3 +748,28 @@ impl FileSystem for Erofs {
         self.own_extents(each)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A metabox that is a fragment of a packed inode which is inside the metabox.
+    #[test]
+    fn a_metabox_inside_itself_is_corrupt() {
+        let mut image = vec![0; 8192];
+        let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+        put(1024, &MAGIC.to_le_bytes());
+        put(1024 + 12, &[12]);
+        put(1024 + 80, &(INCOMPAT_48BIT | INCOMPAT_METABOX | INCOMPAT_FRAGMENTS).to_le_bytes());
+        put(1024 + 96, &(IN_METABOX | 2).to_le_bytes());
+        put(1024 + 112, &(IN_METABOX | 1).to_le_bytes());
+        put(1024 + 120, &40_u64.to_le_bytes());
+        // regular, compressed, as a whole in the packed inode
+        put(40 * 32, &[2, 0, 0, 0]);
+        put(40 * 32 + 4, &0o100_644_u16.to_le_bytes());
+        put(40 * 32 + 8, &4096_u32.to_le_bytes());
+        put(40 * 32 + 32 + 7, &[0x80]);
+        let error = Erofs::open(Disk::new(Arc::new(image))).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { what: "fragment of the packed inode", .. }), "{error:?}");
+    }
+}

@@ -29,6 +29,24 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// What `systemd-dissect --json` says of the files of an image, if they say it.
+const METADATA: [&str; 7] =
+    ["hostname", "machineId", "machineInfo", "osRelease", "initrdRelease", "sysextRelease", "confextRelease"];
+
+/// What it says in any case.
+const USES: [&str; 10] = [
+    "useBootableUefi",
+    "useBootableContainer",
+    "useInitrd",
+    "usePortableService",
+    "useSystemExtension",
+    "useInitRDSystemExtension",
+    "usePortableSystemExtension",
+    "useConfigurationExtension",
+    "useInitRDConfigurationExtension",
+    "usePortableConfigurationExtension",
+];
+
 /// Hash algorithms that we do not have: trees that nobody makes images with.
 const OTHER_ALGORITHMS: [&str; 7] =
     ["blake2b-512", "blake2s-256", "ripemd160", "sha224", "sha3-256", "sm3", "whirlpool"];
@@ -182,11 +200,10 @@ fn inspect(ours: &Value, theirs: &Value, compare: &dyn Fn(&str, &Value, &Value))
 
     let dissect = &theirs["dissect"];
     if dissect.is_object() {
-        for key in ["name", "sectorSize", "architecture", "imageUuid"] {
-            // systemd leaves the head out where it cannot read the metadata
-            if dissect["name"].is_string() {
-                compare(key, &ours[key], &dissect[key]);
-            }
+        let keys = ["name", "sectorSize", "architecture", "imageUuid"].iter().chain(&METADATA).chain(&USES);
+        // systemd leaves the head out where it cannot read the metadata
+        for key in keys.filter(|_| dissect["name"].is_string()) {
+            compare(key, &ours[key], &dissect[key]);
         }
         let (mounts, found) = (dissect["mounts"].as_array().unwrap(), ours["mounts"].as_array().unwrap());
         compare("number of mounts", &found.len().into(), &mounts.len().into());

@@ -11,6 +11,7 @@ mod cli;
 mod corpus;
 mod decide;
 mod faults;
+mod files;
 mod format_faults;
 mod hostile;
 mod made_images;

@@ -20,6 +20,7 @@ mod partition_tools;
 mod policy;
 mod read;
 mod readme;
+mod seeds;
 mod stream;
 mod threads;
 mod veritysetup;

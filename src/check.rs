@@ -143,7 +143,10 @@ impl Trust {
 fn answer(error: &Unreadable) -> Option<(&'static str, &'static str)> {
     const NOT_PROVEN: (&str, &str) = ("not-proven", "dm-verity");
     match error {
-        Unreadable::Refused(error) if error.kind() != ErrorKind::Io => {
+        Unreadable::Refused(
+            ddi_core::Error::NoDataForRootHash { .. } | ddi_core::Error::NoHashForRootHash { .. },
+        ) => Some(NOT_PROVEN),
+        Unreadable::Refused(error) if !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage) => {
             Some(("image-refused", "Discoverable Disk Image Specification"))
         }
         Unreadable::Unproven(ddi_core::Error::RootHashUnknown { .. }) => None,

@@ -11,7 +11,7 @@ use ddi_gpt::compare_versions;
 
 use super::{CheckFinding, CheckReport, Subject, find, names};
 use crate::contents::{Files, Unreadable};
-use crate::files::{self, Budget, FileType, Limit, Place, Step, Tree, Walk};
+use crate::files::{self, Budget, FileType, Limit, Step, Tree, Walk};
 use crate::finding::Severity;
 use crate::metadata::{self, EnvFile, ExtensionClass, ExtensionRelease, NameRule, Passed};
 
@@ -496,7 +496,7 @@ fn outside(report: &mut CheckReport, tree: &Tree, hierarchies: &[&str]) -> Resul
         // empty directories, as a portable service needs them, do not matter
         let mut first = None;
         walk.tree(tree, place, &mut |_, visit| {
-            let Ok(stat) = visit.stat else { return Ok(Step::Continue) };
+            let stat = visit.stat?;
             if stat.file_type == FileType::Directory {
                 return Ok(Step::Continue);
             }
@@ -553,8 +553,8 @@ fn conflicts(
 ) -> Result<(), Unreadable> {
     let mut walk = Walk::new(Budget { entries: MAX_FILES, ..Budget::default() });
     let hasher = RandomState::new();
-    // the hash of a path, and the uppermost image so far that brings it
-    let mut seen: HashMap<u64, usize> = HashMap::new();
+    // the hash of a path, the uppermost image so far that brings it, and whether that is a directory
+    let mut seen: HashMap<u64, (usize, bool)> = HashMap::new();
     for (at, image) in stack.iter().enumerate() {
         let tree = &image.files.tree;
         let (mut hidden, mut named) = (0_usize, Vec::new());
@@ -562,27 +562,22 @@ fn conflicts(
         for hierarchy in class.hierarchies() {
             let Some(start) = find(tree, hierarchy.as_bytes())? else { continue };
             let outcome = walk.tree(tree, start, &mut |_, visit| {
-                let Ok(stat) = visit.stat else { return Ok(Step::Continue) };
+                let stat = visit.stat?;
                 let path = [hierarchy.as_bytes(), visit.path].concat();
                 if stat.file_type == FileType::CharDevice && stat.rdev == (0, 0) {
                     whiteouts.push(path.clone());
                     whiteouts.truncate(MAX_NAMED);
                 }
-                let hash = hasher.hash_one(&path);
                 let is_dir = stat.file_type == FileType::Directory;
-                match seen.get(&hash).copied() {
-                    // directories are put together, and release files are not looked at again
-                    Some(other) if !(is_dir && is_directory(stack, other, &path)) => {
-                        if is_there(stack, other, &path) && !is_release(&path) {
-                            hidden = hidden.saturating_add(1);
-                            if named.len() < MAX_NAMED {
-                                named.push((path, other));
-                            }
-                        }
-                        seen.insert(hash, at);
-                    }
-                    _ => {
-                        seen.insert(hash, at);
+                let below = seen.insert(hasher.hash_one(&path), (at, is_dir));
+                // directories are put together; release files differ by their names
+                if let Some((other, was_dir)) = below
+                    && !(is_dir && was_dir)
+                    && !is_release(&path)
+                {
+                    hidden = hidden.saturating_add(1);
+                    if named.len() < MAX_NAMED {
+                        named.push((path, other));
                     }
                 }
                 Ok(Step::Continue)
@@ -618,20 +613,6 @@ fn conflicts(
         }
     }
     Ok(())
-}
-
-fn lookup(stack: &[&ExtensionImage<'_>], at: usize, path: &[u8]) -> Option<(Place, FileType)> {
-    let tree = &stack.get(at)?.files.tree;
-    let place = tree.resolve_link(path).ok()?;
-    Some((place, tree.stat(place).ok()?.file_type))
-}
-
-fn is_there(stack: &[&ExtensionImage<'_>], at: usize, path: &[u8]) -> bool {
-    lookup(stack, at, path).is_some()
-}
-
-fn is_directory(stack: &[&ExtensionImage<'_>], at: usize, path: &[u8]) -> bool {
-    lookup(stack, at, path).is_some_and(|(_, kind)| kind == FileType::Directory)
 }
 
 /// Each image has its own, unless two have the same name.

@@ -1,0 +1,186 @@
+//! `ddi check golden`, with systemd-repart asked what it would create.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{assert_exit, codes, corpus, image, image_of, tree};
+use crate::support::image::ImageBuilder;
+use crate::support::{Folder, ddi, require_tool, run};
+
+/// What the corpus says was left in is what is found, and nothing else.
+#[test]
+fn images_of_the_corpus() {
+    let Some(corpus) = corpus() else { return };
+    for kind in ["ext4", "erofs", "squashfs"] {
+        let ended = ddi(["check", "golden", "--json", &image(&corpus, &format!("golden-clean-{kind}"))]);
+        assert_exit(&ended, 0);
+        let ended = ddi(["check", "golden", "--json", &image(&corpus, &format!("golden-dirty-{kind}"))]);
+        assert_exit(&ended, 1);
+        let expected = corpus.join(format!("expected/golden-dirty-{kind}.json"));
+        let expected: Value = serde_json::from_slice(&fs::read(expected).unwrap()).unwrap();
+        let mut left: Vec<_> = expected["machine_specific_left_in"].as_array().unwrap().iter().collect();
+        left.sort_by_key(|path| path.to_string());
+        let value = ended.json();
+        let found =
+            value["findings"].as_array().unwrap().iter().filter_map(|finding| finding["path"].as_str());
+        // of a journal the directory is named
+        let mut found: Vec<_> = found
+            .map(|path| match path.starts_with("/var/log/journal/") {
+                true => format!("{path}/system.journal"),
+                false => path.to_owned(),
+            })
+            .collect();
+        found.sort_by_key(|path| format!("{path:?}"));
+        assert_eq!(left, found.iter().collect::<Vec<_>>(), "{kind}");
+    }
+}
+
+#[test]
+fn each_rule_broken_once() {
+    const OS: (&str, &str) = ("/etc/os-release", "ID=a\nIMAGE_ID=i\nIMAGE_VERSION=1\n");
+    const ID: &str = "0123456789abcdef0123456789abcdef\n";
+    const NO_ID: (&str, &str) = ("/etc/machine-id", "uninitialized\n");
+    for (files, expected, code) in [
+        (&[OS, NO_ID][..], &[][..], 0),
+        (&[OS], &["machine-id-missing"], 0),
+        (&[OS, ("/etc/machine-id", "")], &["machine-id-empty"], 0),
+        (&[OS, ("/etc/machine-id", ID)], &["machine-id"], 1),
+        (&[OS, ("/etc/machine-id", "nonsense\n")], &["machine-id-invalid"], 1),
+        (&[OS, ("/etc/machine-id/", "")], &["machine-id-unreadable"], 1),
+        (&[NO_ID], &["no-os-release"], 0),
+        (&[("/etc/os-release", "ID=a\nIMAGE_ID=i\n"), NO_ID], &["no-image-version"], 0),
+        (&[("/etc/os-release", "ID=a\nIMAGE_VERSION=1\n"), NO_ID], &["no-image-id"], 0),
+        (&[OS, NO_ID, ("/etc/hostname", "h\n")], &["hostname"], 0),
+        (&[OS, NO_ID, ("/etc/machine-info", "A=b\n")], &["machine-info"], 0),
+        (&[OS, NO_ID, ("/var/lib/systemd/random-seed", "")], &["random-seed"], 1),
+        (&[OS, NO_ID, ("/var/lib/systemd/credential.secret", "")], &["credential-secret"], 1),
+        (&[OS, NO_ID, ("/var/lib/NetworkManager/secret_key", "")], &["network-manager-secret"], 1),
+        (&[OS, NO_ID, ("/etc/ssh/ssh_host_rsa_key", "")], &["ssh-host-key"], 1),
+        (&[OS, NO_ID, ("/etc/ssh/ssh_host_rsa_key.pub", ""), ("/etc/ssh/ssh_config", "")], &[], 0),
+        (&[OS, NO_ID, ("/var/lib/dbus/machine-id", ID)], &["dbus-machine-id"], 1),
+        (&[OS, NO_ID, ("/var/lib/dbus/machine-id", "->/etc/machine-id")], &[], 0),
+        (&[OS, NO_ID, ("/root/.bash_history", "")], &["shell-history"], 0),
+        (&[OS, NO_ID, ("/var/log/journal/0123456789abcdef0123456789abcdef/", "")], &["journal"], 0),
+        (&[OS, NO_ID, ("/usr/bin/kernel-install", "")], &["no-entry-token"], 0),
+        (&[OS, NO_ID, ("/usr/bin/kernel-install", ""), ("/etc/kernel/entry-token", "i\n")], &[], 0),
+        (&[OS, NO_ID, ("/etc/kernel/entry-token", ID)], &["entry-token"], 0),
+    ] {
+        let folder = Folder::new();
+        let Some(path) = image_of(&folder, "i.raw", files) else { return };
+        let ended = ddi(["check", "golden", "--json", &path]);
+        assert_exit(&ended, code);
+        assert_eq!(codes(&ended), expected, "{files:?}");
+    }
+}
+
+/// An erofs of these files, to be put into a partition.
+fn root(folder: &Folder, name: &str, files: &[(&str, &str)]) -> Option<Vec<u8>> {
+    Some(fs::read(image_of(folder, name, files)?).unwrap())
+}
+
+#[test]
+fn slots_and_versions_of_the_table() {
+    let folder = Folder::new();
+    let files = [
+        ("/etc/os-release", "ID=a\nIMAGE_ID=i\nIMAGE_VERSION=1\n"),
+        ("/etc/machine-id", "uninitialized\n"),
+        ("/usr/lib/repart.d/10-root.conf", "[Partition]\nType=root-x86-64\n"),
+        ("/usr/lib/repart.d/20-root.conf", "[Partition]\nType=root-x86-64\n"),
+        ("/usr/lib/repart.d/30-root.conf", "[Partition]\nType=root-x86-64\nLabel=_empty\n"),
+        ("/usr/lib/repart.d/40-home.conf", "[Partition]\nType=home\nFormat=ext4\n"),
+        ("/usr/lib/repart.d/50-bad.conf", "[Partition]\nType=no-such-type\n"),
+    ];
+    let Some(root) = root(&folder, "root", &files) else { return };
+    let built = |second: &str| {
+        let builder = ImageBuilder::new().partition("root-x86-64", "os_1", root.clone());
+        let image = builder.partition("root-x86-64", second, root.clone()).build();
+        let path = folder.write("image.raw", &image.bytes);
+        ddi(["check", "golden", "--json", "--architecture", "x86-64", &path])
+    };
+    let ended = built("_empty");
+    assert_exit(&ended, 0);
+    assert_eq!(codes(&ended), ["repart-would-create", "repart-would-create", "repart-type"]);
+    let facts = &ended.json()["facts"];
+    assert_eq!(facts["slots"][0], "root-x86-64: 1 used, 1 empty");
+    assert_eq!(facts["would-create"], serde_json::json!(["root-x86-64, label _empty", "home, format ext4"]));
+    assert_eq!(facts["absent"], serde_json::json!(["home", "srv", "var", "tmp", "swap"]));
+    let ended = built("os_1");
+    assert_eq!(codes(&ended)[0], "same-version");
+    assert_eq!(ended.json()["findings"][0]["partition"], 2);
+}
+
+/// Of these definitions systemd-repart creates those that we say it would.
+#[test]
+fn what_systemd_repart_would_create() {
+    let Some(corpus) = corpus() else { return };
+    if !require_tool("systemd-repart") || !require_tool("mkfs.erofs") {
+        return;
+    }
+    let sets: [&[(&str, &str)]; 4] = [
+        &[
+            ("10.conf", "Type=esp"),
+            ("20.conf", "Type=root-x86-64"),
+            ("30.conf", "Type=home\nSizeMinBytes=16M"),
+        ],
+        &[
+            ("10.conf", "Type=root-x86-64\nLabel=a"),
+            ("20.conf", "Type=root-x86-64\nLabel=_empty"),
+            ("30.conf", "Type=esp"),
+        ],
+        &[
+            ("50.conf", "Type=esp"),
+            ("10.conf", "Type=esp"),
+            ("20.conf", "Type=swap\nSizeMinBytes=16M"),
+            ("30.conf", "Type=root-x86-64"),
+        ],
+        &[
+            ("10.conf", "Type=usr-x86-64"),
+            ("20.conf", "Type=linux-generic"),
+            ("30.conf", "Type=933ac7e1-2eb4-4f13-b844-0e14e2aef915"),
+        ],
+    ];
+    let mut created_in_all = 0;
+    for set in sets {
+        let folder = Folder::new();
+        let path = |name: &str| format!("/usr/lib/repart.d/{name}");
+        let text = |settings: &str| format!("[Partition]\n{settings}\n");
+        let files: Vec<_> = set.iter().map(|(name, settings)| (path(name), text(settings))).collect();
+        let files: Vec<_> = files.iter().map(|(path, text)| (&**path, &**text)).collect();
+        let all = [&[("/etc/os-release", "ID=a\n")][..], &files].concat();
+        let root = tree(&folder, "definitions", &files);
+
+        // theirs: on a copy of an image with an ESP and a root partition
+        let bytes = fs::read(corpus.join("images/golden-clean-erofs.raw")).unwrap();
+        let copy = folder.write("copy.raw", &bytes);
+        let definitions = format!("--definitions={}", root.join("usr/lib/repart.d").display());
+        let ended = run(
+            "systemd-repart",
+            ["--dry-run=yes", "--empty=allow", "--size=auto", "--json=short", &definitions, &copy],
+        );
+        let Some(json) = ended.stdout.lines().find(|line| line.starts_with('[')) else {
+            eprintln!("skipped: systemd-repart does not tell: {ended:?}");
+            return;
+        };
+        let rows: Value = serde_json::from_str(json).unwrap();
+        let rows = rows.as_array().unwrap().iter().filter(|row| row["activity"] == "create");
+        let mut theirs: Vec<_> = rows.map(|row| row["file"].as_str().unwrap().to_owned()).collect();
+        theirs.sort();
+
+        // ours: on an image with the same types of partition, in the same order
+        let Some(root) = self::root(&folder, "root", &all) else { return };
+        let builder = ImageBuilder::new().partition("esp", "esp", vec![0; 1 << 16]);
+        let image = builder.partition("root-x86-64", "root", root).build();
+        let image = folder.write("image.raw", &image.bytes);
+        let ended = ddi(["check", "golden", "--json", "--architecture", "x86-64", &image]);
+        let value = ended.json();
+        let findings = value["findings"].as_array().unwrap().iter();
+        let would = findings.filter(|finding| finding["code"] == "repart-would-create");
+        let name = |finding: &Value| finding["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        let mut ours: Vec<_> = would.map(name).collect();
+        ours.sort();
+        assert_eq!(ours, theirs, "{set:?}");
+        created_in_all += theirs.len();
+    }
+    assert!(created_in_all >= 5, "{created_in_all}");
+}

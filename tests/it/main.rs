@@ -7,6 +7,7 @@ mod support;
 mod sources;
 
 mod bounds;
+mod check;
 mod cli;
 mod corpus;
 mod decide;

@@ -132,7 +132,7 @@ impl Opened {
         let mut tree = Tree::new(None);
         let mut mounts = Vec::new();
         for (name, mounted) in names.into_iter().zip(files.mounted) {
-            let (fs, watched) = Watched::new(&mounted.fs);
+            let (fs, watched) = Watched::over(&mounted.fs);
             tree = if name.is_empty() { Tree::new(Some(fs)) } else { tree.with_mount(&name, fs) };
             mounts.push(Mount { name, mounted, watched });
         }
@@ -149,7 +149,7 @@ impl Opened {
         let located = self.tree.locate(path, follow).map_err(|error| Stop::at(path, error));
         // that the root is a directory is all that was asked until here, where nothing else was
         for mount in &self.mounts {
-            mount.watched.from_now_on();
+            mount.watched.count_root();
         }
         // a path that nobody vouches for does not even lead nowhere
         self.allow(false)?;

@@ -21,7 +21,7 @@ impl Touched {
     }
 
     /// From now on, a look at the root directory counts too.
-    pub(super) fn from_now_on(&self) {
+    pub(super) fn count_root(&self) {
         self.root_counts.store(true, Ordering::Relaxed);
     }
 
@@ -38,7 +38,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(fs: &Arc<dyn FileSystem>) -> (Arc<dyn FileSystem>, Touched) {
+    pub(super) fn over(fs: &Arc<dyn FileSystem>) -> (Arc<dyn FileSystem>, Touched) {
         let touched = Touched::default();
         (Arc::new(Watched { fs: Arc::clone(fs), touched: touched.clone() }), touched)
     }

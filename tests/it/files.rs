@@ -96,7 +96,7 @@ fn corpus() -> Option<PathBuf> {
 
 /// Images of the corpus, which partition is compared, and with what. Not `fs-erofs-chunked`: fsck.erofs 1.5 cuts a sparse
 /// file short; not `fs-ext4-1k`: debugfs gives files inside inodes 60 bytes. The library is compared with the kernel there.
-const COMPARED: [(&str, Option<u64>, Tool); 17] = [
+const COMPARED: [(&str, Option<u64>, Tool); 16] = [
     ("fs-erofs", None, Tool::Erofs),
     ("fs-erofs-lz4hc", None, Tool::Erofs),
     ("fs-erofs-lzma", None, Tool::Erofs),
@@ -110,7 +110,6 @@ const COMPARED: [(&str, Option<u64>, Tool); 17] = [
     ("ddi-root", Some(2), Tool::Erofs),
     ("ddi-root", Some(1), Tool::Fat),
     ("ddi-usr", Some(1), Tool::Squashfs),
-    ("ddi-root-usr", Some(1), Tool::Erofs),
     ("golden-clean-erofs", Some(2), Tool::Erofs),
     ("golden-clean-ext4", Some(2), Tool::Ext),
     ("golden-clean-squashfs", Some(2), Tool::Squashfs),

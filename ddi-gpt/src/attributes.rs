@@ -223,4 +223,41 @@ mod tests {
         assert_eq!(Attributes::READ_ONLY.unknown_to(esp), Attributes::READ_ONLY);
         assert!(ALL.effect(PartitionType::Unknown(crate::Guid::NIL)).skipped);
     }
+
+    #[test]
+    fn one_bit_at_a_time() {
+        type Ask = fn(Attributes) -> bool;
+        let questions: [(Attributes, Ask); 6] = [
+            (Attributes::REQUIRED, Attributes::required),
+            (Attributes::NO_BLOCK_IO, Attributes::no_block_io),
+            (Attributes::LEGACY_BIOS_BOOTABLE, Attributes::legacy_bios_bootable),
+            (Attributes::GROW_FILE_SYSTEM, Attributes::grow_file_system),
+            (Attributes::READ_ONLY, Attributes::read_only),
+            (Attributes::NO_AUTO, Attributes::no_auto),
+        ];
+        for (i, (flag, ask)) in questions.into_iter().enumerate() {
+            assert_eq!(Attributes::NAMED[i].0, flag);
+            assert!(ask(flag) && !ask(!flag) && ask(flag | flag));
+            assert!(!flag.is_empty() && flag.unknown_to(PartitionType::LinuxGeneric).is_empty());
+        }
+        assert!(Attributes::default().is_empty());
+        assert_eq!(std::format!("{:?}", Attributes::READ_ONLY), "Attributes(0x1000000000000000)");
+    }
+
+    #[test]
+    fn bits_without_a_meaning() {
+        use Designator as D;
+        let uefi = Attributes(7);
+        for (designator, known) in [
+            (D::Root, 0x9800_0000_0000_0000),
+            (D::RootVerity, 0x9000_0000_0000_0000),
+            (D::UsrVeritySig, 0x9000_0000_0000_0000),
+            (D::Swap, 0x8000_0000_0000_0000),
+        ] {
+            let partition_type = PartitionType::Designated(designator, None);
+            assert_eq!(partition_type.known_attributes(), Attributes(known), "{designator}");
+            assert_eq!(ALL.unknown_to(partition_type), !(uefi | Attributes(known)), "{designator}");
+        }
+        assert_eq!(ALL.unknown_to(PartitionType::UserHome), !uefi);
+    }
 }

@@ -166,6 +166,8 @@ impl fmt::Display for ByteRange {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     #[test]
@@ -204,5 +206,13 @@ mod tests {
         assert!(range.overlaps(&LbaRange::new(19, 30)) && range.overlaps(&LbaRange::new(0, 10)));
         assert!(!range.overlaps(&LbaRange::new(20, 30)) && !range.overlaps(&LbaRange::new(0, 9)));
         assert_eq!(BlockSize::B4096.byte_range(range), Some(ByteRange { offset: 40960, size: 40960 }));
+    }
+
+    #[test]
+    fn as_text() {
+        assert_eq!(BlockSize::B4096.to_string(), "4096");
+        assert_eq!(Lba(34).to_string(), "34");
+        assert_eq!(LbaRange::new(34, 40).to_string(), "34..=40");
+        assert_eq!(ByteRange { offset: 512, size: 1024 }.to_string(), "512..1536");
     }
 }

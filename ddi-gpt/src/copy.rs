@@ -728,4 +728,35 @@ mod tests {
         assert_eq!(examination.backup.entry_offset(0), None);
         assert_eq!(examination.backup.entry_offset(129), None);
     }
+
+    /// Block 1 belongs to the primary header, whatever place the backup gives for it.
+    #[test]
+    fn block_1_is_taken() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.header(Side::Backup).alternate_lba.set(5000);
+        disk.header(Side::Backup).first_usable_lba.set(1);
+        disk.repair(Side::Backup);
+        let expected = Error::UsableOverTable {
+            side: Side::Backup,
+            offset: disk.header_offset(Side::Backup) as u64 + 40,
+            usable: LbaRange::new(1, 2014),
+            part: TablePart::OtherHeader,
+            blocks: LbaRange::one(Lba(1)),
+        };
+        assert_eq!(disk.examine().backup.outcome, Err(expected));
+    }
+
+    #[test]
+    fn as_text() {
+        assert_eq!(std::format!("{:>7}|{}", Side::Backup, Side::Primary), " backup|primary");
+        let examination = TestDisk::new(BlockSize::B512).examine();
+        let shown = std::format!("{:?}", examination.primary);
+        assert!(
+            shown.starts_with(
+                "TableCopy { side: Primary, location: Some(ByteRange { offset: 512, size: 512 })"
+            )
+        );
+        assert!(shown.contains("usable: 34..=2014") && shown.ends_with("outcome: Ok(()), .. }"), "{shown}");
+        assert!(!shown.contains("block"), "not the bytes");
+    }
 }

@@ -229,7 +229,12 @@ mod tests {
             Seed::file_system_uuid(seed.partition_guid(home, 0)),
             guid("0fecf043-5501-4fbb-866e-f7bde51e294a")
         );
-        assert_ne!(seed.verity_salt(), [0; 32]);
+        assert_eq!(
+            Seed::luks_uuid(seed.partition_guid(home, 0)),
+            guid("9afd116c-7f02-4294-860f-c13edaea52d3")
+        );
+        let salt = "77f394e3cb5d607af2ea7e368314184b8ead934276d066e12042d3f43e9a38cb";
+        assert_eq!(seed.verity_salt()[..], hex(salt));
         assert_eq!(seed.verity_uuid(), {
             let mut salt = hmac_sha256(&seed.0.to_uuid(), &[b"verity-uuid"]);
             salt[6] = salt[6] & 0x0f | 0x40;

@@ -162,3 +162,89 @@ pub(crate) fn compare(primary: &TableCopy, backup: &TableCopy) -> Vec<Difference
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+    use crate::testing::{TestDisk, builder};
+    use crate::{BlockSize, Mode, Side};
+
+    #[test]
+    fn bytes_past_the_known_fields() {
+        let table = builder(BlockSize::B512).entries(64, 256).build().unwrap();
+        let good = TestDisk { bytes: table.to_disk(), block_size: BlockSize::B512 };
+        let array = usize::try_from(good.examine().backup.array_location.unwrap().offset).unwrap();
+        // entry 2 is in use, entry 7 is not
+        for number in [2, 7] {
+            let mut disk = good.clone();
+            disk.bytes[array + 256 * (number - 1) + 200] = 9;
+            disk.repair(Side::Backup);
+            let gpt = disk.gpt(Mode::Tolerant).unwrap();
+            let [primary, backup] = [0, 9].map(Value::Number);
+            let number = u32::try_from(number).unwrap();
+            assert_eq!(gpt.differences(), [Difference { field: Field::EntryByte(number), primary, backup }]);
+        }
+    }
+
+    #[test]
+    fn a_list_of_differences_ends() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        let header = disk.header_offset(Side::Backup);
+        disk.bytes[header + 92..].fill(1);
+        let gpt = disk.gpt(Mode::Tolerant).unwrap();
+        assert_eq!(gpt.differences().len(), 256);
+        assert_eq!(gpt.differences()[255].field, Field::HeaderByte(92 + 255));
+    }
+
+    #[test]
+    fn as_text() {
+        let guid = Value::Guid(Guid::from_u128(1));
+        let name = Value::Name("a\u{1b}b".parse().unwrap());
+        for (field, primary, backup, expected) in [
+            (
+                Field::Revision,
+                Value::Number(1),
+                Value::Number(2),
+                "revision is 1 in the primary and 2 in the backup copy",
+            ),
+            (
+                Field::UniqueGuid(3),
+                guid,
+                Value::Guid(Guid::NIL),
+                "GUID of partition 3 is 00000000-0000-0000-0000-000000000001 in the primary and \
+                 00000000-0000-0000-0000-000000000000 in the backup copy",
+            ),
+            (
+                Field::Name(4),
+                name,
+                Value::Name(Name::EMPTY),
+                r#"name of partition 4 is "a\u{1b}b" in the primary and "" in the backup copy"#,
+            ),
+        ] {
+            assert_eq!(Difference { field, primary, backup }.to_string(), expected);
+        }
+        let fields = [
+            Field::HeaderSize,
+            Field::Reserved,
+            Field::PrimaryLba,
+            Field::BackupLba,
+            Field::FirstUsableLba,
+            Field::LastUsableLba,
+            Field::DiskGuid,
+            Field::EntryCount,
+            Field::EntrySize,
+            Field::HeaderByte(5),
+            Field::TypeGuid(5),
+            Field::StartingLba(5),
+            Field::EndingLba(5),
+            Field::Attributes(5),
+            Field::EntryByte(5),
+        ];
+        let texts: Vec<_> = fields.iter().map(ToString::to_string).collect();
+        assert!(texts.iter().all(|text| !text.is_empty()));
+        assert!((1..texts.len()).all(|i| !texts[..i].contains(&texts[i])), "no two alike");
+        assert!(texts[9..].iter().all(|text| text.contains('5')));
+    }
+}

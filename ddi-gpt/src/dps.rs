@@ -365,7 +365,7 @@ mod tests {
             };
             let guid: Guid = guid.parse().unwrap();
             let found = PartitionType::from_guid(guid);
-            assert_eq!(found.to_string(), name);
+            assert_eq!((found.to_string(), found.name()), (name.into(), name.into()));
             assert_eq!(found.guid(), Some(guid), "{name}");
             assert_eq!(PartitionType::from_name(name, None), Ok(found));
             assert_eq!(PartitionType::from_name(&guid.to_string(), None), Ok(found));
@@ -431,5 +431,24 @@ mod tests {
         }
         assert!(Designator::ALL.is_sorted());
         assert_eq!("rooted".parse::<Designator>(), Err(Error::UnknownDesignator));
+    }
+
+    #[test]
+    fn mount_points() {
+        let mounted: Vec<_> =
+            Designator::ALL.iter().filter_map(|d| Some((d.name(), d.mount_point()?))).collect();
+        assert_eq!(
+            mounted,
+            [
+                ("root", "/"),
+                ("usr", "/usr"),
+                ("home", "/home"),
+                ("srv", "/srv"),
+                ("esp", "/efi"),
+                ("xbootldr", "/boot"),
+                ("tmp", "/var/tmp"),
+                ("var", "/var"),
+            ]
+        );
     }
 }

@@ -59,3 +59,22 @@ impl fmt::Debug for Entry {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blocks_are_shown_as_a_range() {
+        let mut entry = Entry::default();
+        entry.starting_lba.set(40);
+        entry.ending_lba.set(59);
+        entry.attributes.set(1);
+        assert_eq!(
+            std::format!("{entry:?}"),
+            "Entry { partition_type_guid: Guid(00000000-0000-0000-0000-000000000000), \
+             unique_partition_guid: Guid(00000000-0000-0000-0000-000000000000), lbas: 40..=59, \
+             attributes: Attributes(0x1), partition_name: Name() }"
+        );
+    }
+}

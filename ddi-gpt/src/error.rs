@@ -714,3 +714,60 @@ impl core::error::Error for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::error::Error as _;
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn kinds() {
+        let side = Side::Primary;
+        for (error, kind) in [
+            (Error::NoTable, ErrorKind::Absent),
+            (Error::Revision { side, offset: 0, found: 2 }, ErrorKind::Unsupported),
+            (Error::RootHashHalfZero, ErrorKind::Invalid),
+            (Error::BadNumber { number: 129, count: 128 }, ErrorKind::Invalid),
+            (Error::DiskTooSmall { size: 1 }, ErrorKind::Corrupt),
+        ] {
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn places() {
+        let side = Side::Primary;
+        assert_eq!(Error::MbrSignature { found: 0 }.offset(), Some(510));
+        assert_eq!(Error::MbrNotProtective { types: [0; 4] }.offset(), Some(446));
+        assert_eq!(Error::Revision { side, offset: 520, found: 2 }.offset(), Some(520));
+        assert_eq!(Error::NoTable.offset(), None);
+    }
+
+    #[test]
+    fn the_primary_copy_is_the_cause() {
+        let primary = Box::new(Error::NoTable);
+        let backup = Box::new(Error::DiskTooSmall { size: 1 });
+        let error = Error::NoValidCopy { primary, backup };
+        assert_eq!(error.source().unwrap().to_string(), Error::NoTable.to_string());
+        assert!(Error::NoTable.source().is_none());
+    }
+
+    #[test]
+    fn parts_of_the_table() {
+        use TablePart as P;
+        let text =
+            [P::ProtectiveMbr, P::Header, P::Array, P::OtherHeader, P::OtherArray].map(|p| p.to_string());
+        assert_eq!(
+            text,
+            [
+                "the protective MBR",
+                "the header",
+                "the entry array",
+                "the other header",
+                "the other entry array"
+            ]
+        );
+    }
+}

@@ -48,3 +48,24 @@ fn deceives(c: char) -> bool {
             | 0xfdd0..=0xfdef) // not characters, as are the last two of each plane
         || u32::from(c) & 0xfffe == 0xfffe
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn what_deceives_is_escaped() {
+        for (text, shown) in [
+            ("plain text, grün", "plain text, grün"),
+            ("a\x1b[31m\nb\x7f\u{9b}", r"a\u{1b}[31m\u{a}b\u{7f}\u{9b}"),
+            (r"a\u{1b}", r"a\\u{1b}"),
+            ("\u{202e}\u{2066}\u{200b}\u{feff}", r"\u{202e}\u{2066}\u{200b}\u{feff}"),
+            ("\u{e000}\u{f0000}\u{10ffff}\u{1ffff}", r"\u{e000}\u{f0000}\u{10ffff}\u{1ffff}"),
+            ("\u{e0041}\u{fdd0}\u{1fffd}", "\\u{e0041}\\u{fdd0}\u{1fffd}"),
+        ] {
+            assert_eq!(Escaped::new(text).to_string(), shown);
+        }
+    }
+}

@@ -386,4 +386,74 @@ mod tests {
             prop_assert!(examination.gpt(Mode::Tolerant).is_err());
         }
     }
+
+    /// The primary header is never taken for the backup.
+    #[test]
+    fn a_backup_is_not_in_block_1() {
+        let good = TestDisk::new(BlockSize::B512);
+        let two_blocks = TestDisk { bytes: good.bytes[..1024].to_vec(), ..good };
+        let examination = two_blocks.examine();
+        assert!(examination.primary.header.is_some() && examination.backup.header.is_none());
+
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.wipe_header(Side::Backup);
+        for hint in [0, 1] {
+            disk.header(Side::Primary).alternate_lba.set(hint);
+            disk.repair(Side::Primary);
+            let examination = disk.examine();
+            assert!(examination.backup.header.is_none(), "{hint}");
+            assert_eq!(examination.backup.lba, Lba(disk.last_lba()), "{hint}");
+        }
+    }
+
+    /// A disk that has grown: what stands at its new end counts only if it is good, and more than nothing.
+    #[test]
+    fn the_better_backup_of_two() {
+        let small = TestDisk::new(BlockSize::B512);
+        let old = Lba(small.last_lba());
+        let mut disk = small.clone();
+        disk.bytes.resize(disk.bytes.len() + 4096, 0);
+        let end = Lba(disk.last_lba());
+        let examination = disk.examine();
+        assert_eq!((examination.backup.lba, &examination.backup.outcome), (old, &Ok(())));
+
+        // a bad header at the end: the good one before it
+        let at = disk.header_offset(Side::Backup);
+        disk.bytes[at..at + 8].copy_from_slice(&Header::SIGNATURE);
+        let examination = disk.examine();
+        assert_eq!((examination.backup.lba, &examination.backup.outcome), (old, &Ok(())));
+
+        // both bad: the one at the end
+        disk.bytes[old.0 as usize * 512 + 60] ^= 1;
+        let examination = disk.examine();
+        assert_eq!(examination.backup.lba, end);
+        assert!(examination.backup.header.is_some() && examination.backup.outcome.is_err());
+
+        // none at the end, a bad one before it
+        disk.bytes[at..at + 8].fill(0);
+        assert_eq!(disk.examine().backup.lba, old);
+    }
+
+    /// What systemd takes for a header decides before all else; of what is left, anything with the signature counts.
+    #[test]
+    fn headers_that_systemd_does_not_take() {
+        for (field, value) in [(8, 2), (12, 91), (24, 9)] {
+            let mut disk = TestDisk::new(BlockSize::B4096);
+            let other = TestDisk::new(BlockSize::B512);
+            disk.bytes[512..1024].copy_from_slice(&other.bytes[512..1024]);
+            disk.bytes[512 + field] = value;
+            assert_eq!(disk.examine().block_size, Ok(Some(BlockSize::B4096)), "{field}");
+        }
+        // alone and broken, each end is enough to show
+        for side in [Side::Primary, Side::Backup] {
+            let mut disk = TestDisk::new(BlockSize::B1024);
+            disk.header(side).my_lba.set(9);
+            disk.wipe_header(side.other());
+            let examination = disk.examine();
+            assert_eq!(examination.block_size, Ok(Some(BlockSize::B1024)), "{side}");
+            assert!(
+                examination.copy(side).header.is_some() && examination.copy(side.other()).header.is_none()
+            );
+        }
+    }
 }

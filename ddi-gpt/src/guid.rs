@@ -200,4 +200,11 @@ mod tests {
         assert!(late < low && low < high);
         assert!(Guid::NIL.is_nil() && !low.is_nil());
     }
+
+    #[test]
+    fn as_numbers_and_text() {
+        assert_eq!(Guid::from_u128(ROOT.to_u128()), ROOT);
+        assert_eq!(ROOT.to_u128(), 0x4f68_bce3_e8cd_4db1_96e7_fbca_f984_b709);
+        assert_eq!(std::format!("{ROOT:?}"), "Guid(4f68bce3-e8cd-4db1-96e7-fbcaf984b709)");
+    }
 }

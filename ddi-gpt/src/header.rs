@@ -157,4 +157,16 @@ mod tests {
         bytes[16..20].fill(0);
         assert_eq!(header_crc32(&[7; 92]), crc32fast::hash(&bytes));
     }
+
+    #[test]
+    fn numbers_are_shown_as_they_are_spoken_of() {
+        let mut header = Header::default();
+        header.my_lba.set(1);
+        header.last_usable_lba.set(90);
+        let shown = std::format!("{header:?}");
+        assert!(
+            shown.starts_with("Header { revision: 0x00010000, header_size: 92, header_crc32: 0x00000000")
+        );
+        assert!(shown.contains("my_lba: 1, ") && shown.contains("usable: 0..=90"), "{shown}");
+    }
 }

@@ -196,4 +196,14 @@ mod tests {
         odd.signature = U16::new(0x55aa);
         assert_eq!(ProtectiveMbr::parse(&bytes(&odd)), Err(Error::MbrSignature { found: 0x55aa }));
     }
+
+    #[test]
+    fn the_record_is_told_as_it_stands() {
+        let mut odd = BootRecord::protective(16384);
+        odd.partitions[0].starting_lba.set(7);
+        let mbr = ProtectiveMbr::parse(&bytes(&odd)).unwrap();
+        assert_eq!((mbr.starting_lba(), mbr.size_in_lba(), mbr.index()), (7, 16383, 0));
+        assert_eq!(mbr.boot_record(), &odd);
+        assert!(!mbr.is_proper(16384 * 512, BlockSize::B512));
+    }
 }

@@ -250,4 +250,11 @@ mod tests {
         assert_eq!(units(&[0xd83d]).label().as_deref(), Some(r"\u{d83d}"));
         assert_eq!("\\".parse::<Name>().unwrap().to_string(), r"\\");
     }
+
+    #[test]
+    fn emptiness() {
+        assert!(Name::EMPTY.is_empty() && Name::default().is_empty() && units(&[0, 0x61]).is_empty());
+        assert!(!units(&[0x61]).is_empty() && !units(&[0x20]).is_empty());
+        assert_eq!(std::format!("{:?}", units(&[0x61, 7])), r"Name(a\u{7})");
+    }
 }

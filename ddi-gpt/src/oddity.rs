@@ -235,3 +235,63 @@ fn odd_copy(copy: &TableCopy, found: &mut Vec<Oddity>) {
         found.push(Oddity::HiddenName { side, number, offset: offset(number) });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+    use crate::Mode;
+    use crate::testing::{TestDisk, builder};
+
+    #[test]
+    fn places_and_texts() {
+        let side = Side::Backup;
+        for (oddity, offset, text) in [
+            (Oddity::HybridMbr, Some(446), "the MBR describes partitions besides the GPT"),
+            (
+                Oddity::ProtectiveMbrExtent { start: 0, size: 7, expected: 9 },
+                Some(446),
+                "the protective MBR covers 7 blocks from 0, expected 9 from 1",
+            ),
+            (
+                Oddity::PartialBlock { offset: 512, bytes: 3 },
+                Some(512),
+                "the disk ends with 3 bytes of a block",
+            ),
+            (
+                Oddity::NilGuid { side, number: 2, offset: 99 },
+                Some(99),
+                "partition 2 of the backup array has no GUID",
+            ),
+            (Oddity::BlockSizeFromBackup, None, "only the backup header tells the block size"),
+        ] {
+            assert_eq!((oddity.offset(), oddity.to_string().as_str()), (offset, text));
+        }
+    }
+
+    #[test]
+    fn extents_of_the_protective_record() {
+        for (start, size, odd) in
+            [(1, 2047, false), (1, u32::MAX, false), (2, 2047, true), (2, u32::MAX, true), (1, 2046, true)]
+        {
+            let mut disk = TestDisk::new(BlockSize::B512);
+            disk.bytes[454..458].copy_from_slice(&u32::to_le_bytes(start));
+            disk.bytes[458..462].copy_from_slice(&u32::to_le_bytes(size));
+            let extent = Oddity::ProtectiveMbrExtent { start, size, expected: 2047 };
+            assert_eq!(disk.examine().oddities().contains(&extent), odd, "{start} {size}");
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_fields_of_large_entries() {
+        let table = builder(BlockSize::B512).entries(64, 256).build().unwrap();
+        let mut disk = TestDisk { bytes: table.to_disk(), block_size: BlockSize::B512 };
+        let sizes = [Side::Primary, Side::Backup].map(|side| Oddity::EntrySize { side, size: 256 });
+        assert_eq!(disk.gpt(Mode::Strict).unwrap().oddities(), sizes);
+        disk.bytes[1024 + 256 + 255] = 1;
+        disk.repair(Side::Primary);
+        let odd = Oddity::EntryBytesNotZero { side: Side::Primary, number: 2, offset: 1280, entries: 1 };
+        assert_eq!(disk.examine().oddities(), [sizes[0], odd, sizes[1]]);
+    }
+}

@@ -111,4 +111,16 @@ mod tests {
         drop(source);
         assert_eq!(reads, [1; 200]);
     }
+
+    #[test]
+    fn a_piece_without_bytes_is_no_obstacle() {
+        let mut source = Source::new(100, |offset, buf: &mut [u8]| {
+            assert!(!buf.is_empty());
+            buf.fill(u8::try_from(offset).unwrap());
+            Ok::<_, ()>(())
+        });
+        let empty = source.fetch(10, 0).unwrap();
+        let whole = source.fetch(10, 5).unwrap();
+        assert_eq!((source.bytes(empty), source.bytes(whole)), (&[][..], &[10; 5][..]));
+    }
 }

@@ -520,4 +520,30 @@ mod tests {
         let reserved = Oddity::ReservedNotZero { side: Side::Primary, offset: 612, bytes: 2 };
         assert_eq!(disk.examine().oddities(), [reserved]);
     }
+
+    /// A backup that is whole and lies is told as it is, whatever the primary says.
+    #[test]
+    fn a_backup_that_lies() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.header(Side::Backup).revision.set(0x0002_0000);
+        disk.repair(Side::Backup);
+        let offset = disk.header_offset(Side::Backup) as u64 + 8;
+        let error = Error::Revision { side: Side::Backup, offset, found: 0x0002_0000 };
+        let gpt = disk.gpt(Mode::Tolerant).unwrap();
+        let revisions = [0x0001_0000, 0x0002_0000].map(Value::Number);
+        let difference = Difference { field: Field::Revision, primary: revisions[0], backup: revisions[1] };
+        assert_eq!((gpt.condition(), gpt.differences()), (Condition::Differ, &[difference][..]));
+        assert_eq!(gpt.other_error(), Some(&error));
+
+        disk.header(Side::Primary).header_crc32.set(1);
+        assert_eq!(disk.gpt(Mode::Tolerant).unwrap_err(), error);
+    }
+
+    #[test]
+    fn conditions_as_text() {
+        assert_eq!(
+            std::format!("{:>8}|{}", Condition::Intact, Condition::PrimaryOnly),
+            "  intact|primary-only"
+        );
+    }
 }

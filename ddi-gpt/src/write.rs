@@ -649,4 +649,12 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn numbers_go_up_to_the_count() {
+        let build =
+            |number| new(1 << 20).entries(4, 128).partition(partition(1).size(512).number(number)).build();
+        assert_eq!(build(4).unwrap().gpt().partitions()[0].number, 4);
+        assert_eq!(build(5).unwrap_err(), Error::BadNumber { number: 5, count: 4 });
+    }
 }

@@ -222,4 +222,28 @@ mod tests {
         assert_eq!(compare(A::Arm, A::Riscv64), Equal);
         assert_eq!(compare_architectures(None, None, Some(A::X86_64)), Equal);
     }
+
+    #[test]
+    fn other_names() {
+        for (name, architecture) in [
+            ("armv7l", A::Arm),
+            ("aarch64", A::Arm64),
+            ("loong64", A::Loongarch64),
+            ("mipsel", A::MipsLe),
+            ("mips64el", A::Mips64Le),
+            ("hppa", A::Parisc),
+            ("ppc64el", A::Ppc64Le),
+            ("i686", A::X86),
+            ("amd64", A::X86_64),
+        ] {
+            assert_eq!(name.parse(), Ok(architecture), "{name}");
+        }
+    }
+
+    #[test]
+    fn pairs_of_one_machine() {
+        let pairs: std::vec::Vec<_> = A::ALL.into_iter().filter_map(|a| Some((a, a.secondary()?))).collect();
+        let expected = [(A::Arm64, A::Arm), (A::Ppc64, A::Ppc), (A::S390x, A::S390), (A::X86_64, A::X86)];
+        assert_eq!(pairs, expected);
+    }
 }

@@ -303,6 +303,9 @@ pub(super) fn name_text(der: &[u8]) -> String {
 }
 
 #[cfg(test)]
+mod wycheproof;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -3,6 +3,7 @@
 //! LZ4 and LZO are written here: both are a page of code, and erofs needs an LZ4 decoder that stops where it is told
 //! to. The others are pure-Rust crates, called so that a panic of theirs is an answer like any other.
 
+#[cfg(any(feature = "fs-erofs", feature = "fs-squashfs"))]
 mod lz4;
 #[cfg(any(feature = "fs-squashfs", feature = "fs-btrfs"))]
 mod lzo;
@@ -18,6 +19,7 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress as inflate, infla
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     /// LZ4 block format.
+    #[cfg(any(feature = "fs-erofs", feature = "fs-squashfs"))]
     Lz4,
     /// Raw deflate.
     #[cfg(feature = "fs-erofs")]
@@ -51,6 +53,7 @@ const ZSTD_WINDOW: u64 = 32 << 20;
 /// `None`: the input makes no sense.
 pub(super) fn decompress(codec: Codec, input: &[u8], output: &mut [u8]) -> Option<usize> {
     match codec {
+        #[cfg(any(feature = "fs-erofs", feature = "fs-squashfs"))]
         Codec::Lz4 => lz4::decompress(input, output),
         #[cfg(any(feature = "fs-squashfs", feature = "fs-btrfs"))]
         Codec::Lzo => lzo::decompress(input, output),

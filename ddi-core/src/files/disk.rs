@@ -38,6 +38,7 @@ impl Disk {
         Disk { source, size, pages: (0..SLOTS).map(|_| Slot::default()).collect() }
     }
 
+    #[cfg(any(feature = "fs-squashfs", feature = "fs-ext4"))]
     pub(super) fn size(&self) -> u64 {
         self.size
     }

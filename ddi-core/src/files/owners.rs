@@ -255,6 +255,7 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
     use std::time::Duration;
 
     use super::*;
@@ -305,7 +306,7 @@ mod tests {
                 fs = fs.at(10, 10, kind);
             }
         }
-        let owners = owners(&fs.arc(), &[0..11], Walk::new(Budget::default())).unwrap();
+        let owners = owners(&fs.arc(), from_ref(&(0..11)), Walk::new(Budget::default())).unwrap();
         let range = &owners.ranges[0];
         assert_eq!((range.count, range.owners.len()), (40, MAX_OWNERS));
         for (i, (path, kinds)) in names(range).into_iter().enumerate() {
@@ -324,7 +325,7 @@ mod tests {
             (Budget { entries: 10, ..Budget::default() }, Limit::Entries),
             (Budget { time: Duration::ZERO, ..Budget::default() }, Limit::Time),
         ] {
-            let owners = owners(&fs, &[0..1], Walk::new(budget)).unwrap();
+            let owners = owners(&fs, from_ref(&(0..1)), Walk::new(budget)).unwrap();
             assert!(matches!(owners.stopped, Some(Error::Budget(limit)) if limit == expected));
             assert!(!owners.is_complete());
         }

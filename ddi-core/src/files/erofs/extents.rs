@@ -156,9 +156,9 @@ impl Erofs {
             let next = (at | chunks.size.saturating_sub(1)).saturating_add(1).min(end);
             match self.chunk(inode, &chunks, at) {
                 Ok(Some(start)) => to.tell(start, next.saturating_sub(at), kind)?,
-                Ok(None) => to.nothing(kind)?,
+                Ok(None) => to.tell(0, 0, kind)?,
                 Err(error) => match to.note(error) {
-                    true => to.nothing(kind)?,
+                    true => to.tell(0, 0, kind)?,
                     false => break,
                 },
             }
@@ -197,7 +197,7 @@ impl Erofs {
                     }
                     // behind the part of the index that cannot be read
                     at = at.saturating_add(self.cluster_size(inode));
-                    to.nothing(kind)?;
+                    to.tell(0, 0, kind)?;
                 }
             }
         }

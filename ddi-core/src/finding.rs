@@ -181,6 +181,12 @@ pub enum Oddity {
         /// The file system.
         kind: fs::FsKind,
     },
+    /// A partition table, and something that the image is when taken as a whole; the table wins. A reader that knows no
+    /// tables sees the other thing: an ISO 9660 image that can be written to a disk is of this kind.
+    TableOver {
+        /// What the whole of it looks like.
+        kind: fs::FsKind,
+    },
     /// systemd would not use this image.
     Dissect(Error),
     /// A partition is not used although its type says what it is for.
@@ -317,6 +323,7 @@ impl Oddity {
             Oddity::GapNotZero { .. } => "gap-not-zero",
             Oddity::GapsNotRead { .. } => "gaps-not-read",
             Oddity::TableBehindFileSystem { .. } => "table-behind-file-system",
+            Oddity::TableOver { .. } => "table-over",
             Oddity::Dissect(error) | Oddity::Unreadable(error) => error.code(),
             Oddity::NotChosen(_) => "not-chosen",
             Oddity::UnknownType { .. } => "unknown-type",
@@ -369,6 +376,7 @@ impl Oddity {
             | Oddity::GptBehindMbr
             | Oddity::GapNotZero { .. }
             | Oddity::TableBehindFileSystem { .. }
+            | Oddity::TableOver { .. }
             | Oddity::Unprotected { .. }
             | Oddity::RootHashUnknown { .. }
             | Oddity::RootHashesDiffer { .. }
@@ -409,6 +417,9 @@ impl fmt::Display for Oddity {
                 )
             }
             Oddity::GapsNotRead { unread } => write!(f, "{unread} bytes in no partition were not looked at"),
+            Oddity::TableOver { kind } => {
+                write!(f, "the image as a whole is recognised as {kind}; systemd reads the partition table")
+            }
             Oddity::TableBehindFileSystem { kind } => {
                 write!(
                     f,

@@ -131,10 +131,12 @@ impl Report {
             findings: Vec::new(),
         };
         table_findings(image, &mut findings);
-        if bare
-            && let (Content::Recognised(probe), false) = (&report.whole, matches!(image.table(), Table::None))
-        {
-            findings.push(Finding::new(Oddity::TableBehindFileSystem { kind: probe.kind }));
+        if let (Content::Recognised(probe), false) = (&report.whole, matches!(image.table(), Table::None)) {
+            let kind = probe.kind;
+            findings.push(Finding::new(match bare {
+                true => Oddity::TableBehindFileSystem { kind },
+                false => Oddity::TableOver { kind },
+            }));
         }
         if let Err(error) = &dissection.outcome {
             let mut finding = Finding::new(Oddity::Dissect(error.clone()));

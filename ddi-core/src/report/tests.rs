@@ -53,6 +53,24 @@ fn a_good_image_has_no_errors() {
     );
 }
 
+/// An ISO 9660 image that is a disk too: both readings are told.
+#[test]
+fn a_table_over_something_else() {
+    let mut bytes = Disk::new().part("esp", "", &[0; 1 << 16]).bytes();
+    let mut put = |at: usize, what: &[u8]| bytes[at..at + what.len()].copy_from_slice(what);
+    let volume = 32 << 10;
+    put(volume, b"\x01CD001\x01");
+    put(volume + 40, b"VOLUME  ");
+    put(volume + 128, &[0, 8]);
+    put(volume + 156 + 2, &[18]);
+    put(volume + 156 + 10, &[0, 8]);
+    put(18 * 2048, &[34, 0, 18]);
+    put(18 * 2048 + 32, &[1, 0]);
+    let image = image(bytes);
+    assert_eq!(report(&image).kind, ImageKind::Gpt);
+    assert!(codes(&image).contains(&("table-over", None)), "{:?}", codes(&image));
+}
+
 /// One broken thing an image, and what is told of it.
 #[test]
 fn each_oddity_has_its_code() {

@@ -148,7 +148,8 @@ fn t22_libraries_do_not_look_at_the_environment() {
         }
         looked += 1;
         let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        for word in ["env::var", "env::vars", "var_os", "option_env!", "temp_dir", "env::args", "env::current_dir"]
+        for word in
+            ["env::var", "env::vars", "var_os", "option_env!", "temp_dir", "env::args", "env::current_dir"]
         {
             for line in code.lines().filter(|line| line.contains(word)) {
                 let is_comment = line.trim_start().starts_with("//");

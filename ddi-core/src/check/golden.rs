@@ -148,7 +148,7 @@ fn machine_id(report: &mut CheckReport, system: &Files, metadata: &Metadata) {
         }
         MachineId::Missing => {
             let root = system.mounted.iter().find(|mounted| mounted.designator == Some(Designator::Root));
-            if root.is_some_and(|root| is_read_only(root)) {
+            if root.is_some_and(is_read_only) {
                 let reason =
                     "the root file system is read-only: there is no file that an ID could be mounted over";
                 report.find(Severity::Note, "machine-id-missing", subject(), reason, MACHINE_ID);
@@ -168,7 +168,7 @@ fn machine_id(report: &mut CheckReport, system: &Files, metadata: &Metadata) {
 }
 
 /// Can nothing be written to it when it is mounted?
-pub(super) fn is_read_only(mounted: &Mounted) -> bool {
+fn is_read_only(mounted: &Mounted) -> bool {
     let kinds = [FsKind::Erofs, FsKind::Squashfs, FsKind::Iso9660];
     kinds.contains(&mounted.kind) || mounted.assurance != crate::report::Assurance::Claimed
 }

@@ -103,9 +103,12 @@ pub(super) fn read(tree: &Tree, native: Option<Architecture>) -> Result<Vec<Defi
     Ok(definitions)
 }
 
+/// The name of a file, and its path.
+type Named = (Vec<u8>, Vec<u8>);
+
 /// The `*.conf` files in all directories, by name; of one name the first one counts.
-fn files(tree: &Tree, under: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Unreadable> {
-    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+fn files(tree: &Tree, under: &[u8]) -> Result<Vec<Named>, Unreadable> {
+    let mut found: Vec<Named> = Vec::new();
     for directory in DIRECTORIES {
         let directory = match under {
             b"" => directory.to_vec(),

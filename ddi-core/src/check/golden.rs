@@ -350,7 +350,7 @@ fn growth(report: &mut CheckReport, image: &Image, gpt: &Gpt, tree: &Tree) -> Re
     report.fact(
         "free",
         [
-            format!("{free} bytes in {gaps} gaps between partitions"),
+            format!("{free} bytes in {gaps} {} between partitions", if gaps == 1 { "gap" } else { "gaps" }),
             format!("{behind} bytes behind the last usable block"),
         ],
     );

@@ -204,4 +204,17 @@ mod tests {
             assert_eq!(check(params, (DATA, 1 << 20), Strictness::STRICT).unwrap().widened, []);
         }
     }
+
+    #[test]
+    fn widened_rules_as_text() {
+        for (widened, text) in [
+            (Widened::UnprotectedTail(1), "1 byte of data is not protected"),
+            (Widened::UnprotectedTail(512), "512 bytes of data are not protected"),
+            (Widened::ChromeOs, "hash type is 0"),
+            (Widened::Sha1, "hash algorithm is sha1"),
+            (Widened::LargeBlocks(8192), "block size is 8192"),
+        ] {
+            assert_eq!(widened.to_string(), text);
+        }
+    }
 }

@@ -351,4 +351,38 @@ mod tests {
         let layout = layout(params.0, params.1, params.2, Placement::Bare(0)).unwrap();
         assert_eq!((layout.digests_per_block(), layout.levels().len()), (8, 18));
     }
+
+    #[test]
+    fn sizes_and_parents() {
+        let params = |data_blocks| {
+            Params::new(HashType::Normal, Algorithm::Sha384, 4096, 8192, data_blocks, crate::Salt::EMPTY)
+                .unwrap()
+        };
+        let layout = Layout::new(&params(1000), Placement::Bare(0)).unwrap();
+        assert_eq!((layout.block_size(), layout.digest_size(), layout.slot_size()), (8192, 48, 64));
+        assert_eq!(layout.digests_per_block(), 128);
+        for (block, parent) in [(0, (0, 0)), (127, (0, 127)), (128, (1, 0)), (300, (2, 44)), (999, (7, 103))]
+        {
+            assert_eq!(layout.parent(block), parent);
+        }
+    }
+
+    #[test]
+    fn least_sizes() {
+        let least = |data_blocks, placement| {
+            let params =
+                Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, data_blocks, crate::Salt::EMPTY);
+            Layout::new(&params.unwrap(), placement).unwrap().least_size()
+        };
+        for (data_blocks, placement, expected) in [
+            (1, Placement::Superblock(0), 512),
+            (1, Placement::Superblock(8192), 8704),
+            (1, Placement::Bare(8192), 0),
+            (2, Placement::Superblock(0), 8192),
+            (2, Placement::Superblock(8192), 16384),
+            (2, Placement::Bare(8192), 12288),
+        ] {
+            assert_eq!(least(data_blocks, placement), expected, "{data_blocks} {placement:?}");
+        }
+    }
 }

@@ -254,4 +254,24 @@ mod tests {
             assert_eq!(text.parse::<Salt>(), Err(ParseSaltError), "{text}");
         }
     }
+
+    #[test]
+    fn salts_are_equal_by_their_bytes() {
+        let salt = |text: &str| text.parse::<Salt>().unwrap();
+        assert_eq!(salt("00ff"), Salt::new(&[0, 255]).unwrap());
+        assert_ne!(salt("00ff"), salt("00"));
+        assert_ne!(salt("00"), Salt::EMPTY);
+        assert_eq!(format!("{:?} {:?}", salt("00ff"), Salt::EMPTY), "Salt(00ff) Salt(-)");
+        assert_eq!(ParseSaltError.to_string(), "a salt is - or an even number of hex digits, at most 512");
+    }
+
+    #[test]
+    fn what_was_given_is_told() {
+        let salt = Salt::new(&[7]).unwrap();
+        let params = Params::new(HashType::ChromeOs, Algorithm::Sha512, 512, 1024, 9, salt).unwrap();
+        assert_eq!((params.hash_type(), params.algorithm()), (HashType::ChromeOs, Algorithm::Sha512));
+        assert_eq!((params.data_block_size(), params.hash_block_size()), (512, 1024));
+        assert_eq!((params.data_blocks(), params.data_size()), (9, 4608));
+        assert_eq!((params.salt(), params.digest_size()), (&salt, 64));
+    }
 }

@@ -408,4 +408,44 @@ mod tests {
         let short = Superblock::read(&image, 1024).unwrap_err();
         assert!(matches!(short, Error::TooShort { needed: 1536, found: 1535, .. }), "{short}");
     }
+
+    /// How far the source must go on behind a superblock, and what must be zero there.
+    #[test]
+    fn rest_of_the_hash_block() {
+        let params = |data_blocks| {
+            Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, data_blocks, Salt::EMPTY).unwrap()
+        };
+        let read = |data_blocks, size: usize, non_zero: Option<usize>| {
+            let superblock = Superblock { params: params(data_blocks), uuid: [0; 16] };
+            let mut source = superblock.to_bytes().to_vec();
+            source.resize(size, 0);
+            if let Some(at) = non_zero {
+                source[at] = 7;
+            }
+            Superblock::read(&source.as_slice(), 0)
+        };
+        for data_blocks in [1, 300] {
+            assert!(read(data_blocks, 4096, None).is_ok());
+            for at in [512, 1023, 4095] {
+                let error = read(data_blocks, 4096, Some(at)).unwrap_err();
+                let at = at as u64;
+                assert!(matches!(error, Error::Padding { offset, found: 7 } if offset == at), "{error}");
+            }
+            assert!(read(data_blocks, 5000, Some(4096)).is_ok(), "the tree is no padding");
+        }
+        // a single block has no tree, so that nothing need follow
+        assert!(read(1, 512, None).is_ok() && read(1, 4095, Some(4000)).is_ok());
+        for (data_blocks, size, expected) in [(300, 512, 4096), (300, 4095, 4096), (1, 511, 512)] {
+            let error = read(data_blocks, size, None).unwrap_err();
+            assert!(matches!(error, Error::TooShort { needed, .. } if needed == expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_signature_is_seen() {
+        let mut bytes = good().to_bytes();
+        assert!(Superblock::examine(&bytes).has_signature);
+        bytes[7] ^= 1;
+        assert!(!Superblock::examine(&bytes).has_signature);
+    }
 }

@@ -177,3 +177,30 @@ impl SignatureScheme {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_schemes() {
+        use SignatureDigest::{Sha256, Sha384, Sha512};
+        use SignatureScheme::{Ecdsa, RsaPkcs1};
+        assert_eq!([Sha256, Sha384, Sha512].map(SignatureDigest::name), ["sha256", "sha384", "sha512"]);
+        assert_eq!([RsaPkcs1, Ecdsa].map(SignatureScheme::name), ["rsa-pkcs1", "ecdsa"]);
+        for (oid, expected) in [
+            (RSA, Some((RsaPkcs1, None))),
+            (RSA_SHA256, Some((RsaPkcs1, Some(Sha256)))),
+            (RSA_SHA384, Some((RsaPkcs1, Some(Sha384)))),
+            (RSA_SHA512, Some((RsaPkcs1, Some(Sha512)))),
+            (ECDSA_SHA256, Some((Ecdsa, Some(Sha256)))),
+            (ECDSA_SHA384, Some((Ecdsa, Some(Sha384)))),
+            (ECDSA_SHA512, Some((Ecdsa, Some(Sha512)))),
+            (RSA_SHA1, None),
+            (RSA_PSS, None),
+        ] {
+            assert_eq!(SignatureScheme::from_oid(oid), expected, "{oid}");
+        }
+        assert_eq!(format!("{RSA:?}"), "Oid(rsaEncryption (1.2.840.113549.1.1.1))");
+    }
+}

@@ -423,4 +423,37 @@ mod tests {
             assert_eq!(bit_length(number), bits);
         }
     }
+
+    #[test]
+    fn a_text_before_the_certificate() {
+        // '0' is the tag of a SEQUENCE too
+        let file = [b"0 is a digit\n", &golden("p256.crt")[..]].concat();
+        assert_eq!(Certificate::parse(&file).unwrap().key_name(), "P-256");
+    }
+
+    #[test]
+    fn the_largest_file() {
+        let mut file = vec![0xff; MAX_CERTIFICATE_SIZE];
+        file[0] = 0x30;
+        assert!(matches!(Certificate::parse(&file), Err(SignatureError::Certificate { .. })));
+    }
+
+    #[test]
+    fn the_fault_has_a_place() {
+        let der = der("p256.crt");
+        let behind = Certificate::parse(&[&der[..], &[0]].concat()).unwrap_err();
+        assert_eq!(behind, SignatureError::Certificate { offset: der.len() });
+    }
+
+    #[test]
+    fn shown_without_the_key() {
+        let shown = format!("{:?}", Certificate::parse(&golden("p256.crt")).unwrap());
+        let expected =
+            r#"Certificate { subject: "CN=p256,O=ddi", id: SignerId(issuer CN=p256,O=ddi, serial 00ff00), "#;
+        assert!(shown.starts_with(expected), "{shown}");
+        assert!(
+            shown.contains(r#"key: "P-256", fingerprint: Fingerprint("#)
+                && shown.ends_with("path: None, .. }")
+        );
+    }
 }

@@ -686,3 +686,43 @@ fn bits_of_an_embedded_certificate_may_flip() {
         assert!(found == expected, "flips.txt should say:\n{found}");
     }
 }
+
+/// Each limit is the last that passes, and a number is told as it stands.
+#[test]
+fn limits_and_numbers() {
+    let with = |edit: &dyn Fn(&mut Node)| {
+        let mut node = Node::parse(&golden("rsa2048.p7s"));
+        edit(&mut node);
+        node.der()
+    };
+    for (path, index) in [(AT_SIGNED_DATA, 0), (SIGNER, 0)] {
+        let der = with(&|node| node.at(path).nodes()[index] = Node::Leaf(2, vec![3, 4]));
+        let found = match DetachedSignature::parse(&der).unwrap_err() {
+            SignatureError::SignedDataVersion { found } | SignatureError::SignerVersion { found } => found,
+            other => panic!("{other}"),
+        };
+        assert_eq!(found, 0x304);
+    }
+    let serial = |size| with(&|node| node.at(SIGNER).nodes()[1].nodes()[1] = Node::Leaf(2, vec![1; size]));
+    let name = |size| {
+        with(&|node| {
+            node.at(SIGNER).nodes()[1].nodes()[0] = Node::Inner(0x30, vec![Node::Leaf(4, vec![1; size - 8])])
+        })
+    };
+    let whole = |size: usize| {
+        let mut der = vec![0x30, 0x83, 0, 0, 0];
+        der.resize(size, 0);
+        der
+    };
+    for (max, code, der) in [
+        (42, "pkcs7-serial-size", &serial as &dyn Fn(usize) -> Vec<u8>),
+        (4096, "pkcs7-name-size", &name),
+        (4 << 20, "signature-too-large", &whole),
+    ] {
+        let code_of = |size| DetachedSignature::parse(&der(size)).map_or_else(|error| error.code(), |_| "");
+        assert_eq!(code_of(max + 1), code);
+        assert_ne!(code_of(max), code);
+    }
+    let id = DetachedSignature::parse(&serial(2)).unwrap().signer().clone();
+    assert_eq!(format!("{id:?}"), "SignerId(issuer CN=rsa2048,O=ddi, serial 0101)");
+}

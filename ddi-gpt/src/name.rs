@@ -212,6 +212,7 @@ mod tests {
         assert!(!name("_empty1").is_empty_slot() && !name("").is_empty_slot());
         assert!(name("PRT#os_1").is_partial() && !name("PRT").is_partial() && !name("prt#").is_partial());
         assert!(name("PND#").is_pending() && !name("PND#").is_partial());
+        assert!(!name("PRT#os_1").is_pending() && !name("os_1").is_pending() && !name("").is_partial());
     }
 
     #[test]

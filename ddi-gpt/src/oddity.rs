@@ -271,6 +271,20 @@ mod tests {
     }
 
     #[test]
+    fn codes_are_told_apart() {
+        let side = Side::Primary;
+        let codes = [
+            Oddity::PartialBlock { offset: 0, bytes: 1 }.code(),
+            Oddity::HybridMbr.code(),
+            Oddity::BlockSizeFromBackup.code(),
+            Oddity::EntrySize { side, size: 256 }.code(),
+        ];
+        let expected =
+            ["gpt-partial-block", "gpt-hybrid-mbr", "gpt-block-size-from-backup", "gpt-unusual-entry-size"];
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
     fn extents_of_the_protective_record() {
         for (start, size, odd) in
             [(1, 2047, false), (1, u32::MAX, false), (2, 2047, true), (2, u32::MAX, true), (1, 2046, true)]

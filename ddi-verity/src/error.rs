@@ -405,3 +405,69 @@ impl From<Error> for io::Error {
         io::Error::new(kind, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::error::Error as _;
+
+    use super::*;
+
+    fn name(text: &[u8]) -> AlgorithmName {
+        let mut name = [0; 32];
+        name[..text.len()].copy_from_slice(text);
+        AlgorithmName(name)
+    }
+
+    #[test]
+    fn names_end_at_the_first_nul() {
+        assert_eq!(name(b"sha256").as_bytes(), b"sha256");
+        assert_eq!(name(b"a\0b").as_bytes(), b"a");
+        assert_eq!(name(b"\x1b[31m\0b").to_string(), r"\x1b[31m");
+        let tail = r"\x00".repeat(29);
+        assert_eq!(format!("{:?}", name(b"a\0b")), format!(r#"AlgorithmName("a\x00b{tail}")"#));
+        assert_eq!(AlgorithmName([b'x'; 32]).as_bytes(), [b'x'; 32]);
+    }
+
+    #[test]
+    fn places_in_a_superblock() {
+        let name = name(b"md5");
+        for (error, offset) in [
+            (Error::Signature { found: [0; 8] }, Some(0)),
+            (Error::Version { found: 2 }, Some(8)),
+            (Error::HashType { found: 2 }, Some(12)),
+            (Error::UnknownAlgorithm { name }, Some(32)),
+            (Error::AlgorithmTail { offset: 40 }, Some(40)),
+            (Error::DataBlockSize { found: 1 }, Some(64)),
+            (Error::HashBlockSize { found: 1 }, Some(68)),
+            (Error::DigestTooLarge { digest_size: 64, hash_block_size: 64 }, Some(68)),
+            (Error::DataBlocks { found: 0 }, Some(72)),
+            (Error::SaltSize { found: 257 }, Some(80)),
+            (Error::Padding { offset: 84, found: 1 }, Some(84)),
+            (Error::TreeTooLarge, None),
+        ] {
+            assert_eq!(error.superblock_offset(), offset, "{error}");
+            assert_eq!(error.kind() == ErrorKind::Unsupported, error.code() == "verity-unknown-algorithm");
+        }
+    }
+
+    #[test]
+    fn causes_and_kinds_of_input_and_output() {
+        let io = |kind: io::ErrorKind| Error::Io { storage: Storage::Hash, offset: 7, error: kind.into() };
+        let error = io(io::ErrorKind::NotFound);
+        assert_eq!(error.source().unwrap().to_string(), io::Error::from(io::ErrorKind::NotFound).to_string());
+        assert!(error.to_string().starts_with("hash area, byte 7: "), "{error}");
+        assert!(Error::Cancelled.source().is_none());
+        for (error, kind) in [
+            (io(io::ErrorKind::NotFound), io::ErrorKind::NotFound),
+            (Error::BlockMismatch { level: None, block: 1 }, io::ErrorKind::InvalidData),
+            (Error::TreeTooLarge, io::ErrorKind::InvalidData),
+            (Error::UnknownAlgorithm { name: name(b"md5") }, io::ErrorKind::Unsupported),
+            (Error::Worker, io::ErrorKind::Other),
+            (Error::Cancelled, io::ErrorKind::InvalidInput),
+        ] {
+            assert_eq!(io::Error::from(error).kind(), kind);
+        }
+        let data = Error::TooShort { storage: Storage::Data, needed: 8, found: 7 };
+        assert_eq!(data.to_string(), "data ends at byte 7, needed up to 8");
+    }
+}

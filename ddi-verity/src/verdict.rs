@@ -216,4 +216,71 @@ mod tests {
         verdict.is_complete = false;
         assert!(!verdict.is_proven());
     }
+
+    #[test]
+    fn ranges_that_are_empty_or_full() {
+        assert!(BlockRanges::default().is_empty() && !ranges(&[3..4]).is_empty());
+        assert_eq!((BlockRanges::default().first(), ranges(&[3..4, 7..9]).first()), (None, Some(3)));
+        let empty = ranges(&[3..3]);
+        assert!(empty.is_empty() && empty.ranges().is_empty());
+        // what comes behind a truncated list is counted, and does not lengthen its last range
+        let mut found = ranges(&(0..=1024).map(|i| 2 * i..2 * i + 1).collect::<Vec<_>>());
+        let kept = found.ranges().to_vec();
+        found.push(2047..2048);
+        assert_eq!((found.ranges(), found.count(), found.is_truncated()), (&kept[..], 1026, true));
+    }
+
+    /// Each list by itself keeps a verdict from being clean, and so from being proven.
+    #[test]
+    fn one_bad_block_anywhere_is_enough() {
+        type List = fn(&mut Verdict) -> &mut BlockRanges;
+        let lists: [List; 5] = [
+            |verdict| &mut verdict.corrupt_data,
+            |verdict| &mut verdict.unproven_data,
+            |verdict| &mut verdict.levels[0].corrupt,
+            |verdict| &mut verdict.levels[0].unproven,
+            |verdict| &mut verdict.levels[1].spare,
+        ];
+        let mut good = Verdict::new(10, 2, 2);
+        good.proven_data = 10;
+        good.levels[0].proven = 1;
+        good.levels[1].proven = 1;
+        assert!(good.is_proven() && good.is_clean());
+        for list in lists {
+            let mut verdict = good.clone();
+            list(&mut verdict).push(0..1);
+            assert!(!verdict.is_clean() && !verdict.is_proven());
+        }
+    }
+
+    #[test]
+    fn the_root_matches_if_what_it_names_is_proven() {
+        let mut verdict = Verdict::new(10, 1, 1);
+        verdict.proven_data = 10;
+        assert!(!verdict.root_matches());
+        verdict.levels[0].proven = 1;
+        assert!(verdict.root_matches());
+        // a single block is what the root hash names
+        let mut verdict = Verdict::new(1, 0, 0);
+        assert!(!verdict.root_matches());
+        verdict.proven_data = 1;
+        assert!(verdict.root_matches());
+    }
+
+    #[test]
+    fn parts_of_a_verdict_add_up() {
+        let mut whole = Verdict::new(10, 1, 1);
+        for i in 0..3 {
+            let mut part = Verdict::new(10, 1, 1);
+            part.proven_data = 2;
+            part.levels[0].proven = 3;
+            part.corrupt_data.push(i..i + 1);
+            part.unproven_data.push(i + 5..i + 6);
+            part.levels[0].spare.push(2 * i..2 * i + 1);
+            whole.append(part);
+        }
+        assert_eq!((whole.proven_data, whole.levels[0].proven), (6, 9));
+        assert_eq!((whole.corrupt_data.ranges(), whole.unproven_data.ranges()), (&[0..3][..], &[5..8][..]));
+        assert_eq!(whole.levels[0].spare.ranges(), [0..1, 2..3, 4..5]);
+    }
 }

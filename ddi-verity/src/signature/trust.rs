@@ -344,6 +344,8 @@ mod tests {
         symlink("/dev/null", etc.join("60.crt")).unwrap();
         fs::create_dir(etc.join("90.crt")).unwrap();
         symlink("nowhere", etc.join("95.crt")).unwrap();
+        // of the devices, only the null device hides
+        symlink("/dev/zero", etc.join("10.crt")).unwrap();
 
         let mut certificates = Certificates::new();
         certificates.add_directories(&[etc.clone(), folder.path("absent"), run.clone(), usr.clone()]);
@@ -355,6 +357,18 @@ mod tests {
         let expected =
             [(etc.join("70.crt"), "certificate-none"), (etc.join("99.crt"), "certificate-file-size")];
         assert_eq!(skipped, expected);
+    }
+
+    #[test]
+    fn what_is_no_directory_is_told() {
+        let folder = Folder::new("no-directory");
+        let file = folder.path("file");
+        fs::write(&file, golden("p256.crt")).unwrap();
+        let mut certificates = Certificates::new();
+        certificates.add_directories(&[&file]);
+        let [skipped] = certificates.skipped() else { panic!("{:?}", certificates.skipped()) };
+        assert_eq!(skipped.path, file);
+        assert_eq!(skipped.reason, CertificateFileError::Io(io::ErrorKind::NotADirectory));
     }
 
     #[test]

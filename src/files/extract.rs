@@ -122,7 +122,8 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         }
         result => result?,
     };
-    fchmod(&fd, Mode::RWXU)?;
+    // if that fails and was needed, what follows says so
+    let _ = fchmod(&fd, Mode::RWXU);
     let mut names = Vec::new();
     for entry in Dir::read_from(&fd)? {
         let entry = entry?;
@@ -394,6 +395,16 @@ impl<'a> Writer<'a> {
         if self.skipped > MAX_TOLD {
             output::warning(&format!("{} more are left out", self.skipped - MAX_TOLD));
         }
+        let mut read_only = None;
+        if let Some(level) = self.top.take() {
+            self.finish_file(level.fd.as_fd(), &level.stat, &level.xattrs)?;
+            let mode = self.mode(&level.stat);
+            if !mode.contains(Mode::WUSR) {
+                // as it is, its owner could not move it
+                fchmod(&level.fd, mode | Mode::WUSR)?;
+                read_only = Some((level.fd, mode));
+            }
+        }
         match renameat_with(self.folder, ITEM, parent, name, RenameFlags::NOREPLACE) {
             // not for all file systems there is a way to be sure that nothing is replaced
             Err(Errno::INVAL | Errno::NOSYS) => match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -403,8 +414,8 @@ impl<'a> Writer<'a> {
             Err(Errno::NOENT) => bail!("a device, FIFO or socket: nothing is extracted without --preserve"),
             result => result?,
         }
-        if let Some(level) = self.top.take() {
-            self.finish_file(level.fd.as_fd(), &level.stat, &level.xattrs)?;
+        if let Some((directory, mode)) = read_only {
+            fchmod(directory, mode)?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use ddi_core::{
 use crate::format_faults::strace_works;
 use crate::sources::{Reads, Storage};
 use crate::support::image::{self, ImageBuilder, erofs, hash_tree};
-use crate::support::{Chance, DDI, Ended, Folder, in_parallel, require_tool, run, run_within, skip};
+use crate::support::{Chance, DDI, Ended, Folder, ddi, in_parallel, require_tool, run, run_within, skip};
 
 const ROOT: &str = "root-x86-64";
 
@@ -644,10 +644,19 @@ fn x4_interrupted_reads_change_nothing_and_failed_ones_are_told() {
 /// Calls that write, in the order in which they are first made.
 const WRITES: [&str; 7] = ["ftruncate", "pwrite64", "write", "fsync", "linkat", "rename", "unlink"];
 
+/// And those that make a tree of files.
+const MAKES: [&str; 8] =
+    ["mkdirat", "pwrite64", "ftruncate", "symlinkat", "utimensat", "fchmod", "fchmodat", "renameat2"];
+
 /// Runs `command` with a fault in the first, second, … call of each kind, until there are no more. Says how many.
-fn at_every_write(fault: &str, folder: &Folder, args: &[&str], check: impl Fn(&Ended, &str)) -> u32 {
+fn at_every_write(
+    fault: &str,
+    folder: &Folder,
+    (calls, args): (&[&str], &[&str]),
+    check: impl Fn(&Ended, &str),
+) -> u32 {
     let mut faults = 0;
-    for call in WRITES {
+    for call in calls {
         for number in 1.. {
             assert!(number < 1000);
             let log = folder.file("log");
@@ -704,7 +713,7 @@ fn k1_k2_k3_what_is_read_to_a_file_is_complete_or_absent() {
                 }
             };
             prepare();
-            let faults = at_every_write(fault, &folder, &args, |ended, what| {
+            let faults = at_every_write(fault, &folder, (&WRITES, &args), |ended, what| {
                 let what = format!("{fault} {what}: {ended:?}");
                 let found = fs::read(&out).ok();
                 let whole = found.as_deref() == Some(&data[..]);
@@ -722,6 +731,40 @@ fn k1_k2_k3_what_is_read_to_a_file_is_complete_or_absent() {
 }
 
 #[test]
+fn k1_k2_k3_what_is_extracted_is_complete_or_absent() {
+    if !strace_works() {
+        return;
+    }
+    let folder = work_folder();
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.raw");
+    let (out, directory) = (folder.file("out/system"), folder.file("out"));
+    let listed = |out: &str| run("find", [out, "-printf", "%P %y %m %s %l %T@\n"]).stdout;
+    let whole = folder.file("whole");
+    assert!(ddi(["extract", image, "/", &whole]).ok());
+    let whole = listed(&whole);
+    assert!(whole.lines().count() > 5, "{whole}");
+    for fault in ["signal=KILL", "error=ENOSPC", "error=EIO"] {
+        let args = ["extract", image, "/", out.as_str()];
+        let faults = at_every_write(fault, &folder, (&MAKES, &args), |ended, what| {
+            let what = format!("{fault} {what}: {ended:?}");
+            let there = fs::exists(&out).unwrap();
+            assert!(!there || listed(&out) == whole, "{what}");
+            assert!(!ended.ok() || there, "{what}");
+            assert!(ended.code.is_none() || matches!(ended.code, Some(0 | 2)), "{what}");
+            // killed, there may be the unfinished one beside it, which says by its name what it is
+            let others = names(&directory).into_iter().filter(|name| name != "system");
+            match ended.code {
+                None => assert!(others.into_iter().all(|name| name.starts_with(".ddi-extract-")), "{what}"),
+                Some(_) => assert_eq!(others.count(), 0, "{what}"),
+            }
+            fs::remove_dir_all(&directory).unwrap();
+            fs::create_dir(&directory).unwrap();
+        });
+        assert!(faults >= 10, "{fault}: {faults}");
+    }
+}
+
+#[test]
 fn k2_an_image_that_cannot_be_unpacked_is_an_error_and_leaves_nothing() {
     if !strace_works() || !require_tool("gzip") {
         return;
@@ -734,7 +777,7 @@ fn k2_an_image_that_cannot_be_unpacked_is_an_error_and_leaves_nothing() {
     let (packed, tmp) = (format!("{path}.gz"), folder.file("tmp"));
     let args = ["verify", packed.as_str(), "--root-hash", &root];
     for fault in ["signal=KILL", "error=ENOSPC", "error=EIO"] {
-        let faults = at_every_write(fault, &folder, &args, |ended, what| {
+        let faults = at_every_write(fault, &folder, (&WRITES, &args), |ended, what| {
             let what = format!("{fault} {what}: {ended:?}");
             assert!(names(&tmp).is_empty(), "{what}");
             if !ended.ok() && ended.code.is_some() {

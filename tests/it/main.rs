@@ -6,6 +6,7 @@ mod support;
 #[path = "../support/sources.rs"]
 mod sources;
 
+mod boot;
 mod bounds;
 mod check;
 mod cli;
@@ -24,4 +25,5 @@ mod readme;
 mod seeds;
 mod stream;
 mod threads;
+mod update;
 mod veritysetup;

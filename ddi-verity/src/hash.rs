@@ -531,4 +531,38 @@ mod tests {
         assert_eq!(RootHash::from_bytes(&[0; 65]), Err(ParseRootHashError::Length { digits: 130 }));
         assert_eq!(Digest::from_bytes(&[0; 300]), None);
     }
+
+    #[test]
+    fn digests_and_root_hashes_as_bytes_and_text() {
+        let root = RootHash::from_bytes(&[0xab; 16]).unwrap();
+        assert_eq!(root.as_ref(), [0xab; 16]);
+        assert_eq!(root.digest().as_ref(), [0xab; 16]);
+        let digits = "ab".repeat(16);
+        assert_eq!(digits.parse(), Ok(root));
+        assert_eq!(format!("{root} {root:?}"), format!("{digits} RootHash({digits})"));
+        assert_eq!(format!("{:?} {}", root.digest(), Algorithm::Sha384), format!("Digest({digits}) sha384"));
+        let short = RootHash::from_bytes(&[0; 15]).unwrap_err();
+        assert_eq!((short, short.code()), (ParseRootHashError::Length { digits: 30 }, "root-hash-length"));
+        assert_eq!(
+            short.to_string(),
+            "root hash: 30 hexadecimal digits, expected an even number from 32 to 128"
+        );
+        let digit = "0g".parse::<RootHash>().unwrap_err();
+        assert_eq!(
+            (digit, digit.code()),
+            (ParseRootHashError::Digit { index: 1, found: 'g' }, "root-hash-digit")
+        );
+    }
+
+    #[test]
+    fn a_hasher_tells_what_it_was_made_of() {
+        let hasher = BlockHasher::new(Algorithm::Sha1, HashType::ChromeOs, &[1, 2]);
+        assert_eq!(
+            (hasher.algorithm(), hasher.hash_type(), hasher.salt()),
+            (Algorithm::Sha1, HashType::ChromeOs, &[1, 2][..])
+        );
+        assert!(
+            format!("{hasher:?}").contains("algorithm: Sha1, hash_type: ChromeOs, salt: Some(Digest(0102))")
+        );
+    }
 }

@@ -293,6 +293,9 @@ mod tests {
             (vec![15..17], 2, 5),
             (vec![17..18, 3..5, 4..7], 5, 5),
             (vec![0..256], 256, 16 + 3),
+            // apart, but in one hash block; and at either end, with nothing between them touched
+            (vec![1..2, 5..6], 2, 4),
+            (vec![0..1, 4999..5000], 2, 4 + 3),
             (vec![], 0, 0),
             (vec![7..7], 0, 0),
             (vec![0..5000], 5000, 313 + 20 + 2 + 1),
@@ -399,5 +402,20 @@ mod tests {
         let sha1 = Example::of(sha1.unwrap(), example.data);
         let error = sha1.tree.update(&sha1.data, &sha1.hash, &memory.0, &sha1.root, &[], &Options::new());
         assert!(matches!(error, Err(Error::ReadOnlyAlgorithm { .. })));
+    }
+
+    #[test]
+    fn progress_counts_what_changed() {
+        let example = Example::new(SHA256, 512, 512, 5000, b"s");
+        let seen = Mutex::new(Vec::new());
+        let progress = |done, total| seen.lock().unwrap().push((done, total));
+        let hash = Mutex::new(example.hash.clone());
+        let changed = [1..2, 5..8, 400..500];
+        let options = Options::new().progress(&progress);
+        example.tree.update(&example.data, &example.hash, &hash, &example.root, &changed, &options).unwrap();
+        let seen = seen.into_inner().unwrap();
+        let total = (1 + 3 + 100) * 512;
+        assert!(seen.iter().all(|(_, t)| *t == total) && seen.is_sorted_by(|a, b| a.0 < b.0), "{seen:?}");
+        assert_eq!((seen[0].0, seen.last().unwrap().0), (512, total));
     }
 }

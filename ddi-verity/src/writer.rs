@@ -382,7 +382,11 @@ mod tests {
                 let mut writer = writer(&example, &hash);
                 for piece in example.data.chunks(piece) {
                     writer.write_all(piece).unwrap();
+                    let size = example.tree.params().data_block_size() as usize;
+                    assert!(writer.pending.len() < GATHER.max(size));
                 }
+                assert_eq!(writer.write(&[]).unwrap(), 0);
+                assert_eq!(writer.write(&[0]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
                 assert_eq!(writer.finish().unwrap(), example.root);
                 assert!(hash.into_inner().unwrap() == example.hash);
             }
@@ -478,6 +482,24 @@ mod tests {
             let mut long = writer(&example, &hash);
             long.write_all(&example.data).unwrap();
             assert!(long.write_all(&vec![0; too_much]).is_err());
+        }
+    }
+
+    /// While their hash block is incomplete too, and each by its own number.
+    #[test]
+    fn blocks_of_an_open_hash_block_are_taken_once() {
+        let example = Example::new(SHA256, 512, 512, 300, b"s");
+        let hash = Mutex::new(Vec::new());
+        for first in [0, 35] {
+            let mut writer = writer(&example, &hash);
+            writer.write_blocks(first, &[1; 3 * 512]).unwrap();
+            for (again, count, twice) in
+                [(first, 1, first), (first + 2, 4, first + 2), (first + 1, 1, first + 1)]
+            {
+                let error = writer.write_zeros(again, count).unwrap_err();
+                assert!(matches!(error, Error::BlockTwice { block } if block == twice), "{error}");
+            }
+            assert!(format!("{writer:?}").ends_with("blocks: 3, .. }"));
         }
     }
 }

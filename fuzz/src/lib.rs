@@ -3,6 +3,7 @@
 //! `fuzz_targets/` hands them to libFuzzer, `tests/it/seeds.rs` of the top folder runs them over `seeds/`. What a target
 //! asserts is said above its function. Checksums are made right here: the libraries have no switch that turns a check off.
 
+mod boot;
 mod compressed;
 mod files;
 mod gpt;
@@ -14,6 +15,7 @@ mod probe;
 mod text;
 mod verity;
 
+pub use boot::{uki, update};
 pub use compressed::compressed;
 pub use files::{fs_btrfs, fs_erofs, fs_ext4, fs_squashfs, fs_vfat, fs_xfs};
 pub use gpt::{boot_record, gpt_crate, gpt_disk, gpt_header, gpt_rewrite};
@@ -52,6 +54,8 @@ pub const TARGETS: &[Target] = &[
     ("policy", policy),
     ("words", words),
     ("escape", escape), // F14
+    ("uki", uki),
+    ("update", update),
     ("image", image),   // F15
     ("format", format), // F16
 ];

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Everything that CI runs, runnable by hand: installs the tools that the tests compare with (Debian 12, apt), then
-# formatting, lints, documentation, builds without features, and all tests.
+# formatting, lints, documentation, builds without features, all tests, the search for panics in the machine code, and
+# each fuzz target for a few seconds.
 #
 #   ./ci.sh               everything
 #   ./ci.sh --no-install  the same, with the tools that are there; what is missing fails a test by name
@@ -8,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 packages=(cryptsetup-bin gdisk fdisk util-linux systemd-container erofs-utils squashfs-tools e2fsprogs dosfstools mtools openssl attr
-    btrfs-progs xfsprogs f2fs-tools strace jq)
+    btrfs-progs xfsprogs f2fs-tools strace jq binutils gpgv time)
 here=../shared/corpus/make-corpus.sh
 [ ! -x $here ] || packages+=(mmdebstrap)
 
@@ -54,3 +55,22 @@ fi
 
 step tests
 cargo test --workspace --locked
+
+step "panics in the machine code"
+tests/panics.sh
+
+step dependencies
+if cargo deny --version >/dev/null 2>&1; then
+    cargo deny --locked check bans licenses sources
+else
+    echo "skipped: no cargo-deny"
+fi
+
+step fuzzing
+export PATH="$PATH:$PWD/target/tools/bin"
+if [ "${1:-}" != --no-install ] && ! cargo fuzz --version >/dev/null 2>&1; then
+    cargo install --quiet --locked --root target/tools cargo-fuzz
+fi
+fuzz/smoke.sh 5
+
+step done

@@ -982,6 +982,16 @@ fn more_than_one_streamed_level() {
 
 // --- options --------------------------------------------------------------------------------------------------------
 
+/// Nothing of the hash area is read, so it need not be there.
+#[test]
+fn a_single_block_needs_no_hash_area() {
+    let example = Example::new(SHA256, 4096, 4096, 1, b"s");
+    let tree = HashTree::new(*example.tree.params(), Placement::Superblock(0)).unwrap();
+    let nothing = Vec::new();
+    let verdict = tree.verify(&example.data, &nothing, &example.root, &Options::new()).unwrap();
+    assert!(verdict.is_proven() && verdict.root_matches());
+}
+
 #[test]
 fn progress_rises_to_the_whole() {
     let example = larger();
@@ -994,6 +1004,13 @@ fn progress_rises_to_the_whole() {
         assert!(seen.iter().all(|(_, t)| *t == total) && seen.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!(seen.last(), Some(&(total, total)));
         assert!(seen.len() >= 13);
+
+        let seen = Mutex::new(Vec::new());
+        let progress = |done, total| seen.lock().unwrap().push((done, total));
+        example.tree.root_hash(&example.data, &Options::new().threads(threads).progress(&progress)).unwrap();
+        let seen = seen.into_inner().unwrap();
+        assert!(seen.iter().all(|(_, t)| *t == total) && seen.is_sorted_by(|a, b| a.0 < b.0));
+        assert_eq!(seen.last(), Some(&(total, total)));
     }
 }
 

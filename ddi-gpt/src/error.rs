@@ -719,6 +719,8 @@ impl core::error::Error for Error {
 mod tests {
     use core::error::Error as _;
     use std::string::ToString;
+    use std::vec;
+    use std::vec::Vec;
 
     use super::*;
 
@@ -769,5 +771,85 @@ mod tests {
                 "the other entry array"
             ]
         );
+    }
+
+    fn one_of_each() -> Vec<Error> {
+        use Error as E;
+        let (side, offset) = (Side::Backup, 1234);
+        let (found, expected, size, number, count) = (7, 9, 512, 3, 128);
+        let (lba, last, first) = (Lba(40), Lba(99), Lba(2));
+        let (lbas, usable, blocks, array) =
+            (LbaRange::new(40, 59), LbaRange::new(34, 90), LbaRange::new(1, 1), LbaRange::new(2, 33));
+        let part = TablePart::Array;
+        let difference = Difference {
+            field: crate::Field::DiskGuid,
+            primary: crate::Value::Guid(Guid::NIL),
+            backup: crate::Value::Guid(Guid::from_u128(1)),
+        };
+        vec![
+            E::NoTable,
+            E::AmbiguousBlockSize { first: BlockSize::B512, second: BlockSize::B4096 },
+            E::NoValidCopy { primary: Box::new(E::NoTable), backup: Box::new(E::NoEntries { side, offset }) },
+            E::DiskTooSmall { size },
+            E::MbrSignature { found: 0x55aa },
+            E::MbrNotProtective { types: [0x83, 0, 0, 0] },
+            E::MbrNotProper { start: 1, size: 7, expected, hybrid: true },
+            E::MbrNotProper { start: 1, size: 7, expected, hybrid: false },
+            E::NoSignature { side, offset },
+            E::HeaderSize { side, offset, found, block_size: BlockSize::B512 },
+            E::HeaderCrc { side, offset, found, expected },
+            E::MyLba { side, offset, found: first, expected: last },
+            E::Revision { side, offset, found },
+            E::UsableInverted { side, offset, usable },
+            E::UsableBeyondDisk { side, offset, found: last, last: lba },
+            E::UsableOverTable { side, offset, usable, part, blocks },
+            E::EntrySize { side, offset, found },
+            E::NoEntries { side, offset },
+            E::ArrayTooLarge { side, offset, size },
+            E::ArrayBeyondDisk { side, offset, first, size },
+            E::ArrayOverTable { side, offset, array, part },
+            E::ArrayCrc { side, offset, found, expected },
+            E::PartitionInverted { side, number, offset, lbas },
+            E::PartitionOutsideUsable { side, number, offset, lbas, usable },
+            E::PartitionBeyondDisk { side, number, offset, lbas, last },
+            E::PartitionOverTable { side, number, offset, lbas, part, blocks },
+            E::PartitionsOverlap { side, first: 1, second: 2, offset, lba },
+            E::DuplicateGuid { side, first: 1, second: 2, offset, guid: Guid::NIL },
+            E::CopiesDiffer { first: Box::new(difference), count: 1 },
+            E::CopiesDiffer { first: Box::new(difference), count: 5 },
+            E::BackupMisplaced { found: lba, expected: last },
+            E::RootHashTooShort { len: 8 },
+            E::RootHashHalfZero,
+            E::InvalidGuid,
+            E::NameTooLong { units: 37 },
+            E::NameHasNul,
+            E::UnknownDesignator,
+            E::UnknownArchitecture,
+            E::UnknownPartitionType,
+            E::NoRoomForTable { disk_size: 7, needed: 9 },
+            E::BadArray { count, entry_size: 100 },
+            E::BadAlignment { alignment: 7 },
+            E::BadUsable { usable, most: lbas },
+            E::NilType { number },
+            E::BadNumber { number, count },
+            E::NoRoom { number, size },
+        ]
+    }
+
+    /// Fit to follow a colon, and no two alike.
+    #[test]
+    fn each_error_has_its_text_and_its_code() {
+        let errors = one_of_each();
+        for (i, error) in errors.iter().enumerate() {
+            let (text, code) = (error.to_string(), error.code());
+            assert!(!text.ends_with('.') && !text.contains('\n') && text.len() > 8, "{text}");
+            assert!(!text.contains("error") && !text.contains("failed"), "{text}");
+            assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !code.is_empty(), "{code}");
+            for other in &errors[..i] {
+                assert_ne!(other.to_string(), text);
+                let same = core::mem::discriminant(other) == core::mem::discriminant(error);
+                assert_eq!(other.code() == code, same, "{code}");
+            }
+        }
     }
 }

@@ -265,6 +265,31 @@ mod tests {
                 "partition 2 of the backup array has no GUID",
             ),
             (Oddity::BlockSizeFromBackup, None, "only the backup header tells the block size"),
+            (
+                Oddity::DiskGrown { then: Lba(7), now: Lba(9) },
+                None,
+                "the disk ended at LBA 7 when it was partitioned, now at 9",
+            ),
+            (
+                Oddity::DiskTruncated { last_usable: Lba(9), now: Lba(7) },
+                None,
+                "the disk ends at LBA 7, before its last usable LBA 9",
+            ),
+            (
+                Oddity::ReservedNotZero { side, offset: 612, bytes: 2 },
+                Some(612),
+                "2 reserved bytes of the backup header's block are not zero",
+            ),
+            (
+                Oddity::EntrySize { side, size: 256 },
+                None,
+                "the backup entry array has entries of 256 bytes, which Linux does not read",
+            ),
+            (
+                Oddity::HiddenName { side, number: 2, offset: 99 },
+                Some(99),
+                "partition 2 of the backup array has text after the end of its name",
+            ),
         ] {
             assert_eq!((oddity.offset(), oddity.to_string().as_str()), (offset, text));
         }

@@ -103,3 +103,30 @@ impl fmt::Debug for Options<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each keeps what was set before it.
+    #[test]
+    fn what_was_asked_for_is_kept() {
+        let (progress, cancel) = (|_, _| {}, AtomicBool::new(false));
+        let options = Options::new()
+            .allow_sha1(true)
+            .stop_at_first(true)
+            .hash_every_block(true)
+            .progress(&progress)
+            .cancel(&cancel)
+            .backend(Backend::portable())
+            .threads(3);
+        let shown = format!("{options:?}");
+        for field in
+            ["threads: Some(3)", "progress: true", "stop_at_first: true", "every_block: true", "sha1: true"]
+        {
+            assert!(shown.contains(field), "{shown}");
+        }
+        assert!(options.backend.is_some() && options.cancel.is_some());
+        assert_eq!(options.threads(0).threads, Some(1));
+    }
+}

@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn sizes_and_parents() {
         let params = |data_blocks| {
-            Params::new(HashType::Normal, Algorithm::Sha384, 4096, 8192, data_blocks, crate::Salt::EMPTY)
+            Params::new(HashType::Normal, Algorithm::Sha384, 4096, 8192, data_blocks, Salt::EMPTY)
                 .unwrap()
         };
         let layout = Layout::new(&params(1000), Placement::Bare(0)).unwrap();
@@ -371,7 +371,7 @@ mod tests {
     fn least_sizes() {
         let least = |data_blocks, placement| {
             let params =
-                Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, data_blocks, crate::Salt::EMPTY);
+                Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, data_blocks, Salt::EMPTY);
             Layout::new(&params.unwrap(), placement).unwrap().least_size()
         };
         for (data_blocks, placement, expected) in [

@@ -160,6 +160,7 @@ impl Verdict {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges, and some have one")]
 mod tests {
     use super::*;
 

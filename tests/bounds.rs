@@ -248,6 +248,7 @@ impl Drop for Starter {
     }
 }
 
+#[expect(clippy::zombie_processes, reason = "wait4 waits, and says how much memory it took")]
 fn start(args: &[String]) -> (u64, Option<i32>) {
     let child = Command::new(DDI)
         .args(args)

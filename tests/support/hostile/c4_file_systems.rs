@@ -43,7 +43,7 @@ pub(crate) fn superblock(kind: Kind, size: u64) -> Vec<(u64, Vec<u8>)> {
             sb[32..48].fill(0x22);
             sb[64..72].copy_from_slice(b"_BHRfS_M");
             for (at, value) in [(112, size), (209, size), (136, 1), (144, 4096), (148, 16384)] {
-                let len = if at >= 144 && at < 152 { 4 } else { 8 };
+                let len = if (144..152).contains(&at) { 4 } else { 8 };
                 sb[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
             }
             let crc = crc32c(&sb[32..]);

@@ -355,8 +355,7 @@ mod tests {
     #[test]
     fn sizes_and_parents() {
         let params = |data_blocks| {
-            Params::new(HashType::Normal, Algorithm::Sha384, 4096, 8192, data_blocks, Salt::EMPTY)
-                .unwrap()
+            Params::new(HashType::Normal, Algorithm::Sha384, 4096, 8192, data_blocks, Salt::EMPTY).unwrap()
         };
         let layout = Layout::new(&params(1000), Placement::Bare(0)).unwrap();
         assert_eq!((layout.block_size(), layout.digest_size(), layout.slot_size()), (8192, 48, 64));

@@ -1,6 +1,6 @@
 //! What the firmware starts, and what an update brings.
 
-use ddi_core::uki::{BootName, CommandLine, Kind, PcrSignatures, Uki};
+use ddi_core::uki::{BootName, BootState, CommandLine, Kind, PcrSignatures, Uki};
 use ddi_core::update::{Manifest, Pattern, Transfer};
 
 /// Asserts of a PE file: its sections are in the file; what is said of a section's content has the size that it has in
@@ -39,8 +39,8 @@ pub fn uki(input: &[u8]) {
     drop(uki.duplicates());
 }
 
-/// Asserts, of the text that the first byte chooses: a boot entry's name keeps its ending without its counters and is then
-/// good; a name that a pattern takes has a version; a manifest has only names without a slash; and no text of any kind panics.
+/// Asserts, of the text that the first byte chooses: a boot entry without counters is good and keeps its ending without them,
+/// one with them is not; a name that a pattern takes has a version; a manifest has only names without a slash.
 pub fn update(input: &[u8]) {
     let Some((which, input)) = input.split_first() else { return };
     match which % 5 {
@@ -67,9 +67,9 @@ pub fn update(input: &[u8]) {
             let Ok(name) = BootName::parse(input) else { return };
             let id = name.id();
             assert!(id.len() <= input.len());
-            if id != input {
-                assert!(matches!(id.rsplit(|byte| *byte == b'.').next(), Some(b"efi" | b"conf")));
-            }
+            let ending = |name: &[u8]| name.rsplit(|byte| *byte == b'.').next().map(<[u8]>::to_vec);
+            assert_eq!(ending(&id), ending(input));
+            assert_eq!(id != input, name.state() != BootState::Good);
         }
         _ => {
             let line = CommandLine::parse(input);

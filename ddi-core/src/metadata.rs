@@ -68,7 +68,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::File(error) => error.code(),
-            Error::EnvFile(_) => "env-file-not-utf-8",
+            Error::EnvFile(error) => error.code(),
             Error::Hostname => "invalid-hostname",
             Error::AmbiguousExtension => "ambiguous-extension-release",
         }

@@ -20,16 +20,45 @@ pub struct EnvFile {
     fields: Vec<(String, String)>,
 }
 
-/// A key or a value is not UTF-8; systemd refuses the whole file.
+/// Why systemd refuses the whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EnvFileError {
-    /// Line number, from 1.
-    pub line: usize,
+#[non_exhaustive]
+pub enum EnvFileError {
+    /// A key or a value is not UTF-8.
+    NotUtf8 {
+        /// Line number, from 1.
+        line: usize,
+    },
+    /// There is a NUL: what is behind it is there for some readers and not for others.
+    Nul {
+        /// Line number, from 1.
+        line: usize,
+    },
+}
+
+impl EnvFileError {
+    /// Stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            EnvFileError::NotUtf8 { .. } => "env-file-not-utf-8",
+            EnvFileError::Nul { .. } => "env-file-nul",
+        }
+    }
+
+    /// The number of the line, from 1.
+    pub fn line(&self) -> usize {
+        match self {
+            EnvFileError::NotUtf8 { line } | EnvFileError::Nul { line } => *line,
+        }
+    }
 }
 
 impl fmt::Display for EnvFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} is not UTF-8", self.line)
+        match self {
+            EnvFileError::NotUtf8 { line } => write!(f, "line {line} is not UTF-8"),
+            EnvFileError::Nul { line } => write!(f, "line {line} has a NUL"),
+        }
     }
 }
 
@@ -81,20 +110,25 @@ impl Growing {
 }
 
 impl EnvFile {
-    /// Reads the text as systemd's `parse_env_file` does, up to the first NUL.
+    /// Reads the text as systemd's `parse_env_file` does.
     ///
     /// Lines without `=` are passed over, as are comments (`#` or `;` first). Of a key that comes more than once the
     /// first place and the last value count.
     ///
     /// # Errors
-    /// [`EnvFileError`] if a key or a value is not UTF-8.
+    /// [`EnvFileError`] if a key or a value is not UTF-8, or if there is a NUL anywhere.
     pub fn parse(text: &[u8]) -> Result<Self, EnvFileError> {
+        let mut before_nul = text.split(|byte| *byte == 0);
+        if let (Some(before), Some(_)) = (before_nul.next(), before_nul.next()) {
+            let lines = before.split(|byte| *byte == b'\n').count();
+            return Err(EnvFileError::Nul { line: lines });
+        }
         let mut file = EnvFile::default();
         let mut state = State::PreKey;
         let mut key = Growing::default();
         let mut value = Growing::default();
         let mut line: usize = 1;
-        for byte in text.iter().copied().take_while(|byte| *byte != 0) {
+        for byte in text.iter().copied() {
             let newline = NEWLINE.contains(&byte);
             match state {
                 State::PreKey if matches!(byte, b'#' | b';') => state = State::Comment,
@@ -178,7 +212,7 @@ impl EnvFile {
         trim: bool,
         line: usize,
     ) -> Result<(), EnvFileError> {
-        let text = |bytes| String::from_utf8(bytes).map_err(|_| EnvFileError { line });
+        let text = |bytes| String::from_utf8(bytes).map_err(|_| EnvFileError::NotUtf8 { line });
         let (key, value) = (text(key.take(true))?, text(value.take(trim))?);
         match self.fields.iter_mut().find(|(known, _)| *known == key) {
             Some((_, old)) => *old = value,
@@ -250,7 +284,6 @@ mod tests {
             ("a==b", "=b"),
             ("a='open", "open"),
             ("a=\"open\\", "open"),
-            ("a=b\0c", "b"),
             ("a=b\rc=d", "b"),
         ] {
             assert_eq!(parse(text)[0], ("a".to_owned(), value.to_owned()), "{text:?}");
@@ -275,9 +308,16 @@ mod tests {
 
     #[test]
     fn not_utf_8() {
-        assert_eq!(EnvFile::parse(b"a=b\nc=\xff\n"), Err(EnvFileError { line: 2 }));
-        assert_eq!(EnvFile::parse(b"\xff=b"), Err(EnvFileError { line: 1 }));
-        // but a comment may be anything
+        assert_eq!(EnvFile::parse(b"a=b\nc=\xff\n"), Err(EnvFileError::NotUtf8 { line: 2 }));
+        assert_eq!(EnvFile::parse(b"\xff=b"), Err(EnvFileError::NotUtf8 { line: 1 }));
+        // but a comment may be anything else
         assert!(EnvFile::parse(b"# \xff\na=b").is_ok());
+    }
+
+    /// systemd 252 says `EBADMSG` for each of them, before it looks at a line.
+    #[test]
+    fn nul() {
+        assert_eq!(EnvFile::parse(b"a=b\0"), Err(EnvFileError::Nul { line: 1 }));
+        assert_eq!(EnvFile::parse(b"a=\xff\n# \0\nb=c"), Err(EnvFileError::Nul { line: 2 }));
     }
 }

@@ -34,6 +34,7 @@
 )]
 
 use core::fmt;
+use std::io;
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, ByteRange, Designator};
@@ -567,6 +568,17 @@ pub(crate) fn check_content(
         Some(Err(error)) if matches!(**error, fs::Error::Ambiguous { .. }) => {
             Err(Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::clone(error) })
         }
+        Some(Err(error)) => match &**error {
+            fs::Error::Io { offset, source } => Err(Error::Io {
+                step: Step::Probe,
+                offset: Some(data.range.offset.saturating_add(*offset)),
+                error: Arc::new(match source.raw_os_error() {
+                    Some(code) => io::Error::from_raw_os_error(code),
+                    None => io::Error::new(source.kind(), Arc::clone(error)),
+                }),
+            }),
+            _ => Err(Error::UnrecognisedContent { role, partition }),
+        },
         _ => Err(Error::UnrecognisedContent { role, partition }),
     }
 }

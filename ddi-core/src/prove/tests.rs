@@ -458,3 +458,40 @@ fn policies_are_met_by_proofs() {
         assert_eq!(refused(&damaged, &trusted, policy), damage, "{policy}");
     }
 }
+
+/// Bytes that cannot be read any more, once that is said.
+struct Failing(Vec<u8>, Arc<AtomicBool>);
+
+impl ReadAt for Failing {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.0.read_exact_at(offset, buf)
+    }
+}
+
+#[test]
+fn content_that_cannot_be_read_is_not_unrecognised() {
+    let disk = Disk::new().pair(ROOT, "", &Set::new(erofs(300, 1)));
+    let good = disk.image();
+    let verity = VeritySettings::new(None, good.sidecars());
+    let mut dissect = DissectOptions::new(verity);
+    dissect.native = Some(Architecture::X86_64);
+    let sets = verity_sets(&good, &Dissection::new(&good, &dissect), &ProveOptions::default().bind());
+    let data = sets[0].data.unwrap();
+    assert_eq!(check_content(&good, &sets[0], data, data.range.size).unwrap(), Bound::ByFileSystem);
+    let fails = Arc::new(AtomicBool::new(false));
+    let failing = Image::new(Box::new(Failing(disk.bytes(), Arc::clone(&fails)))).unwrap();
+    fails.store(true, Ordering::Relaxed);
+    match check_content(&failing, &sets[0], data, data.range.size) {
+        Err(Error::Io { step: Step::Probe, offset: Some(offset), error }) => {
+            assert!((data.range.offset..data.range.end()).contains(&offset), "{offset}");
+            assert_eq!(error.raw_os_error(), Some(5));
+        }
+        other => panic!("{other:?}"),
+    }
+}

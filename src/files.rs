@@ -301,7 +301,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
     if args.recursive {
         opened.allow(place == tree.root())?;
         let mut printing = Ok(());
-        Walk::new(opened.budget).tree(tree, place, &mut |_, visit| {
+        let walked = Walk::new(opened.budget).tree(tree, place, &mut |_, visit| {
             if visit.path == b"/" && visit.stat.is_ok() {
                 return Ok(Step::Continue);
             }
@@ -311,8 +311,13 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
             problems.extend(failed);
             printing = printed;
             Ok(if printing.is_err() || lines.is_closed() { Step::Stop } else { Step::Continue })
-        })?;
+        });
         printing?;
+        if walked.is_err() {
+            // JSON stays JSON
+            lines.finish()?;
+        }
+        walked?;
     } else {
         let mut names = Vec::new();
         let mut left = opened.budget.entries;
@@ -386,7 +391,7 @@ fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
     let mut lines = Lines::new(if args.json { Shape::Json } else { Shape::Mtree });
     let mut problems = Problems::default();
     let mut printing = Ok(());
-    Walk::new(opened.budget).tree(tree, start, &mut |walk, visit| {
+    let walked = Walk::new(opened.budget).tree(tree, start, &mut |walk, visit| {
         let at = joined(&path, visit.path);
         let mut sha256 = None;
         let mut target = None;
@@ -419,8 +424,9 @@ fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
         };
         printing = lines.entry(&entry);
         Ok(if printing.is_err() || lines.is_closed() { Step::Stop } else { Step::Continue })
-    })?;
+    });
     printing?;
     lines.finish()?;
+    walked?;
     Ok(problems.finish())
 }

@@ -9,7 +9,7 @@ use ddi_core::files::{Error, FileType, Place, Stat, Tree, Walk};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::escape;
+use super::{escape, escape_json};
 
 /// How files are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,11 @@ impl Lines {
             Shape::Names => Some(escape(&text_of(entry.path))),
             Shape::Long => entry.stat.map(|stat| long(entry, stat)),
             Shape::Mtree => entry.stat.map(|stat| mtree(entry, stat)),
-            Shape::Json => Some(format!("{}{}", if self.is_first { "[\n" } else { ",\n" }, to_json(entry))),
+            Shape::Json => Some(format!(
+                "{}{}",
+                if self.is_first { "[\n" } else { ",\n" },
+                escape_json(&to_json(entry).to_string())
+            )),
         };
         let Some(mut line) = line else { return Ok(()) };
         if self.shape != Shape::Json {

@@ -14,6 +14,7 @@ mod c5_signature_json;
 mod c6_pkcs7;
 mod c7_sidecars;
 mod c8_paths;
+mod c9_files;
 pub(crate) mod der;
 mod g_table;
 mod media;
@@ -35,11 +36,13 @@ pub(crate) struct Hostile {
     pub(crate) id: String,
     /// What is wrong with it, in a few words.
     pub(crate) what: String,
-    /// The command that must answer, without the path: `inspect`, `verify --root-hash …`. `{dir}` is the folder.
+    /// The command that must answer: `inspect`, `verify --root-hash …`. `{dir}` is the folder, `{image}` the path, which
+    /// comes last if it is not there.
     pub(crate) ask: Vec<String>,
     /// Its exit status.
     pub(crate) status: i32,
-    /// The code of its error or worst finding; the outcome of a proof where there is neither.
+    /// The code of its error or worst finding; the outcome of a proof where there is neither. Of what is inside: a fact
+    /// (`hostname=…`, `no osRelease`) or what is wrong with one, and a part of what `ls` and `cat` print.
     pub(crate) answer: &'static str,
     /// The path to hand over: a name in the folder, or an absolute one.
     pub(crate) path: String,
@@ -60,21 +63,26 @@ pub(crate) enum Node {
     Socket,
 }
 
+impl Node {
+    fn make(&self, path: &Path) {
+        match self {
+            Node::Media(media) => media.write(path),
+            Node::File(bytes) => fs::write(path, bytes).unwrap(),
+            Node::Sparse(size) => fs::File::create(path).unwrap().set_len(*size).unwrap(),
+            Node::Fifo => drop(run("mkfifo", [path]).unwrap()),
+            Node::Directory => fs::create_dir_all(path).unwrap(),
+            Node::Symlink(target) => symlink(target, path).unwrap(),
+            // the socket stays when nobody listens any more
+            Node::Socket => drop(UnixListener::bind(path).unwrap()),
+        }
+    }
+}
+
 impl Hostile {
     /// Makes the files in `folder`, which is there and empty, and gives the path of the image.
     pub(crate) fn make(&self, folder: &Path) -> String {
         for (name, node) in &self.files {
-            let path = folder.join(name);
-            match node {
-                Node::Media(media) => media.write(&path),
-                Node::File(bytes) => fs::write(&path, bytes).unwrap(),
-                Node::Sparse(size) => fs::File::create(&path).unwrap().set_len(*size).unwrap(),
-                Node::Fifo => drop(run("mkfifo", [&path]).unwrap()),
-                Node::Directory => fs::create_dir(&path).unwrap(),
-                Node::Symlink(target) => symlink(target, &path).unwrap(),
-                // the socket stays when nobody listens any more
-                Node::Socket => drop(UnixListener::bind(&path).unwrap()),
-            }
+            node.make(&folder.join(name));
         }
         match self.path.starts_with('/') {
             true => self.path.clone(),
@@ -85,8 +93,11 @@ impl Hostile {
     /// The arguments of `ddi`, for an image that [`make`](Self::make) made.
     pub(crate) fn args(&self, folder: &Path, path: &str) -> Vec<String> {
         let folder = folder.display().to_string();
-        let mut args: Vec<_> = self.ask.iter().map(|arg| arg.replace("{dir}", &folder)).collect();
-        args.push(path.to_owned());
+        let fill = |arg: &String| arg.replace("{dir}", &folder).replace("{image}", path);
+        let mut args: Vec<_> = self.ask.iter().map(fill).collect();
+        if !self.ask.iter().any(|arg| arg == "{image}") {
+            args.push(path.to_owned());
+        }
         args
     }
 
@@ -96,7 +107,7 @@ impl Hostile {
 }
 
 /// The images of one class, numbered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Class {
     name: &'static str,
     list: Vec<Hostile>,
@@ -149,6 +160,7 @@ pub(crate) fn all() -> Vec<Hostile> {
         c6_pkcs7::images(),
         c7_sidecars::images(),
         c8_paths::images(),
+        c9_files::images(),
         c10_packed::images(),
     ];
     classes.into_iter().flat_map(|class| class.list).collect()

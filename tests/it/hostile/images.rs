@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::format_faults::strace_works;
 use crate::support::hostile::{self, Hostile, base};
 use crate::support::image::erofs;
 use crate::support::{DDI, Ended, Folder, ddi, ddi_quickly, in_parallel, require_tool, run_within};
@@ -33,6 +34,7 @@ fn numbers_and_names() {
     println!("{} images: {classes:?}", all.len());
     assert!(all.len() >= 250, "{classes:?}");
     assert!(classes["C5"] >= 40 && classes["C6"] >= 60 && classes["C4"] >= 21, "{classes:?}");
+    assert!(classes["C9"] >= 20 || !require_tool("mke2fs"), "{classes:?}");
 }
 
 #[test]
@@ -85,6 +87,41 @@ fn every_hostile_image_gets_its_one_answer() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
 }
 
+/// Wherever links and paths of an image lead: the system is never asked for a file of that name.
+#[test]
+fn no_file_of_the_machine_is_opened() {
+    if !require_tool("strace") || !strace_works() {
+        return;
+    }
+    // a link that is extracted is made, under its name
+    let links = |image: &Hostile| {
+        image.class() == "C9"
+            && image.what.contains("link")
+            && (image.ask[0] != "extract" || image.status != 0)
+    };
+    let images: Vec<_> = hostile::all().into_iter().filter(links).collect();
+    assert!(images.len() >= 15 || !require_tool("mke2fs"), "{}", images.len());
+    let folder = Folder::new();
+    in_parallel(images.len() as u64, |number| {
+        let image = &images[number as usize];
+        let place = folder.path().join(&image.id);
+        fs::create_dir(&place).unwrap();
+        let path = image.make(&place);
+        let log = place.join("log");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-e", "trace=%file", "-o"]).arg(&log).arg(DDI);
+        command.args(image.args(&place, &path));
+        let ended = run_within(command, 4 * LIMIT);
+        assert_eq!(ended.code, Some(image.status), "{}: {ended:?}", image.what);
+        let log = fs::read_to_string(log).unwrap();
+        assert!(log.contains("\"image.raw\""), "{}: {log}", image.what);
+        for name in ["os-release", "hostname", "passwd", "Cargo.toml"] {
+            let of_the_machine = |line: &&str| line.contains(name) && !line.contains("execve(");
+            assert_eq!(log.lines().find(of_the_machine), None, "{}", image.what);
+        }
+    });
+}
+
 /// What came of one image.
 struct Checked {
     time: Duration,
@@ -96,6 +133,10 @@ impl Checked {
     fn new(image: &Hostile, place: &Path, path: &str, with_time: bool) -> Self {
         let mut checked = Checked { time: Duration::ZERO, kib: 0, faults: Vec::new() };
         let args = image.args(place, path);
+        if ["ls", "cat", "extract"].contains(&&*image.ask[0]) {
+            checked.files(image, place, &args, with_time);
+            return checked;
+        }
         let as_json = checked.run(place, &[&args[..], &["--json".into()]].concat(), with_time);
         let text = checked.run(place, &args, with_time);
         for ended in [&as_json, &text] {
@@ -117,7 +158,7 @@ impl Checked {
                     let answers = answers(&value);
                     checked.expect("bytes on stderr", &as_json.stderr.len(), &0);
                     checked.expect("text is empty", &text.stdout.is_empty(), &false);
-                    answers
+                    if image.class() == "C9" { facts(&value) } else { answers }
                 }
                 Err(error) => vec![format!("no JSON: {error}")],
             },
@@ -126,6 +167,45 @@ impl Checked {
             checked.faults.push(format!("answer is {answers:?}, expected {}", image.answer));
         }
         checked
+    }
+
+    /// What `ls`, `cat` and `extract` say, which is a part of stdout, or on stderr why not.
+    fn files(&mut self, image: &Hostile, place: &Path, args: &[String], with_time: bool) {
+        let mut ended = self.run(place, args, with_time);
+        self.expect("exit status", &ended.code, &Some(image.status));
+        self.expect("unprintable", &unprintable(&ended.stderr), &None);
+        match &*image.ask[0] {
+            "ls" => {
+                self.expect("unprintable", &unprintable(&ended.stdout), &None);
+                let json = self.run(place, &[args, &["--json".into()]].concat(), with_time);
+                self.expect("exit status of JSON", &json.code, &ended.code);
+                self.expect("unprintable in JSON", &unprintable(&json.stdout), &None);
+                let is_json = json.stdout.is_empty() || serde_json::from_str::<Value>(&json.stdout).is_ok();
+                self.expect("is JSON", &is_json, &true);
+            }
+            "extract" => {
+                let is_left = |name: std::io::Result<fs::DirEntry>| {
+                    name.unwrap().file_name().to_string_lossy().starts_with(".ddi-extract")
+                };
+                self.expect("left behind", &fs::read_dir(place).unwrap().any(is_left), &false);
+                let made = fs::read_dir(place.join("out"));
+                self.expect("extracted", &made.is_ok(), &(image.status == 0));
+                for entry in made.into_iter().flatten() {
+                    ended.stdout += &entry.unwrap().file_name().to_string_lossy();
+                }
+            }
+            _ => {}
+        }
+        // of the machine's own file, to which links lead
+        self.expect("shows the machine", &ended.stdout.contains("[workspace"), &false);
+        if image.status == 0 {
+            self.expect("stderr", &&*ended.stderr, &"");
+            if !ended.stdout.contains(image.answer) {
+                self.faults.push(format!("no {} in {ended:?}", image.answer));
+            }
+        } else if !SAID.iter().any(|(code, text)| *code == image.answer && ended.stderr.contains(text)) {
+            self.faults.push(format!("not {}: {ended:?}", image.answer));
+        }
     }
 
     fn run(&mut self, place: &Path, args: &[String], with_time: bool) -> Ended {
@@ -175,6 +255,38 @@ fn answers(value: &Value) -> Vec<String> {
 
 fn code(value: &Value) -> String {
     value.as_str().unwrap_or("none").to_owned()
+}
+
+/// What an error is called, and what people are told.
+const SAID: [(&str, &str); 11] = [
+    ("corrupt-file-system", ": corrupt "),
+    ("directory-loop", ": a directory is reached twice"),
+    ("encrypted", ": it is encrypted"),
+    ("link-loop", ": too many symbolic links"),
+    ("not-a-directory", ": not a directory"),
+    ("not-a-file", ": not a regular file"),
+    ("not-found", ": no such file"),
+    ("too-deep", ": too many directories inside each other"),
+    ("too-large", " bytes, at most "),
+    ("too-many-bytes", ": too many bytes to read"),
+    ("unknown-file-system-features", ": unsupported: unknown bits "),
+];
+
+/// What is inside, what is not, and what is wrong with it.
+fn facts(value: &Value) -> Vec<String> {
+    let inside = &value["inside"];
+    let mut facts: Vec<_> = inside["unreadable"]["code"].as_str().into_iter().map(str::to_owned).collect();
+    if let Some(release) = value["osRelease"].as_array() {
+        facts.extend(release.iter().map(code));
+    }
+    facts.push(format!("hostname={}", code(&value["hostname"])));
+    facts.push(format!("machineId={}", code(&inside["machineIdState"])));
+    if value["osRelease"].is_null() && inside["facts"]["osRelease"].is_null() && facts.len() == 2 {
+        facts.push("no osRelease".into());
+    }
+    let said = inside["facts"].as_object().unwrap().values();
+    facts.extend(said.filter_map(|fact| fact["error"]["code"].as_str()).map(str::to_owned));
+    facts
 }
 
 /// What is wrong with a copy of the table, where that is what is said.

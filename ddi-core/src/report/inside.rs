@@ -88,7 +88,7 @@ pub struct InsideProblem {
     pub what: &'static str,
     /// Stable name of the reason.
     pub code: &'static str,
-    /// How bad it is: an error if bytes did not match their root hash.
+    /// How bad it is: an error if bytes did not match their root hash, or could not be read at all.
     pub severity: Severity,
     /// The reason.
     pub reason: Box<str>,
@@ -110,7 +110,7 @@ impl Report {
                     what,
                     code: error.code(),
                     severity: match error {
-                        metadata::Error::File(error) if is_mismatch(error) => Severity::Error,
+                        metadata::Error::File(files::Error::Io { .. }) => Severity::Error,
                         _ => Severity::Warning,
                     },
                     reason: error.to_string().into(),
@@ -137,18 +137,13 @@ fn severity(error: &Unreadable) -> Option<Severity> {
         Unreadable::Refused(_)
         | Unreadable::Unproven(Error::UnrecognisedContent { .. } | Error::ContentTooLarge { .. }) => None,
         Unreadable::Unproven(error) => match error.kind() {
-            ErrorKind::Corrupt | ErrorKind::Mismatch => Some(Severity::Error),
+            ErrorKind::Corrupt | ErrorKind::Mismatch | ErrorKind::Io => Some(Severity::Error),
             _ => Some(Severity::Warning),
         },
         Unreadable::Source(_) => Some(Severity::Error),
         // no fault of the image
         Unreadable::Encrypted | Unreadable::FileSystem(files::Error::NoReader { .. }) => Some(Severity::Note),
-        Unreadable::FileSystem(error) if is_mismatch(error) => Some(Severity::Error),
+        Unreadable::FileSystem(files::Error::Io { .. }) => Some(Severity::Error),
         _ => Some(Severity::Warning),
     }
-}
-
-/// Did bytes not match their root hash?
-fn is_mismatch(error: &files::Error) -> bool {
-    matches!(error, files::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::InvalidData)
 }

@@ -156,7 +156,7 @@ impl ReadAt for Flipped {
     fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.bytes.read_exact_at(offset, buf)?;
         let bit = self.bit.load(Ordering::Relaxed);
         if let Some(byte) = (bit / 8).checked_sub(offset as usize).and_then(|at| buf.get_mut(at)) {

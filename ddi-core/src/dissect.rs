@@ -104,7 +104,7 @@ pub struct DissectOptions {
     /// Partitions labelled as half written or pending.
     pub transient: Transient,
     /// What may be used; `None` allows everything. Read as systemd reads it: by what is *there*, not by what was proven.
-    /// See [`Assessment::violations`](crate::Assessment::violations) for the other reading.
+    /// See [`Judgement`](crate::Judgement) for the other reading.
     pub policy: Option<ImagePolicy>,
     /// Which labels are considered.
     pub filter: ImageFilter,

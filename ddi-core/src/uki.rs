@@ -208,7 +208,7 @@ impl Content {
 ///
 /// ```
 /// use ddi_core::uki::{Error, Uki};
-/// assert!(matches!(Uki::read(&b"MZ"[..]), Err(Error::NotPe { .. })));
+/// assert!(matches!(Uki::read(&b"MZ".as_slice()), Err(Error::NotPe { .. })));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -98,7 +98,8 @@ pub fn certificate(input: &[u8]) {
     assert_fit_for_a_terminal(&certificate.id().to_string());
     assert_fit_for_a_terminal(&certificate.key_name());
     let _ = (certificate.not_before(), certificate.not_after());
-    if input.first() == Some(&0x30) {
+    // text may begin with a "0" too, before its PEM; no DER certificate is text
+    if input.first() == Some(&0x30) && !input.is_ascii() {
         let pem =
             format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", wrapped(&base64(input)));
         let again = Certificate::parse(pem.as_bytes()).expect("the same in PEM");

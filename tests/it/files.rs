@@ -454,6 +454,9 @@ fn every_file_of_a_real_system() {
             [compression, &image, &tree].into_iter().filter(|a| !a.is_empty()).collect(),
         ));
     }
+    // pieces of files packed together, in clusters of several blocks
+    let packed = ["-zlz4hc", "-C65536", "-Ededupe,all-fragments,ztailpacking", &image, &tree];
+    ways.push(("mkfs.erofs".into(), packed.to_vec()));
     for compression in ["gzip", "lz4", "lzo", "xz", "zstd"] {
         let args = vec![&*tree, &image, "-comp", compression, "-noappend", "-quiet", "-no-progress"];
         ways.push(("mksquashfs".into(), args));

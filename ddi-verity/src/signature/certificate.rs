@@ -63,7 +63,7 @@ impl Certificate {
     /// [`SignatureError::Certificate`] if it is malformed.
     pub fn parse(file: &[u8]) -> Result<Self, SignatureError> {
         match file.first() {
-            // SEQUENCE; no PEM file begins with 0
+            // SEQUENCE; text may begin with a "0" too, but no certificate in DER is text
             Some(0x30) if !file.is_ascii() => Self::from_der(file),
             _ => Self::from_der(&first_pem(file).ok_or(SignatureError::NoCertificate)?),
         }
@@ -371,6 +371,9 @@ mod tests {
         }
         let behind = Certificate::parse(&[&der[..], &[0]].concat()).unwrap_err();
         assert!(matches!(behind, E::Certificate { .. }), "{behind}");
+        // what stands before it may begin as DER does
+        let after_text = Certificate::parse(format!("0 {pem}0\n{pem}").as_bytes()).unwrap();
+        assert_eq!(after_text.fingerprint(), fingerprint(&der));
         let large = vec![0xff; MAX_CERTIFICATE_SIZE + 1];
         let large = Certificate::parse(&[&[0x30], &large[..]].concat()).unwrap_err();
         assert!(matches!(large, E::CertificateSize { size: 32_770, max: 32_768 }), "{large}");

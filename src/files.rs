@@ -45,7 +45,7 @@ impl From<Error> for Stop {
 impl Stop {
     fn at(path: &[u8], error: Error) -> Self {
         let outcome = outcome_of(&error);
-        Stop { outcome, error: anyhow::Error::new(error).context(output::shown(path)) }
+        Stop { outcome, error: anyhow::Error::new(error).context(output::name_text(path)) }
     }
 }
 
@@ -228,7 +228,7 @@ const MAX_TOLD: u64 = 64;
 
 impl Problems {
     fn add(&mut self, path: &[u8], error: &Error) {
-        self.extend([(outcome_of(error), format!("{}: {error}", output::shown(path)))]);
+        self.extend([(outcome_of(error), format!("{}: {error}", output::name_text(path)))]);
     }
 
     fn extend(&mut self, problems: impl IntoIterator<Item = (Outcome, String)>) {
@@ -288,7 +288,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
                 error: failed,
             };
             let printed = lines.entry(&entry);
-            (printed, failed.map(|error| (outcome_of(error), format!("{}: {error}", output::shown(at)))))
+            (printed, failed.map(|error| (outcome_of(error), format!("{}: {error}", output::name_text(at)))))
         };
     if stat.file_type != FileType::Directory {
         opened.allow(false)?;

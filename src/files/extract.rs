@@ -187,7 +187,7 @@ impl<'a> Writer<'a> {
             Ok(()) => Ok(Step::Continue),
             Err(Stop { outcome, error }) => {
                 let at = joined(&self.path, visit.path);
-                failed = Some(Stop { outcome, error: error.context(output::shown(&at)) });
+                failed = Some(Stop { outcome, error: error.context(output::name_text(&at)) });
                 Ok(Step::Stop)
             }
         });
@@ -280,7 +280,7 @@ impl<'a> Writer<'a> {
         self.skipped += 1;
         if self.skipped <= MAX_TOLD {
             let at = joined(&self.path, visit.path);
-            output::warning(&format!("{} is a {} and is left out", output::shown(&at), stat.file_type));
+            output::warning(&format!("{} is a {} and is left out", output::name_text(&at), stat.file_type));
         }
     }
 

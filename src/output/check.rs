@@ -8,7 +8,7 @@ use ddi_core::check::{CheckFinding, CheckReport, Subject};
 use ddi_core::gpt::Designator;
 use serde_json::{Map, Value, json};
 
-use super::{count, escape, escape_sentence, print, print_json};
+use super::{count, escape, escape_sentence, print, print_json, set_name, shown_name};
 use crate::Outcome;
 
 /// What a check of `path` came to: the facts, then the findings, the verdict in the last line.
@@ -72,8 +72,8 @@ fn place(finding: &CheckFinding) -> String {
         }
         Subject::Partition { number: Some(number), .. } => format!("partition {number}"),
         Subject::Partition { designator: Some(designator), .. } => format!("{designator} partition"),
-        Subject::Path(path) => bytes(path),
-        Subject::Field { path, key } => format!("{}: {}", bytes(path), escape(key)),
+        Subject::Path(path) => shown_name(path),
+        Subject::Field { path, key } => format!("{}: {}", shown_name(path), escape(key)),
         Subject::File(name) => escape(name),
         _ => String::new(),
     };
@@ -82,22 +82,6 @@ fn place(finding: &CheckFinding) -> String {
         Some(image) => format!("{}: {subject}", escape(image)),
         None => subject,
     }
-}
-
-/// Bytes of a name, of which those that are not UTF-8 are shown as `\xff`.
-fn lossless(path: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in path.utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
-}
-
-fn bytes(path: &[u8]) -> String {
-    escape_sentence(lossless(path))
 }
 
 fn report_json(name: &str, report: &CheckReport, outcome: Outcome) -> Value {
@@ -130,9 +114,9 @@ fn finding_json(finding: &CheckFinding) -> Value {
             value["partition"] = json!(number);
             value["designator"] = json!(designator.map(Designator::name));
         }
-        Subject::Path(path) => value["path"] = json!(lossless(path)),
+        Subject::Path(path) => set_name(&mut value, "path", path),
         Subject::Field { path, key } => {
-            value["path"] = json!(lossless(path));
+            set_name(&mut value, "path", path);
             value["field"] = json!(key);
         }
         Subject::File(name) => value["file"] = json!(name),

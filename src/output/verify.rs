@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::policy::{judgement_json, judgement_text, systemd_json, systemd_text};
 use super::signature::{certificates_json, certificates_text, signature_json, signature_text, subject};
 use super::verity::{verdict_json, verdict_text};
-use super::{count, escape, escape_sentence, print, print_json};
+use super::{count, escape, escape_sentence, print, print_json, set_name, shown_name};
 use crate::Outcome;
 
 /// Everything that `ddi verify` found out.
@@ -193,7 +193,7 @@ fn damage_text(damage: &Damage) -> String {
         }
         text.push_str(":\n");
         for owner in &found.owners {
-            let _ = writeln!(text, "      {} ({})", path_text(&owner.path), kinds_text(&owner.kinds));
+            let _ = writeln!(text, "      {} ({})", shown_name(&owner.path), kinds_text(&owner.kinds));
         }
         let more = found.count.saturating_sub(found.owners.len() as u64);
         if more > 0 {
@@ -215,7 +215,7 @@ fn damage_text(damage: &Damage) -> String {
             _ => "where all of",
         };
         let lies = if matches!(untold.what, Unknown::Inode | Unknown::Entries) { "" } else { " lies" };
-        let (path, error) = (path_text(&untold.path), escape_sentence(&untold.error));
+        let (path, error) = (shown_name(&untold.path), escape_sentence(&untold.error));
         let _ = writeln!(text, "    not known: {what} {path}{lies}: {error}");
     }
     let more = owners.untold_count.saturating_sub(owners.untold.len() as u64);
@@ -252,22 +252,6 @@ fn kinds_text(kinds: &[ExtentKind]) -> String {
     kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// Bytes that are no text as `\xff`.
-fn lossless(path: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in path.utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
-}
-
-fn path_text(path: &[u8]) -> String {
-    escape_sentence(lossless(path))
-}
-
 fn damage_json(damage: &Damage) -> Value {
     let names = |kinds: &[ExtentKind]| kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>();
     let file_error = |error: &Error| json!({ "code": error.code(), "message": error.to_string() });
@@ -275,7 +259,11 @@ fn damage_json(damage: &Damage) -> Value {
     let range = |(i, damaged): (usize, &DamagedBlocks)| {
         let found = owners.and_then(|owners| owners.ranges.get(i));
         let files: Option<Vec<Value>> = found.map(|found| {
-            let file = |owner: &Owner| json!({ "path": lossless(&owner.path), "what": names(&owner.kinds) });
+            let file = |owner: &Owner| {
+                let mut file = json!({ "what": names(&owner.kinds) });
+                set_name(&mut file, "path", &owner.path);
+                file
+            };
             found.owners.iter().map(file).collect()
         });
         json!({
@@ -288,11 +276,9 @@ fn damage_json(damage: &Damage) -> Value {
         })
     };
     let untold = |untold: &Untold| {
-        json!({
-            "path": lossless(&untold.path),
-            "what": untold.what.name(),
-            "error": file_error(&untold.error),
-        })
+        let mut value = json!({ "what": untold.what.name(), "error": file_error(&untold.error) });
+        set_name(&mut value, "path", &untold.path);
+        value
     };
     json!({
         "fileSystem": damage.kind.map(|kind| kind.name()),

@@ -8,8 +8,7 @@ use ddi_core::metadata::{
 use ddi_core::{Assurance, Inside, Mounted, Report, Unreadable, VeritySet, Word};
 use serde_json::{Map, Value, json};
 
-use super::super::files::text_of;
-use super::super::{escape, escape_sentence};
+use super::super::{escape, escape_sentence, name_text};
 
 /// The answers of `systemd-dissect`: its words, its keys in JSON, and how to tell. In the order of its text.
 type Question = (&'static str, &'static str, fn(&UseAs) -> bool);
@@ -191,7 +190,7 @@ fn ours(report: &Report, inside: &Inside) -> Value {
     let mut add = |key: &str, path: Option<&[u8]>, error: Option<&ddi_core::metadata::Error>| {
         if path.is_some() || error.is_some() {
             let fact = json!({
-                "path": path.map(text_of),
+                "path": path.map(name_text),
                 "assurance": path.map(|_| assurance),
                 "error": error.map(|error| json!({ "code": error.code(), "message": error.to_string() })),
             });
@@ -225,7 +224,7 @@ fn ours(report: &Report, inside: &Inside) -> Value {
             facts.entry(key).or_insert_with(|| json!({ "path": null, "assurance": null, "error": null }));
         fact["nameRule"] = release.found.as_ref().map(|(_, rule)| name_rule(*rule)).into();
         fact["passedOver"] = (release.passed_over.iter())
-            .map(|other| json!({ "name": text_of(&other.name), "why": passed(other.why) }))
+            .map(|other| json!({ "name": name_text(&other.name), "why": passed(other.why) }))
             .collect();
     }
     json!({

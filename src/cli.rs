@@ -7,11 +7,13 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  good: proven under a root hash that you gave or a trusted key signed; for commands that prove nothing, nothing
-     is broken
+  0  good: proven under a root hash that you gave or a trusted key signed; for
+     commands that prove nothing, nothing is broken
   1  not proven, broken, or refused by the image policy
-  2  could not tell: wrong usage, input or output failed, format not understood
-  3  every block matches a root hash that nobody vouches for (verify, read)";
+  2  could not tell: wrong usage, input or output failed, format not
+     understood
+  3  every block matches a root hash that nobody vouches for; for commands
+     that read, nothing came out";
 
 /// Inspect and verify Discoverable Disk Images. Root is never needed.
 #[derive(Debug, Parser)]
@@ -245,16 +247,19 @@ pub(crate) struct FilesArgs {
 /// Said of each command that reads files.
 const FILES_TRUST: &str = "\
 Trust:
-  What a hash tree with a known root hash protects is proven block by block as it is read: a block that does not match
-  ends with 1, and is named. With --root-hash, --usr-hash, --certificate or --authenticated, every file system that the
-  answer goes through must be proven under a root hash that somebody you trust vouches for; otherwise nothing comes out
-  (1, or 3 if it is only that nobody vouches). Without them, what is not protected is shown as the image's claim.
-  --max-size bounds the bytes of content that are read too.
+  What a hash tree with a known root hash protects is proven block by block as
+  it is read: a block that does not match ends with 1, and is named. With
+  --root-hash, --usr-hash, --certificate or --authenticated, every file system
+  that the answer goes through must be proven under a root hash that somebody
+  you trust vouches for; otherwise nothing comes out (1, or 3 if it is only
+  that nobody vouches). Without them, what is not protected is shown as the
+  image's claim. --max-size bounds the bytes of content that are read too.
 
 Exit status:
   0  all of it was read
   1  not proven, not authenticated, or broken
-  2  could not tell: wrong usage, no such file, input or output failed, format not understood
+  2  could not tell: wrong usage, no such file, input or output failed, format
+     not understood
   3  nobody vouches for the root hash, and that was asked for";
 
 /// Files of an image, without mounting it
@@ -349,7 +354,8 @@ pub(crate) struct PolicyShowArgs {
 Exit status:
   0  allowed
   1  refused
-  2  could not tell: wrong usage, input or output failed, format not understood")]
+  2  could not tell: wrong usage, input or output failed, format not
+     understood")]
 pub(crate) struct PolicyCheckArgs {
     /// A policy as systemd.image-policy(7) has it, or a name such as sysext
     pub(crate) policy: String,
@@ -378,8 +384,10 @@ pub(crate) struct PolicyCheckArgs {
 const CHECK_EXIT_STATUS: &str = "\
 Exit status:
   0  passed: nothing that was found is an error
-  1  failed: at least one finding is an error, or what was read is not what a root hash or certificate given says
-  2  could not tell: wrong usage, input or output failed, the image cannot be read";
+  1  failed: at least one finding is an error, or what was read is not what a
+     root hash or certificate given says
+  2  could not tell: wrong usage, input or output failed, the image cannot be
+     read";
 
 /// Each check goes through the rules of one specification; docs/checks.md lists them.
 #[derive(Debug, Subcommand)]

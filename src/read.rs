@@ -23,7 +23,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
         Ok(wanted) => wanted,
         // it is there, and not what was asked for
         Err(error) => match error.downcast_ref::<ddi_core::Error>().map(outcome_of) {
-            Some(outcome) => return refuse(args, &format!("{error:#}"), outcome),
+            Some(outcome) => return refuse(args, error, outcome),
             None => return Err(error),
         },
     };
@@ -41,20 +41,23 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
     let vouched = |set: &&VeritySet| is_wanted(set) && set.trusted(&trusted).is_some();
     let Some(set) = sets.iter().find(vouched).or_else(|| sets.iter().find(is_wanted)) else {
         let hint = "it is not protected by a hash tree of the image; --unverified reads it as it is";
-        return refuse(args, hint, Outcome::Bad);
+        return refuse(args, anyhow!(hint), Outcome::Bad);
     };
     // a root hash was given for it, and it is another one
     let given = trusted.iter().find(|given| given.role() == set.role);
     if let Some(given) = given.filter(|given| set.root_hash.is_none_or(|known| known.hash != *given.hash())) {
-        return refuse(args, &format!("it is not what the root hash {} is for", given.hash()), Outcome::Bad);
+        return refuse(args, anyhow!("it is not what the root hash {} is for", given.hash()), Outcome::Bad);
     }
     let partition = match ProvenPartition::open(&image, set, &options) {
         Ok(partition) => partition,
-        Err(error) => return refuse(args, &error.to_string(), outcome_of(&error)),
+        Err(error) => {
+            let outcome = outcome_of(&error);
+            return refuse(args, error.into(), outcome);
+        }
     };
     if partition.trusted().is_none() && !args.integrity_only {
         let hint = "nobody vouches for its root hash; --integrity-only reads what matches it nevertheless";
-        return refuse(args, hint, Outcome::Unvouched);
+        return refuse(args, anyhow!(hint), Outcome::Unvouched);
     }
     copy(args, &partition)
 }
@@ -104,17 +107,16 @@ impl Wanted {
 }
 
 /// Says on stderr why no byte came out, and ends.
-fn refuse(args: &ReadArgs, why: &str, outcome: Outcome) -> anyhow::Result<Outcome> {
-    output::error(&anyhow!("{}: partition {}: {why}", args.image.display(), args.partition));
+fn refuse(args: &ReadArgs, why: anyhow::Error, outcome: Outcome) -> anyhow::Result<Outcome> {
+    output::error(&why.context(format!("{}: partition {}", args.image.display(), args.partition)));
     Ok(outcome)
 }
 
 /// What it means that a partition could not be opened, or not be read.
 fn outcome_of(error: &ddi_core::Error) -> Outcome {
     match (error, error.kind()) {
-        (ddi_core::Error::RootHashUnknown { .. }, _) | (_, ErrorKind::Io | ErrorKind::Usage) => {
-            Outcome::Unknown
-        }
+        (ddi_core::Error::RootHashUnknown { .. } | ddi_core::Error::NothingRecognised, _)
+        | (_, ErrorKind::Io | ErrorKind::Usage) => Outcome::Unknown,
         _ => Outcome::Bad,
     }
 }
@@ -142,7 +144,7 @@ fn copy(args: &ReadArgs, source: &dyn ReadAt) -> anyhow::Result<Outcome> {
             Ok(output::Unreadable(error)) => {
                 let is_mismatch = error.kind() == io::ErrorKind::InvalidData;
                 let outcome = if is_mismatch { Outcome::Bad } else { Outcome::Unknown };
-                refuse(args, &error.to_string(), outcome)
+                refuse(args, error.into(), outcome)
             }
             Err(error) => Err(error),
         },

@@ -176,21 +176,23 @@ pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    match fs::metadata(path) {
+    let permissions = match fs::metadata(path) {
         // such as /dev/stdout
         Ok(found) if !found.is_file() => return write(&mut OpenOptions::new().write(true).open(path)?),
-        Ok(_) => {}
+        Ok(found) => found.permissions(),
         Err(_) => {
             let new = Destination::open(path)?;
             write(&mut new.file())?;
             return new.commit(None);
         }
-    }
+    };
     // what is behind a symbolic link, not the link
     let path = fs::canonicalize(path)?;
     let temporary = temporary_name(&path);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let written = write(&mut file).and_then(|()| {
+        // nobody may read it who could not read the old one
+        file.set_permissions(permissions)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
         Ok(File::open(folder(&path))?.sync_all()?)
@@ -203,6 +205,8 @@ pub(crate) fn replace(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     struct Folder(PathBuf);
@@ -279,6 +283,18 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(folder.names().len(), 2);
+    }
+
+    #[test]
+    fn what_is_replaced_keeps_its_permissions() {
+        let folder = Folder::new("permissions");
+        let path = folder.0.join("roothash");
+        write_text(&path, "old").unwrap();
+        for mode in [0o600, 0o640] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            write_text(&path, "new").unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+        }
     }
 
     #[test]

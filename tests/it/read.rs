@@ -178,3 +178,23 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{output:?}");
 }
+
+#[test]
+fn what_is_no_image_is_not_understood() {
+    let folder = Folder::new();
+    let text = folder.write("text", b"this is no image\n");
+    for args in [&["read", "-p", "root"][..], &["ls"], &["mtree"], &["cat"]] {
+        let mut args = args.to_vec();
+        args.push(&text);
+        args.extend((args[0] == "cat").then_some("/etc/os-release"));
+        let ended = ddi(&args);
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{args:?}: {ended:?}");
+        let why = "no usable partition table or file system recognised";
+        assert_eq!(ended.stderr.matches(why).count(), 1, "{args:?}: {ended:?}");
+    }
+    // what is broken is another thing, and is said once
+    let cut = folder.write("cut", &good().bytes[..1000]);
+    let ended = ddi(["read", "-p", "root", &cut]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{ended:?}");
+    assert_eq!(ended.stderr.matches("primary header:").count(), 1, "{ended:?}");
+}

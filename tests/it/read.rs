@@ -193,7 +193,7 @@ fn what_is_no_image_is_not_understood() {
         assert_eq!(ended.stderr.matches(why).count(), 1, "{args:?}: {ended:?}");
     }
     // what is broken is another thing, and is said once
-    let cut = folder.write("cut", &good().bytes[..1000]);
+    let cut = folder.write("cut", &good().bytes[..2048]);
     let ended = ddi(["read", "-p", "root", &cut]);
     assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{ended:?}");
     assert_eq!(ended.stderr.matches("primary header:").count(), 1, "{ended:?}");

@@ -79,10 +79,10 @@ fn escape_json(json: &str) -> String {
 
 /// Says on stderr why there is no answer.
 pub(crate) fn error(error: &anyhow::Error) {
-    // many an error ends with its cause already
+    // many an error names its cause already
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
-        if !text.ends_with(&cause) {
+        if !text.contains(&cause) {
             text.push_str(if text.is_empty() { "" } else { ": " });
             text.push_str(&cause);
         }

@@ -1067,14 +1067,9 @@ mod tests {
 
     /// Trees that veritysetup and systemd-repart made.
     #[test]
-    #[cfg(feature = "signature")] // for serde_json
+    #[cfg(feature = "signature")] // for serde_json and the corpus
     fn real_images_are_read_to_the_end() {
-        let corpus = std::env::var_os("DDI_CORPUS")
-            .map_or_else(|| std::env::temp_dir().join("ddi-corpus"), std::path::PathBuf::from);
-        if !corpus.join("index.json").exists() {
-            println!("skipped: no corpus at {}", corpus.display());
-            return;
-        }
+        let Some(corpus) = crate::signature::tests::corpus() else { return };
         let mut count = 0;
         for entry in std::fs::read_dir(corpus.join("expected")).unwrap() {
             let expected: serde_json::Value =

@@ -29,7 +29,7 @@ mod pkcs7;
 mod trust;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 

@@ -305,6 +305,7 @@ fn shapes(to: &Path) {
         write(to, "verified_reader", name, whole);
         write(to, "kernels", name, [shape, b"some bytes of which blocks are made"].concat());
     }
+    write(to, "kernels", "sha1", [&[3, 0, 10, 2][..], b"some bytes of which blocks are made"].concat());
     for n in 0..6_u8 {
         let bytes: Vec<u8> = (0..200).map(|i: u8| i.wrapping_mul(n * 2 + 1).wrapping_add(n)).collect();
         write(to, "format", &format!("mixed-{n}"), bytes.clone());

@@ -22,7 +22,7 @@ pub use gpt::{boot_record, gpt_crate, gpt_disk, gpt_header, gpt_rewrite};
 pub use image::{format, image};
 pub use pki::{certificate, pkcs7, signature_json};
 pub use probe::probe;
-pub use text::{env_file, escape, policy, words};
+pub use text::{env_file, escape, policy, unfit_for_a_terminal, words};
 pub use verity::{kernels, superblock, verified_reader, verity_verify};
 
 /// A target: its name, and its body.

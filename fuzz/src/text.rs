@@ -9,17 +9,23 @@ use ddi_core::verity::{RootHash, Salt};
 
 use super::input::Input;
 
-/// No C0, DEL, C1; nothing that changes the direction or cannot be seen; nothing for private use.
-pub(crate) fn assert_fit_for_a_terminal(text: &str) {
-    let bad = text.chars().find(|c| {
+/// The first character that a terminal would not just show: C0, DEL, C1; what changes the direction or cannot be seen (all
+/// that Unicode calls default ignorable, and more); what is for private use, or no character.
+pub fn unfit_for_a_terminal(text: &str) -> Option<char> {
+    text.chars().find(|c| {
         matches!(*c, '\0'..='\x1f' | '\x7f'..='\u{9f}'
-            | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}'
-            | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
-    });
-    assert_eq!(bad, None, "{text:?}");
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+            | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}'
+            | '\u{fdd0}'..='\u{fdef}')
+            || matches!(u32::from(*c) % 0x1_0000, 0xfffe | 0xffff)
+    })
+}
+
+pub(crate) fn assert_fit_for_a_terminal(text: &str) {
+    assert_eq!(unfit_for_a_terminal(text), None, "{text:?}");
 }
 
 /// The UTF-16 units that an escaped text stands for.

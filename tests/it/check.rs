@@ -9,20 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Ended, Folder, ddi, require_tool, run};
-
-/// The images of the corpus, if it is there.
-fn corpus() -> Option<PathBuf> {
-    let path = match std::env::var_os("DDI_CORPUS") {
-        Some(path) => path.into(),
-        None => std::env::temp_dir().join("ddi-corpus"),
-    };
-    let there = path.join("index.json").exists();
-    if !there {
-        eprintln!("skipped: no corpus in {}", path.display());
-    }
-    there.then_some(path)
-}
+use crate::seeds::unfit_in_lines;
+use crate::support::{Ended, Folder, corpus, ddi, require_tool, run};
 
 /// A directory in the folder, with these files: a name that ends in `/` is a directory, a content that begins with `->`
 /// the target of a link.
@@ -218,7 +206,7 @@ fn text_from_the_image_is_escaped() {
     };
     let ended = ddi(["check", "golden", &image]);
     assert_eq!(ended.code, Some(1));
-    assert!(!ended.stdout.contains('\u{1b}') && !ended.stdout.contains('\u{202e}'), "{ended:?}");
+    assert_eq!(unfit_in_lines(&ended.stdout), None, "{ended:?}");
     assert!(ended.stdout.contains("ssh_host_\\u{1b}[31m\\u{202e}_key"), "{ended:?}");
     let last = ended.stdout.lines().last().unwrap();
     assert!(last.starts_with("FAILED golden "), "{last}");

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use serde_json::Value;
 
-use crate::support::{Chance, Folder, ddi, in_parallel};
+use crate::support::{Chance, Folder, corpus, ddi, in_parallel};
 
 /// Where we say other than the tools, and why: image, fact, reason.
 const EXPLAINED: &[(&str, &str, &str)] = &[
@@ -53,18 +53,6 @@ const OTHER_ALGORITHMS: [&str; 7] =
 
 /// Above this size an image is not copied to be damaged.
 const MAX_COPY: u64 = 64 << 20;
-
-fn corpus() -> Option<PathBuf> {
-    let path = match std::env::var_os("DDI_CORPUS") {
-        Some(path) => path.into(),
-        None => std::env::temp_dir().join("ddi-corpus"),
-    };
-    let there = path.join("index.json").exists();
-    if !there {
-        eprintln!("skipped: no corpus in {}", path.display());
-    }
-    there.then_some(path)
-}
 
 /// What the tools say, by the name of the image.
 fn expectations(corpus: &Path) -> Vec<(String, Value)> {

@@ -4,14 +4,16 @@ use std::fmt::Write;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::support::{DDI, Ended, Folder, ddi, require_root, require_tool, run, run_within};
+use crate::support::{
+    DDI, Ended, Folder, corpus, ddi, require_root, require_tool, run, run_within, say_skipped,
+};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.raw");
 const SAMPLE_ROOT_HASH: &str = "262757df7d5755c592d74c7fa869421aae036b0b3a40039445a493da59efc8eb";
@@ -80,18 +82,6 @@ fn assert_equal(what: &str, ours: &[String], theirs: &[String]) {
 
 fn lines(ended: &Ended) -> Vec<String> {
     ended.stdout.lines().map(str::to_owned).collect()
-}
-
-fn corpus() -> Option<PathBuf> {
-    let path = match std::env::var_os("DDI_CORPUS") {
-        Some(path) => path.into(),
-        None => std::env::temp_dir().join("ddi-corpus"),
-    };
-    let there = path.join("index.json").exists();
-    if !there {
-        eprintln!("skipped: no corpus in {}", path.display());
-    }
-    there.then_some(path)
 }
 
 /// Images of the corpus, which partition is compared, and with what. Not `fs-erofs-chunked`: fsck.erofs 1.5 cuts a sparse
@@ -439,8 +429,7 @@ fn run_long(program: &str, args: &[&str]) -> Ended {
 #[test]
 fn every_file_of_a_real_system() {
     let Some(tree) = std::env::var_os("DDI_TREE") else {
-        eprintln!("skipped: no DDI_TREE");
-        return;
+        return say_skipped("no DDI_TREE");
     };
     let tree = tree.into_string().unwrap();
     let theirs = mtree_of(Path::new(&tree));

@@ -12,6 +12,11 @@ mod targets;
 
 use targets::TARGETS;
 
+/// The first character in lines of text that a terminal would not just show.
+pub(crate) fn unfit_in_lines(text: &str) -> Option<char> {
+    text.split('\n').find_map(targets::unfit_for_a_terminal)
+}
+
 fn fuzz(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(folder)
 }
@@ -50,6 +55,15 @@ fn every_target_is_built_and_every_seed_has_a_target() {
         assert!(manifest.contains(&format!("[[bin]]\nname = \"{name}\"\n")), "{name}");
         let main = fs::read_to_string(fuzz("fuzz_targets").join(format!("{name}.rs"))).unwrap();
         assert!(main.contains(&format!("ddi_fuzz::{name}(input)")), "{name}");
+    }
+    // what each feeds
+    let readme = fs::read_to_string(fuzz("README.md")).unwrap();
+    for head in ["| target | of the plan |"] {
+        let table = readme.split_once(head).unwrap_or_else(|| panic!("no table {head}")).1;
+        let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| `")?.split_once("` |"));
+        let told: Vec<String> = rows.map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(told.iter().cloned().collect::<BTreeSet<_>>(), known, "{head}");
+        assert_eq!(told.len(), known.len(), "{head}: a target has two rows");
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use crate::support::image::{ImageBuilder, erofs};
-use crate::support::{Chance, DDI, Ended, Folder, ddi, require_tool, run, run_within, skip};
+use crate::support::{Chance, DDI, Ended, Folder, corpus, ddi, require_tool, run, run_within};
 
 /// Runs `ddi` with `input` coming through a pipe, which it need not read to the end.
 fn ddi_with_input(args: &[&str], input: &[u8]) -> Ended {
@@ -55,14 +55,9 @@ fn shell(script: &str, args: &[&str], folder: &Folder, memory: u32) -> Ended {
 
 #[test]
 fn packed_images_are_as_plain_ones() {
-    let corpus: PathBuf = match std::env::var_os("DDI_CORPUS") {
-        Some(path) => path.into(),
-        None => std::env::temp_dir().join("ddi-corpus"),
-    };
+    let Some(corpus) = corpus() else { return };
     let packed = corpus.join("images/packed");
-    let Ok(plain) = fs::read(packed.join("demo_1.0.raw")) else {
-        return skip(&format!("no corpus in {}", corpus.display()));
-    };
+    let plain = fs::read(packed.join("demo_1.0.raw")).unwrap();
     let folder = Folder::new();
     let plain = folder.write("demo_1.0.raw", &plain);
     let commands: [&[&str]; 4] = [&["inspect"], &["inspect", "--json"], &["verify"], &["verify", "--json"]];

@@ -23,10 +23,51 @@ pub(crate) fn require_tool(name: &str) -> bool {
 }
 
 /// Says that a test does nothing here, and why; a failure where tools are required.
+#[track_caller]
 pub(crate) fn skip(why: &str) {
+    say_skipped(why);
+    assert!(std::env::var_os("DDI_REQUIRE_TOOLS").is_none_or(|value| value != "1"), "{why}");
+}
+
+/// Says that a test does nothing here, for want of something that nobody is required to have: a corpus, root, a version of a
+/// tool that is newer than CI's.
+pub(crate) fn say_skipped(why: &str) {
     println!("skipped: {why}");
     eprintln!("skipped: {why}");
-    assert!(std::env::var_os("DDI_REQUIRE_TOOLS").is_none_or(|value| value != "1"), "{why}");
+}
+
+/// The corpus: `DDI_CORPUS`, which must be one, else `ddi-corpus` in the folder for temporary files. If there is none, says
+/// that the test is skipped; nobody is required to have one.
+#[must_use]
+#[track_caller]
+pub(crate) fn corpus() -> Option<PathBuf> {
+    corpus_at(std::env::var_os("DDI_CORPUS").map(PathBuf::from), &std::env::temp_dir())
+}
+
+#[track_caller]
+fn corpus_at(named: Option<PathBuf>, temporary: &Path) -> Option<PathBuf> {
+    let is_named = named.is_some();
+    let path = named.unwrap_or_else(|| temporary.join("ddi-corpus"));
+    let is_there = path.join("index.json").is_file();
+    assert!(is_there || !is_named, "DDI_CORPUS={} is no corpus", path.display());
+    if !is_there {
+        say_skipped(&format!("no corpus in {}", path.display()));
+    }
+    is_there.then_some(path)
+}
+
+#[test]
+fn a_corpus_may_be_missing_but_not_where_it_is_named() {
+    let folder = Folder::new();
+    let empty = folder.path().to_owned();
+    assert_eq!(corpus_at(None, &empty), None);
+    assert!(std::panic::catch_unwind(|| corpus_at(Some(empty.clone()), &empty)).is_err());
+    let path = empty.join("ddi-corpus");
+    fs::create_dir(&path).unwrap();
+    assert_eq!(corpus_at(None, &empty), None);
+    fs::write(path.join("index.json"), "[]").unwrap();
+    assert_eq!(corpus_at(None, &empty), Some(path.clone()));
+    assert_eq!(corpus_at(Some(path.clone()), Path::new("/nonexistent")), Some(path));
 }
 
 /// Are we root? If not, says that the test is skipped; nobody is required to be.
@@ -35,7 +76,7 @@ pub(crate) fn require_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     let root = fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0);
     if !root {
-        eprintln!("skipped: not root");
+        say_skipped("not root");
     }
     root
 }

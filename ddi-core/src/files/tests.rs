@@ -1,6 +1,6 @@
 pub(crate) mod memory;
 
-mod corpus;
+pub(crate) mod corpus;
 #[cfg(all(feature = "fs-erofs", feature = "fs-ext4", feature = "fs-squashfs"))]
 mod extents;
 mod hostile;

@@ -1,22 +1,25 @@
 //! Signatures by real tools.
 
-use std::fs;
 use std::path::PathBuf;
+use std::{env, fs};
 
 use serde_json::Value;
 
 use super::*;
 use crate::{FileSource, ReadAt};
 
-/// The folder of real images with their expected facts, if it is here.
-fn corpus() -> Option<PathBuf> {
-    let path =
-        std::env::var_os("DDI_CORPUS").map_or_else(|| std::env::temp_dir().join("ddi-corpus"), PathBuf::from);
-    if path.join("index.json").exists() {
-        return Some(path);
+/// The folder of real images with their expected facts: `DDI_CORPUS`, which must be one, else `ddi-corpus` in the folder
+/// for temporary files. `None`, and a word of it, if there is none and none is named.
+pub(crate) fn corpus() -> Option<PathBuf> {
+    let named = env::var_os("DDI_CORPUS").map(PathBuf::from);
+    let is_named = named.is_some();
+    let path = named.unwrap_or_else(|| env::temp_dir().join("ddi-corpus"));
+    let is_there = path.join("index.json").is_file();
+    assert!(is_there || !is_named, "DDI_CORPUS={} is no corpus", path.display());
+    if !is_there {
+        eprintln!("skipped: no corpus in {}", path.display());
     }
-    println!("skipped: no corpus at {}", path.display());
-    None
+    is_there.then_some(path)
 }
 
 /// systemd-repart's partitions and openssl's files: for each key, the verdict of `openssl smime -verify`.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::format_faults::strace_works;
 use crate::support::hostile::{self, Hostile, base};
+use crate::seeds::unfit_in_lines;
 use crate::support::image::erofs;
 use crate::support::{DDI, Ended, Folder, ddi, ddi_quickly, in_parallel, require_tool, run_within};
 
@@ -236,13 +237,9 @@ impl Checked {
     }
 }
 
-/// The first character that a terminal would not just show.
+/// The first character that a terminal would not just show. U+FFFD stands for bytes that are no text.
 fn unprintable(text: &str) -> Option<char> {
-    text.chars().find(|c| {
-        let code = u32::from(*c);
-        *c != '\n' && c.is_control()
-            || matches!(code, 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xad | 0x61c | 0xfffd)
-    })
+    unfit_in_lines(text).or_else(|| text.chars().find(|c| *c == '\u{fffd}'))
 }
 
 /// The codes that say what is wrong, of the worst that was found. One of them is the answer.

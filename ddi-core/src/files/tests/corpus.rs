@@ -16,14 +16,17 @@ use serde_json::{Map, Value, json};
 use crate::files::{self, Budget, FileType, Step, Tree, Walk};
 use crate::fs::{FsKind, probe};
 
-pub(super) fn corpus() -> Option<PathBuf> {
-    let path = env::var_os("DDI_CORPUS").map_or_else(|| env::temp_dir().join("ddi-corpus"), PathBuf::from);
-    if path.join("index.json").is_file() {
-        return Some(path);
+/// The corpus; `None`, and a word of it, if there is none and none is named.
+pub(crate) fn corpus() -> Option<PathBuf> {
+    let named = env::var_os("DDI_CORPUS").map(PathBuf::from);
+    let is_named = named.is_some();
+    let path = named.unwrap_or_else(|| env::temp_dir().join("ddi-corpus"));
+    let is_there = path.join("index.json").is_file();
+    assert!(is_there || !is_named, "DDI_CORPUS={} is no corpus", path.display());
+    if !is_there {
+        eprintln!("skipped: no corpus in {}", path.display());
     }
-    eprintln!("skipped: no corpus in {}", path.display());
-    assert!(env::var_os("DDI_CORPUS").is_none(), "DDI_CORPUS names no corpus");
-    None
+    is_there.then_some(path)
 }
 
 fn read_json(path: &Path) -> Value {

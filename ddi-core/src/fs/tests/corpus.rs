@@ -3,24 +3,14 @@
 //! The corpus (`DDI_CORPUS`, else `ddi-corpus` in the folder for temporary files) holds images and, for each, what
 //! `blkid -p` says of it and of its partitions.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::fs::{self, File};
+use std::path::Path;
 
 use ddi_verity::{FileSource, Section};
 use serde_json::Value;
 
+use crate::files::tests::corpus::corpus;
 use crate::fs::{FsKind, Probe, probe};
-
-fn corpus() -> Option<PathBuf> {
-    let path = env::var_os("DDI_CORPUS").map_or_else(|| env::temp_dir().join("ddi-corpus"), PathBuf::from);
-    if path.join("index.json").is_file() {
-        return Some(path);
-    }
-    eprintln!("skipped: no corpus in {}", path.display());
-    assert!(env::var_os("DDI_CORPUS").is_none(), "DDI_CORPUS names no corpus");
-    None
-}
 
 fn json(path: &Path) -> Value {
     serde_json::from_reader(File::open(path).unwrap()).unwrap()

@@ -1,5 +1,6 @@
 //! `ddi check boot`: each rule broken once, and the UKIs that ukify makes.
 
+#[path = "../../ddi-core/src/uki/tests/pe.rs"]
 mod pe;
 
 use std::fs;
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use self::pe::{PeBuilder, X64};
 use crate::support::image::{ImageBuilder, erofs, hash_tree, signature_partition};
-use crate::support::{Chance, Ended, Folder, ddi, require_tool, run};
+use crate::support::{Chance, Ended, Folder, corpus, ddi, require_tool, run};
 
 /// An image that boots, until a test changes something.
 struct Case {
@@ -381,13 +382,7 @@ fn damaged() {
 /// The UKIs of the corpus: sections and command lines as `ukify inspect` has them, and whether they are for the image.
 #[test]
 fn as_ukify_has_them() {
-    let corpus = match std::env::var_os("DDI_CORPUS") {
-        Some(path) => path.into(),
-        None => std::env::temp_dir().join("ddi-corpus"),
-    };
-    if !corpus.join("images/uki-ok.raw").exists() {
-        return eprintln!("skipped: no corpus in {}", corpus.display());
-    }
+    let Some(corpus) = corpus() else { return };
     for name in ["uki-ok", "uki-stale", "uki-usr"] {
         let path = corpus.join(format!("images/{name}.raw"));
         let expected = fs::read_to_string(corpus.join(format!("expected/{name}.json"))).unwrap();

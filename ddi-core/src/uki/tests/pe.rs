@@ -1,4 +1,4 @@
-//! PE files made in memory: the twin of the one in ddi-core's own tests, which no crate shares.
+//! PE files made in memory, for the tests here and for those of the command.
 
 /// Machine of x86-64.
 pub(crate) const X64: u16 = 0x8664;

@@ -1,7 +1,7 @@
 //! `ddi policy`: what a policy means, and whether an image meets it.
 
 use crate::support::image::{ImageBuilder, erofs};
-use crate::support::{Folder, ddi, require_tool, run};
+use crate::support::{Folder, ddi, require_tool, run, say_skipped};
 
 #[test]
 fn shown_as_systemd_shows_it() {
@@ -42,9 +42,11 @@ fn agrees_with_systemd_analyze() {
     if !require_tool("systemd-analyze") {
         return;
     }
-    if !run("systemd-analyze", ["image-policy", "*"]).ok() {
-        eprintln!("skipped: this systemd-analyze has no image-policy");
-        return;
+    let asked = run("systemd-analyze", ["image-policy", "*"]);
+    if !asked.ok() {
+        // 252, the one of CI, does not know it yet
+        assert!(asked.stderr.contains("Unknown command verb"), "{asked:?}");
+        return say_skipped("this systemd-analyze has no image-policy");
     }
     // a flag that systemd has since 260
     let older = |text: String| {

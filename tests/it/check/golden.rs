@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{assert_exit, codes, corpus, image, image_of, tree};
 use crate::support::image::ImageBuilder;
-use crate::support::{Folder, ddi, require_tool, run};
+use crate::support::{Folder, ddi, require_tool, run, skip};
 
 /// What the corpus says was left in is what is found, and nothing else.
 #[test]
@@ -159,8 +159,7 @@ fn what_systemd_repart_would_create() {
             ["--dry-run=yes", "--empty=allow", "--size=auto", "--json=short", &definitions, &copy],
         );
         let Some(json) = ended.stdout.lines().find(|line| line.starts_with('[')) else {
-            eprintln!("skipped: systemd-repart does not tell: {ended:?}");
-            return;
+            return skip(&format!("systemd-repart does not tell: {ended:?}"));
         };
         let rows: Value = serde_json::from_str(json).unwrap();
         let rows = rows.as_array().unwrap().iter().filter(|row| row["activity"] == "create");

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::format_faults::strace_works;
-use crate::support::hostile::{self, Hostile, base};
 use crate::seeds::unfit_in_lines;
+use crate::support::hostile::{self, Hostile, base};
 use crate::support::image::erofs;
 use crate::support::{DDI, Ended, Folder, ddi, ddi_quickly, in_parallel, require_tool, run_within};
 

@@ -1,8 +1,8 @@
 //! `ddi extract`: files of an image, written to where nothing was before.
 //!
 //! Everything is made in a new folder of ours beside the destination, by names that are looked up in open directories and
-//! never followed; when all of it is there, it takes its name. So nothing outside is ever touched, and nothing half-done
-//! is left.
+//! never followed; when all of it is on the disk, it takes its name. So nothing outside is ever touched, and nothing
+//! half-done is left.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -405,6 +405,8 @@ impl<'a> Writer<'a> {
                 read_only = Some((level.fd, mode));
             }
         }
+        // all the files at once: thousands of them, each by itself, would take as many turns of the disk
+        rustix::fs::syncfs(self.folder).context("not on the disk")?;
         match renameat_with(self.folder, ITEM, parent, name, RenameFlags::NOREPLACE) {
             // not for all file systems there is a way to be sure that nothing is replaced
             Err(Errno::INVAL | Errno::NOSYS) => match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -414,10 +416,12 @@ impl<'a> Writer<'a> {
             Err(Errno::NOENT) => bail!("a device, FIFO or socket: nothing is extracted without --preserve"),
             result => result?,
         }
+        // what fails from here on is told, not undone: all of it is there, under its name
         if let Some((directory, mode)) = read_only {
-            fchmod(directory, mode)?;
+            fchmod(&directory, mode)?;
+            rustix::fs::fsync(&directory).context("not on the disk")?;
         }
-        Ok(())
+        rustix::fs::fsync(parent).context("its folder is not on the disk")
     }
 }
 

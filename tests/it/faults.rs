@@ -1,8 +1,10 @@
 //! Storage that lies, shrinks, grows or fails while it is read, and disks that are full: an error, never something that
 //! was not there.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -373,10 +375,14 @@ fn shrinking(bytes: &Arc<Vec<u8>>, when: usize, end: u64, failed: &Arc<AtomicBoo
 fn x3_storage_that_shrinks_is_an_error_at_each_of_50_points() {
     let image = good(300);
     let (bytes, root) = (Arc::new(image.bytes), image.root_hashes[0]);
-    let mut ends = 0;
+    let mut chance = Chance(50);
+    let (mut ends, mut shrunk) = (0, 0);
     for point in 0..50 {
-        let end = bytes.len() as u64 * point / 50;
-        for when in [0, 1, 2, 3, 4, 6, 8, 12] {
+        // 1,000 runs: cut where blocks end, and anywhere, from the first, second, … read on
+        for run in 0..20 {
+            let step = bytes.len() as u64 / 50;
+            let end = step * point + if run < 10 { 0 } else { chance.below(step) };
+            let when = run % 10;
             let failed = Arc::default();
             match prove_image(shrinking(&bytes, when, end, &failed), root) {
                 Ok(assessment) => {
@@ -392,11 +398,12 @@ fn x3_storage_that_shrinks_is_an_error_at_each_of_50_points() {
                 }
                 Err(other) => panic!("{point} {when}: {other:?}"),
             }
+            shrunk += usize::from(failed.load(Ordering::Relaxed));
             // whatever is said of it, it is said
             let _ = report(shrinking(&bytes, when, end, &failed));
         }
     }
-    assert!(ends > 150, "{ends}");
+    assert!(ends > 300 && shrunk >= ends, "{ends} {shrunk}");
 }
 
 /// A file that is cut or grown at its `when`th read.
@@ -645,22 +652,62 @@ fn x4_interrupted_reads_change_nothing_and_failed_ones_are_told() {
 const WRITES: [&str; 7] = ["ftruncate", "pwrite64", "write", "fsync", "linkat", "rename", "unlink"];
 
 /// And those that make a tree of files.
-const MAKES: [&str; 8] =
-    ["mkdirat", "pwrite64", "ftruncate", "symlinkat", "utimensat", "fchmod", "fchmodat", "renameat2"];
+const MAKES: [&str; 10] = [
+    "mkdirat",
+    "pwrite64",
+    "ftruncate",
+    "symlinkat",
+    "utimensat",
+    "fchmod",
+    "fchmodat",
+    "syncfs",
+    "renameat2",
+    "fsync",
+];
 
-/// Runs `command` with a fault in the first, second, … call of each kind, until there are no more. Says how many.
-fn at_every_write(
-    fault: &str,
+/// How calls that write end badly: by the end of the process, without room, and with a bad disk.
+pub(crate) const FAULTS: [&str; 3] = ["signal=KILL", "error=ENOSPC", "error=EIO"];
+
+/// The fault that one run had.
+pub(crate) struct Fault<'a> {
+    /// `signal=KILL` or `error=…`.
+    pub(crate) kind: &'a str,
+    pub(crate) call: &'a str,
+    /// In which of these calls.
+    number: u32,
+    /// Did the program come so far?
+    happened: bool,
+}
+
+impl Fault<'_> {
+    /// An error that the program got.
+    pub(crate) fn is_error(&self) -> bool {
+        self.happened && self.kind.starts_with("error=")
+    }
+}
+
+impl std::fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} {} ({})", self.kind, self.call, self.number, self.happened)
+    }
+}
+
+/// Runs `ddi` with a fault in the first, second, … call of each kind, until there are no more, each time after `prepare`.
+/// Says how many there were of each.
+pub(crate) fn at_every_call<'a>(
+    kind: &str,
     folder: &Folder,
-    (calls, args): (&[&str], &[&str]),
-    check: impl Fn(&Ended, &str),
-) -> u32 {
-    let mut faults = 0;
+    (calls, args): (&[&'a str], &[&str]),
+    prepare: impl Fn(),
+    check: impl Fn(&Ended, &Fault<'_>),
+) -> BTreeMap<&'a str, u32> {
+    let mut faults = BTreeMap::new();
     for call in calls {
         for number in 1.. {
             assert!(number < 1000);
+            prepare();
             let log = folder.file("log");
-            let inject = format!("inject={call}:{fault}:when={number}");
+            let inject = format!("inject={call}:{kind}:when={number}");
             let trace = format!("trace={call}");
             let mut command = Command::new("strace");
             command.args(["-f", "-qq", "-o", &log, "-e", &trace, "-e", &inject, DDI]).args(args);
@@ -669,14 +716,31 @@ fn at_every_write(
             let happened = fs::read_to_string(&log).unwrap_or_default();
             let happened = happened.contains("(INJECTED)") || happened.contains("killed by SIGKILL");
             fs::remove_file(log).unwrap();
-            check(&ended, &format!("{call} {number}"));
+            check(&ended, &Fault { kind, call, number, happened });
             if !happened {
+                assert!(ended.ok(), "{call} {number}: {ended:?}");
                 break;
             }
-            faults += 1;
+            assert_eq!(ended.code.is_none(), kind == "signal=KILL", "{call} {number}: {ended:?}");
+            *faults.entry(*call).or_default() += 1;
         }
     }
     faults
+}
+
+/// An error is the end of it: exit status 2, and a line that says so.
+#[track_caller]
+pub(crate) fn assert_told(ended: &Ended, fault: &Fault<'_>) {
+    assert_eq!(ended.code, Some(2), "{fault}: {ended:?}");
+    assert!(ended.stderr.contains("ddi: error: "), "{fault}: {ended:?}");
+}
+
+/// Were there so many faults of each kind?
+#[track_caller]
+pub(crate) fn assert_at_least(faults: &BTreeMap<&str, u32>, least: &[(&str, u32)]) {
+    for (call, least) in least {
+        assert!(faults.get(call).is_some_and(|found| found >= least), "{call}: {faults:?}");
+    }
 }
 
 /// A folder with room for temporary files, and for what comes out.
@@ -704,7 +768,7 @@ fn k1_k2_k3_what_is_read_to_a_file_is_complete_or_absent() {
     let (out, directory) = (folder.file("out/part"), folder.file("out"));
     let args = ["read", &path, "-p", "root", "--root-hash", &root, "--output", &out];
     for before in [None, Some(&b"what was there before"[..])] {
-        for fault in ["signal=KILL", "error=ENOSPC", "error=EIO"] {
+        for kind in FAULTS {
             let prepare = || {
                 fs::remove_dir_all(&directory).unwrap();
                 fs::create_dir(&directory).unwrap();
@@ -712,20 +776,21 @@ fn k1_k2_k3_what_is_read_to_a_file_is_complete_or_absent() {
                     fs::write(&out, before).unwrap();
                 }
             };
-            prepare();
-            let faults = at_every_write(fault, &folder, (&WRITES, &args), |ended, what| {
-                let what = format!("{fault} {what}: {ended:?}");
+            let faults = at_every_call(kind, &folder, (&WRITES, &args), prepare, |ended, fault| {
+                let what = format!("{fault}: {ended:?}");
                 let found = fs::read(&out).ok();
                 let whole = found.as_deref() == Some(&data[..]);
                 assert!(whole || found.as_deref() == before, "{what}");
                 assert!(!ended.ok() || whole, "{what}");
-                assert!(ended.code.is_none() || matches!(ended.code, Some(0 | 2)), "{what}");
+                if fault.is_error() {
+                    assert_told(ended, fault);
+                }
                 // killed while it replaces a file, there may be a temporary one beside it
-                let most = if fault == "signal=KILL" && before.is_some() { 2 } else { 1 };
+                let most = if kind == "signal=KILL" && before.is_some() { 2 } else { 1 };
                 assert!(names(&directory).len() <= most, "{what}: {:?}", names(&directory));
-                prepare();
             });
-            assert!(faults >= 3, "{fault}: {faults}");
+            // the file and its folder
+            assert_at_least(&faults, &[("write", 1), ("fsync", 2)]);
         }
     }
 }
@@ -743,24 +808,75 @@ fn k1_k2_k3_what_is_extracted_is_complete_or_absent() {
     assert!(ddi(["extract", image, "/", &whole]).ok());
     let whole = listed(&whole);
     assert!(whole.lines().count() > 5, "{whole}");
-    for fault in ["signal=KILL", "error=ENOSPC", "error=EIO"] {
-        let args = ["extract", image, "/", out.as_str()];
-        let faults = at_every_write(fault, &folder, (&MAKES, &args), |ended, what| {
-            let what = format!("{fault} {what}: {ended:?}");
+    let args = ["extract", image, "/", out.as_str()];
+    let prepare = || {
+        fs::remove_dir_all(&directory).unwrap();
+        fs::create_dir(&directory).unwrap();
+    };
+    for kind in FAULTS {
+        let faults = at_every_call(kind, &folder, (&MAKES, &args), prepare, |ended, fault| {
+            let what = format!("{fault}: {ended:?}");
             let there = fs::exists(&out).unwrap();
             assert!(!there || listed(&out) == whole, "{what}");
             assert!(!ended.ok() || there, "{what}");
-            assert!(ended.code.is_none() || matches!(ended.code, Some(0 | 2)), "{what}");
+            // the last of these is for our own folder, which goes away
+            if fault.is_error() && !(fault.call == "fchmod" && ended.ok()) {
+                assert_told(ended, fault);
+                // what comes after the renaming is told, not undone
+                assert_eq!(there, fault.call == "fsync", "{what}");
+            }
             // killed, there may be the unfinished one beside it, which says by its name what it is
             let others = names(&directory).into_iter().filter(|name| name != "system");
             match ended.code {
                 None => assert!(others.into_iter().all(|name| name.starts_with(".ddi-extract-")), "{what}"),
                 Some(_) => assert_eq!(others.count(), 0, "{what}"),
             }
-            fs::remove_dir_all(&directory).unwrap();
-            fs::create_dir(&directory).unwrap();
         });
-        assert!(faults >= 10, "{fault}: {faults}");
+        let each = [("mkdirat", 2), ("pwrite64", 1), ("ftruncate", 1), ("symlinkat", 1), ("utimensat", 5)];
+        assert_at_least(&faults, &each);
+        assert_at_least(&faults, &[("fchmod", 5), ("syncfs", 1), ("renameat2", 1), ("fsync", 1)]);
+    }
+}
+
+/// What has no right to be written into is moved first, and gets its mode after that: on the disk too.
+#[test]
+fn k3_a_read_only_directory_is_extracted_complete_or_absent() {
+    if !strace_works() || !require_tool("mkfs.erofs") {
+        return;
+    }
+    let folder = work_folder();
+    let from = folder.file("from");
+    fs::create_dir(&from).unwrap();
+    fs::write(folder.file("from/file"), b"content").unwrap();
+    fs::set_permissions(&from, fs::Permissions::from_mode(0o555)).unwrap();
+    let (image, out, directory) = (folder.file("erofs"), folder.file("out/system"), folder.file("out"));
+    run("mkfs.erofs", [image.as_str(), &from]).unwrap();
+    let mut data = fs::read(&image).unwrap();
+    data.resize(data.len().next_multiple_of(4096), 0);
+    let image = folder.write("image.raw", &ImageBuilder::new().partition(ROOT, "os_1", data).build().bytes);
+    let args = ["extract", &image, "/", out.as_str()];
+    let prepare = || {
+        fs::remove_dir_all(&directory).unwrap();
+        fs::create_dir(&directory).unwrap();
+    };
+    for kind in FAULTS {
+        let calls = ["fchmod", "syncfs", "fsync"];
+        let faults = at_every_call(kind, &folder, (&calls, &args), prepare, |ended, fault| {
+            if fs::exists(&out).unwrap() {
+                assert_eq!(fs::read(folder.file("out/system/file")).unwrap(), b"content");
+            } else {
+                assert!(!ended.ok(), "{fault}: {ended:?}");
+            }
+            if fault.is_error() && !(fault.call == "fchmod" && ended.ok()) {
+                assert_told(ended, fault);
+            }
+            if ended.ok() {
+                let mode = fs::metadata(&out).unwrap().permissions().mode();
+                assert_eq!(mode & 0o7777, 0o555, "{fault}");
+            }
+        });
+        // the directory and the one that it is in
+        assert_at_least(&faults, &[("fchmod", 3), ("syncfs", 1), ("fsync", 2)]);
     }
 }
 
@@ -776,18 +892,23 @@ fn k2_an_image_that_cannot_be_unpacked_is_an_error_and_leaves_nothing() {
     run("gzip", [&path]).unwrap();
     let (packed, tmp) = (format!("{path}.gz"), folder.file("tmp"));
     let args = ["verify", packed.as_str(), "--root-hash", &root];
-    for fault in ["signal=KILL", "error=ENOSPC", "error=EIO"] {
-        let faults = at_every_write(fault, &folder, (&WRITES, &args), |ended, what| {
-            let what = format!("{fault} {what}: {ended:?}");
-            assert!(names(&tmp).is_empty(), "{what}");
-            if !ended.ok() && ended.code.is_some() {
-                assert_eq!(ended.code, Some(2), "{what}");
-                assert!(ended.stderr.starts_with("ddi: error: "), "{what}");
-            }
-            // a write to stdout that fails does not change what is true
-            assert!(!ended.ok() || ended.stdout.starts_with("VERIFIED"), "{what}");
-        });
-        assert!(faults >= 4, "{fault}: {faults}");
+    for kind in FAULTS {
+        let faults = at_every_call(
+            kind,
+            &folder,
+            (&WRITES, &args),
+            || {},
+            |ended, fault| {
+                let what = format!("{fault}: {ended:?}");
+                assert!(names(&tmp).is_empty(), "{what}");
+                if fault.is_error() {
+                    assert_told(ended, fault);
+                }
+                // a write to stdout that fails does not change what is true
+                assert!(!ended.ok() || ended.stdout.starts_with("VERIFIED"), "{what}");
+            },
+        );
+        assert!(faults.values().sum::<u32>() >= 4, "{faults:?}");
     }
 }
 

@@ -4,17 +4,11 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::support::{Chance, DDI, Ended, Folder, ddi, require_root, require_tool, run, skip};
+use crate::faults::{FAULTS, assert_at_least, assert_told, at_every_call};
+use crate::support::{Chance, DDI, Folder, ddi, require_root, require_tool, run, skip};
 
 /// Calls that write, in the order in which `format` first makes them.
 const CALLS: [&str; 5] = ["pwrite64", "fsync", "linkat", "rename", "write"];
-
-/// Runs `ddi verity format` with the `number`th call of this name not as it should be. `None` if it never came so far.
-fn format_with(inject: &str, number: u32, args: &[&str]) -> Ended {
-    let inject = format!("inject={inject}:when={number}");
-    let strace = ["-f", "-qq", "-o", "/dev/null", "-e", &inject, DDI, "verity", "format"];
-    run("strace", strace.iter().chain(args))
-}
 
 /// Can strace be used? If not, says that the test is skipped.
 pub(crate) fn strace_works() -> bool {
@@ -39,12 +33,16 @@ impl Setup {
     /// 300 blocks of 512 bytes: a tree of three levels, in a few writes.
     fn new() -> Self {
         let folder = Folder::new();
-        fs::create_dir(folder.path().join("out")).unwrap();
+        fs::create_dir(folder.file("out")).unwrap();
+        fs::create_dir(folder.file("tmp")).unwrap();
         let data = folder.write("data", &Chance(5).bytes(300 * 512));
         Setup { folder, data }
     }
     fn out(&self) -> String {
         self.folder.file("out/tree")
+    }
+    fn out_folder(&self) -> String {
+        self.folder.file("out")
     }
     fn options(&self, salt: &'static str) -> [&'static str; 3] {
         ["--data-block-size=512", "--hash-block-size=512", salt]
@@ -64,95 +62,101 @@ impl Setup {
     }
 }
 
-/// Does `check` after a fault in the first, second, … call of each kind, until the program no longer makes so many.
-/// Says how many faults there were.
-fn at_every_call(fault: &str, check: impl Fn(&str, u32) -> bool) -> u32 {
-    let mut faults = 0;
-    for call in CALLS {
-        for number in 1.. {
-            assert!(number < 1000);
-            if !check(&format!("{call}:{fault}"), number) {
-                break;
-            }
-            faults += 1;
-        }
-    }
-    faults
-}
-
 #[test]
-fn killed_at_any_call_a_new_file_is_complete_or_absent() {
+fn a_new_file_is_complete_or_absent_and_no_fault_is_success() {
     if !strace_works() {
         return;
     }
     let setup = Setup::new();
     let root_hash = setup.format(SALT);
-    let faults = at_every_call("signal=KILL", |inject, number| {
-        let _ = fs::remove_file(setup.out());
-        let [a, b, c] = setup.options(SALT);
-        let ended = format_with(inject, number, &[&setup.data, &setup.out(), a, b, c]);
-        let names = fs::read_dir(setup.folder.path().join("out")).unwrap().count();
-        match fs::exists(setup.out()).unwrap() {
-            true => assert!(setup.verifies(&root_hash), "{inject} {number}"),
-            false => assert!(!ended.ok(), "{inject} {number}: {ended:?}"),
-        }
-        assert!(names <= 1, "{inject} {number}: something is left behind");
-        !ended.ok()
-    });
-    assert!(faults >= 4, "{faults}");
+    let (out, [a, b, c]) = (setup.out(), setup.options(SALT));
+    let args = ["verity", "format", &setup.data, &out, a, b, c];
+    let prepare = || drop(fs::remove_file(&out));
+    for kind in FAULTS {
+        let faults = at_every_call(kind, &setup.folder, (&CALLS, &args), prepare, |ended, fault| {
+            if fault.is_error() {
+                assert_told(ended, fault);
+            }
+            // it may be there once it had all of its content: an error that comes later is told, not undone
+            match fs::exists(&out).unwrap() {
+                true => assert!(setup.verifies(&root_hash), "{fault}: {ended:?}"),
+                false => assert!(!ended.ok(), "{fault}: {ended:?}"),
+            }
+            let names = fs::read_dir(setup.out_folder()).unwrap().count();
+            assert!(names <= 1, "{fault}: something is left behind");
+        });
+        // three levels and a superblock; the tree, the superblock and the folder
+        assert_at_least(&faults, &[("pwrite64", 4), ("fsync", 3), ("write", 1)]);
+        assert!(faults.contains_key("linkat") || faults.contains_key("rename"), "{faults:?}");
+    }
 }
 
 #[test]
-fn killed_at_any_call_a_tree_in_place_is_old_or_invalid_or_complete() {
+fn a_tree_in_place_is_old_or_invalid_or_complete_and_no_fault_is_success() {
     if !strace_works() {
         return;
     }
     let setup = Setup::new();
     let new = setup.format("--salt=ff");
     let old = setup.format(SALT);
-    let before = fs::read(setup.out()).unwrap();
-    let faults = at_every_call("signal=KILL", |inject, number| {
-        fs::write(setup.out(), &before).unwrap();
-        let [a, b, c] = setup.options("--salt=ff");
-        let ended = format_with(inject, number, &[&setup.data, &setup.out(), a, b, c]);
-        let untouched = fs::read(setup.out()).unwrap() == before;
-        let found = (untouched && setup.verifies(&old), setup.is_invalid(), setup.verifies(&new));
-        assert!(
-            matches!(found, (true, false, false) | (false, true, false) | (false, false, true)),
-            "{found:?}"
-        );
-        assert!(!ended.ok() || found.2, "{inject} {number}");
-        !ended.ok()
-    });
-    assert!(faults >= 4, "{faults}");
+    let (out, [a, b, c]) = (setup.out(), setup.options("--salt=ff"));
+    let before = fs::read(&out).unwrap();
+    // a file of text that is there is replaced, not written in place
+    let root_hash_file = setup.folder.file("roothash");
+    let args = ["verity", "format", &setup.data, &out, a, b, c, "--root-hash-file", &root_hash_file];
+    let prepare = || {
+        fs::write(&out, &before).unwrap();
+        fs::write(&root_hash_file, &old).unwrap();
+    };
+    for kind in FAULTS {
+        let faults = at_every_call(kind, &setup.folder, (&CALLS, &args), prepare, |ended, fault| {
+            if fault.is_error() {
+                assert_told(ended, fault);
+            }
+            let untouched = fs::read(&out).unwrap() == before;
+            let found = (untouched && setup.verifies(&old), setup.is_invalid(), setup.verifies(&new));
+            assert!(
+                matches!(found, (true, false, false) | (false, true, false) | (false, false, true)),
+                "{fault}: {found:?}"
+            );
+            let told = fs::read_to_string(&root_hash_file).unwrap();
+            assert!(told == old || (told == new && found.2), "{fault}: {told}");
+            assert!(!ended.ok() || told == new, "{fault}: {told}");
+        });
+        // the old superblock, three levels, the new superblock; each of the three, and then the root hash and its folder
+        assert_at_least(&faults, &[("pwrite64", 5), ("fsync", 5), ("write", 2), ("rename", 1)]);
+    }
 }
 
+/// What a kill does not show, since what was written stays in the memory of the kernel: the disk may lose, or have first,
+/// anything that was written since the last `fsync`.
 #[test]
-fn no_room_or_a_bad_disk_is_never_success() {
+fn nothing_is_written_before_what_it_rests_on_is_on_the_disk() {
     if !strace_works() {
         return;
     }
     let setup = Setup::new();
-    let root_hash = setup.format(SALT);
-    for error in ["error=ENOSPC", "error=EIO"] {
-        let faults = at_every_call(error, |inject, number| {
-            let _ = fs::remove_file(setup.out());
-            let [a, b, c] = setup.options(SALT);
-            let ended = format_with(inject, number, &[&setup.data, &setup.out(), a, b, c]);
-            if ended.ok() {
-                assert!(setup.verifies(&root_hash));
-                return false;
-            }
-            assert_eq!(ended.code, Some(2), "{inject} {number}: {ended:?}");
-            assert!(ended.stderr.starts_with("ddi: error: "), "{ended:?}");
-            // the file may be there once it had all of its content: an error that comes later is told, not undone
-            if fs::exists(setup.out()).unwrap() {
-                assert!(setup.verifies(&root_hash), "{inject} {number}");
-            }
-            true
-        });
-        assert!(faults >= 4, "{faults}");
-    }
+    let log = setup.folder.file("log");
+    let (out, [a, b, c]) = (setup.out(), setup.options(SALT));
+    let steps = || {
+        let strace = ["-f", "-qq", "-s", "0", "-o", &log, "-e", "trace=pwrite64,fsync,linkat,rename", DDI];
+        run("strace", strace.into_iter().chain(["verity", "format", &setup.data, &out, a, b, c])).unwrap();
+        let mut steps: Vec<_> = fs::read_to_string(&log)
+            .unwrap()
+            .lines()
+            .map(|line| match line.split_once(' ').unwrap().1.trim_start() {
+                line if line.starts_with("fsync(") => "fsync",
+                line if line.starts_with("linkat(") || line.starts_with("rename(") => "name",
+                line if line.contains(", 512, 0)") => "superblock",
+                line if line.starts_with("pwrite64(") => "tree",
+                line => panic!("{line}"),
+            })
+            .collect();
+        steps.dedup();
+        steps.join(" ")
+    };
+    assert_eq!(steps(), "tree fsync superblock fsync name fsync");
+    assert_eq!(steps(), "superblock fsync tree fsync superblock fsync");
 }
 
 #[test]

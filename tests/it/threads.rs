@@ -1,6 +1,7 @@
 //! However many threads there are: the same root hash, the same verdict, the same first bad block; and a thread that
 //! dies is an error, never the end of the search.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -32,53 +33,66 @@ fn built(tree: &HashTree, data: &[u8], threads: usize) -> (RootHash, Vec<u8>) {
 
 #[test]
 fn p1_the_same_for_1_to_32_threads() {
-    // around the sizes of claims and parts, and around one more level; less than 4 MiB stays on one thread
+    // around whole hash blocks, claims and parts, and around one more level; less than 4 MiB stays on one thread
     const MIB: u64 = 1 << 20;
+    let around = |all: &[u64]| all.iter().flat_map(|at| [at - 1, *at, at + 1]).collect::<Vec<_>>();
     let sizes = [
-        (4096, vec![1024, 1025, 2047, 2048, 2049, 128 * 16, 128 * 16 + 1, 4095, 4097]),
-        (512, vec![8192, 8193, 16383, 16384, 16385, 16 * 16 * 16 * 4 + 1]),
-        (65536, vec![64, 65, 127, 129]),
+        (4096, [&[1024][..], &around(&[1026, 1088, 1152, 1280, 1408, 1536, 1792, 2048, 4096])].concat()),
+        (512, around(&[8193, 8208, 8448, 16384])),
+        (65536, [&[64][..], &around(&[66, 96, 128])].concat()),
     ];
-    let mut cases = Vec::new();
+    let mut cases = BTreeSet::new();
     for (block_size, list) in sizes {
         for blocks in list {
             assert!(blocks * u64::from(block_size) >= 4 * MIB);
-            cases.push((block_size, blocks));
+            cases.insert((block_size, blocks));
         }
     }
+    let cases: Vec<_> = cases.into_iter().collect();
+    assert_eq!(cases.len(), 50);
     let compared = AtomicUsize::new(0);
+    let used = Mutex::new(BTreeSet::new());
     in_parallel(cases.len() as u64, |case| {
         let (block_size, blocks) = cases[case as usize];
         let mut chance = Chance(case);
         let tree = tree(block_size, blocks);
-        let data = chance.bytes((blocks * u64::from(block_size)) as usize);
-        let (root, hash) = built(&tree, &data, 1);
-        for threads in [2, 3, 5, 8, 32] {
-            assert!(built(&tree, &data, threads) == (root, hash.clone()), "{block_size} {blocks} {threads}");
+        let mut data = chance.bytes((blocks * u64::from(block_size)) as usize);
+        let (root, mut hash) = built(&tree, &data, 1);
+        for threads in [2, 3, 8, 32] {
+            let (same_root, same_hash) = built(&tree, &data, threads);
+            assert!(same_root == root && same_hash == hash, "{block_size} {blocks} {threads}");
         }
-        // none, one at each end of the data and of the tree, some anywhere
-        for planted in 0..7 {
-            let (mut data, mut hash) = (data.clone(), hash.clone());
+        let (len, claim) = (data.len(), 2 * MIB as usize);
+        // none, and 20 times some: at each end of the data and of the tree, where claims meet, anywhere
+        for planted in 0..=20 {
             let mut places: Vec<usize> = match planted {
                 0 => vec![],
                 1 => vec![0],
-                2 => vec![data.len() - 1],
-                3 => vec![data.len()],
-                4 => vec![data.len() + hash.len() - 40],
-                _ => (0..planted * 3)
-                    .map(|_| chance.below((data.len() + hash.len() / 20) as u64) as usize)
+                2 => vec![len - 1],
+                3 => vec![len],
+                4 => vec![len + hash.len() - 40],
+                5 => vec![claim - 1],
+                6 => vec![claim],
+                7 => vec![claim - 1, claim, len - 1],
+                8 => vec![2 * claim - 1],
+                9 => vec![(2 * claim).min(len - 1), len + hash.len() - 40],
+                _ => (0..planted * 2 - 19)
+                    .map(|_| chance.below((len + hash.len() / 20) as u64) as usize)
                     .collect(),
             };
             // each place once, or the second damage repairs the first
             places.sort_unstable();
             places.dedup();
-            for place in places {
-                let byte = match place.checked_sub(data.len()) {
-                    Some(place) => &mut hash[place],
-                    None => &mut data[place],
-                };
-                *byte ^= 0x40;
-            }
+            let damage = |data: &mut [u8], hash: &mut [u8]| {
+                for place in &places {
+                    let byte = match place.checked_sub(len) {
+                        Some(place) => &mut hash[place],
+                        None => &mut data[*place],
+                    };
+                    *byte ^= 0x40;
+                }
+            };
+            damage(&mut data, &mut hash);
             for stop in [false, true] {
                 let verify = |threads| {
                     let options = Options::new().threads(threads).stop_at_first(stop);
@@ -86,9 +100,9 @@ fn p1_the_same_for_1_to_32_threads() {
                 };
                 let serial = verify(1);
                 assert_eq!(serial.is_proven(), planted == 0, "{block_size} {blocks} {planted} {serial:?}");
-                // all numbers of threads over all cases, a few in each
-                let some = [2, 4, 32, 1 + (case as usize * 7 + planted * 3 + usize::from(stop)) % 32];
-                for threads in some {
+                // all numbers of threads over all cases, two in each
+                let some = case as usize * 7 + planted * 3 + usize::from(stop);
+                for threads in [2 + some % 31, 2 + (some + 16) % 31] {
                     let found = verify(threads);
                     if stop {
                         let first =
@@ -102,11 +116,14 @@ fn p1_the_same_for_1_to_32_threads() {
                         assert_eq!(found, serial, "{block_size} {blocks} {planted} {threads}");
                     }
                     compared.fetch_add(1, Ordering::Relaxed);
+                    used.lock().unwrap().insert(threads);
                 }
             }
+            damage(&mut data, &mut hash);
         }
     });
-    assert!(compared.into_inner() >= 1000);
+    assert_eq!(compared.into_inner(), 50 * 21 * 2 * 2);
+    assert!(used.into_inner().unwrap().into_iter().eq(2..=32));
 }
 
 #[test]

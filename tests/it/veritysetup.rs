@@ -162,7 +162,7 @@ fn random_shapes_are_the_same_to_the_byte() {
 }
 
 #[test]
-fn every_flipped_byte_of_a_tree_is_found() {
+fn flipped_bytes_of_a_tree_are_named() {
     let folder = Folder::new();
     let mut chance = Chance(7);
     let data = folder.write("data", &chance.bytes(300 * 512));

@@ -59,6 +59,7 @@ mod spool;
 #[cfg(test)]
 mod testing;
 mod trust;
+mod unit_file;
 #[cfg(feature = "uki")]
 pub mod uki;
 #[cfg(feature = "update")]

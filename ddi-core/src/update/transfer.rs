@@ -5,6 +5,7 @@ use std::fmt;
 use ddi_gpt::{Architecture, Guid, PartitionType};
 
 use super::{Pattern, PatternError};
+use crate::unit_file::{self, Line};
 
 /// Where the files of a transfer go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +87,7 @@ pub enum TransferProblem {
 /// A definition that is not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransferError {
-    /// Line number, from 1; 0 for the whole file.
+    /// Number of the line that it begins at, from 1; 0 for the whole file.
     pub line: usize,
     /// What is wrong.
     pub problem: TransferProblem,
@@ -157,19 +158,17 @@ impl Transfer {
             unexpanded: Vec::new(),
         };
         let mut target = Target { kind: String::new(), partition_type: generic(), patterns: Vec::new() };
-        let mut section = "";
-        for (line, text) in text.lines().enumerate() {
-            let at = |problem| TransferError { line: line.saturating_add(1), problem };
-            let text = text.trim();
-            if text.is_empty() || text.starts_with(['#', ';']) {
-                continue;
-            }
-            if let Some(name) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-                section = name;
-                continue;
-            }
-            let (key, value) = text.split_once('=').ok_or(at(TransferProblem::Syntax))?;
-            let (key, value) = (key.trim(), value.trim());
+        let mut section = String::new();
+        unit_file::each_line(text, |line, said| {
+            let at = |problem| TransferError { line, problem };
+            let (key, value) = match said {
+                Line::Section(name) => {
+                    section = name.to_owned();
+                    return Ok(());
+                }
+                Line::Setting(key, value) => (key, value),
+                Line::Other => return Err(at(TransferProblem::Syntax)),
+            };
             if value.replace("%%", "").contains('%') {
                 transfer.unexpanded.push(format!("{section}.{key}"));
             }
@@ -179,7 +178,7 @@ impl Transfer {
                 false if value.is_empty() || value.contains('%') => Ok(None),
                 false => Err(at(TransferProblem::Version)),
             };
-            match (section, key) {
+            match (&*section, key) {
                 ("Transfer", "MinVersion") => transfer.min_version = version()?,
                 ("Transfer", "ProtectVersion") => transfer.protect_version = version()?,
                 ("Source", "MatchPattern") => patterns(&mut transfer.source, &value).map_err(at)?,
@@ -195,7 +194,8 @@ impl Transfer {
                 }
                 _ => {}
             }
-        }
+            Ok(())
+        })?;
         if transfer.source.is_empty() {
             return Err(whole(TransferProblem::NoPattern { section: "Source" }));
         }
@@ -250,6 +250,19 @@ mod tests {
         let target = transfer.target.unwrap();
         assert_eq!(target.partition_type.to_string(), "4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
         assert!(target.is_partition());
+    }
+
+    /// Patterns are often written one below the other.
+    #[test]
+    fn lines_that_go_on() {
+        let text = "[Source]\nMatchPattern=os_@v.root.xz \\\n# the old ones\n             os_@v.root\n\
+                    [Transfer]\nMinVersion=\\\n 5\nnonsense\n";
+        let error = Transfer::parse("a", text.as_bytes()).unwrap_err();
+        assert_eq!((error.line, error.code()), (8, "transfer-syntax"));
+        let transfer = Transfer::parse("a", text.replace("nonsense", "").as_bytes()).unwrap();
+        let patterns: Vec<_> = transfer.source.iter().map(ToString::to_string).collect();
+        assert_eq!(patterns, ["os_@v.root.xz", "os_@v.root"]);
+        assert_eq!(transfer.min_version.as_deref(), Some("5"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::dissect::Dissection;
 use crate::error::{Error, Step};
 use crate::files::{self, FileSystem, FileType, Tree};
 use crate::fs::FsKind;
-use crate::image::Image;
+use crate::image::{Image, Table};
 use crate::open::ProvenPartition;
 use crate::prove::ProveOptions;
 use crate::report::Assurance;
@@ -121,8 +121,19 @@ pub struct Mounted {
     pub assurance: Assurance,
     /// Who vouches for the root hash.
     pub trusted: Option<TrustedRootHash>,
+    /// The partition's attributes say that it is never written.
+    pub read_only: bool,
     /// Its files.
     pub fs: Arc<dyn FileSystem>,
+}
+
+impl Mounted {
+    /// Can files be made in it when it is mounted? Not if its partition is read-only, it is proven, or of a kind that is
+    /// made once and for all.
+    pub fn is_writable(&self) -> bool {
+        let fixed = [FsKind::Erofs, FsKind::Squashfs, FsKind::Iso9660].contains(&self.kind);
+        !self.read_only && !fixed && self.assurance == Assurance::Claimed
+    }
 }
 
 /// File systems put together.
@@ -255,6 +266,11 @@ impl<'a> Contents<'a> {
         }
     }
 
+    /// The number of the partition that is the choice for `designator`.
+    pub(crate) fn number_of(&self, designator: Designator) -> Option<u32> {
+        self.dissection.chosen(designator)
+    }
+
     /// The partition with that number; `None` if there is none.
     pub fn partition(&self, number: u32) -> Option<Result<Mounted, Unreadable>> {
         self.image.range(number)?;
@@ -282,7 +298,21 @@ impl<'a> Contents<'a> {
             return Err(Unreadable::Encrypted);
         }
         let fs = files::open(bytes, kind).map_err(Unreadable::FileSystem)?;
-        Ok(Mounted { designator, number, kind, assurance, trusted, fs })
+        let read_only = number.is_some_and(|number| self.is_read_only(number));
+        Ok(Mounted { designator, number, kind, assurance, trusted, read_only, fs })
+    }
+
+    fn is_read_only(&self, number: u32) -> bool {
+        let Table::Gpt(gpt) = self.image.table() else { return false };
+        gpt.partitions().iter().any(|partition| partition.number == number && partition.effect().read_only)
+    }
+
+    /// Is there a hash tree over that partition, with a known root hash? Then it is never written.
+    pub(crate) fn is_protected(&self, number: u32) -> bool {
+        let protects = |set: &VeritySet| {
+            set.root_hash.is_some() && set.data.is_some_and(|data| data.number == Some(number))
+        };
+        self.proof.is_some_and(|(sets, _)| sets.iter().any(protects))
     }
 
     /// `None` if it is not protected: there is no hash tree for it, or one of which nobody says the root hash.

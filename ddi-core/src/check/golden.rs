@@ -2,20 +2,29 @@
 
 mod repart;
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
 use ddi_gpt::{Architecture, ByteRange, Designator, Gpt, Partition, PartitionType};
 
-use super::{CheckReport, Subject, find, is_machine_id, names};
+use super::extension::is_about_content;
+use super::{CheckReport, Subject, absent_is_none, find, is_machine_id, names};
 use crate::contents::{Contents, Files, Mounted, Unreadable};
-use crate::files::{FileType, Tree};
+use crate::files::{FileType, Place, Tree};
 use crate::finding::Severity;
 use crate::fs::FsKind;
 use crate::image::{Image, Table};
-use crate::metadata::{Fact, MAX_FILE, MachineId, Metadata};
+use crate::metadata::{self, EnvFile, Fact, MAX_FILE, MachineId, Metadata};
+use crate::report::Assurance;
 
 const BUILDING: &str = "systemd, Safely Building Images";
 const OWN: &str = "ddi: in the spirit of systemd, Safely Building Images";
 const MACHINE_ID: &str = "machine-id(5)";
 const DPS: &str = "Discoverable Partitions Specification";
+
+/// Most slots that are looked into besides those of the system that would be booted.
+const MAX_SLOTS: usize = 64;
 
 /// What is one machine's own, and where: error code, path, rule, and what it is.
 const SECRETS: [(&str, &[u8], &str, &str); 3] = [
@@ -42,7 +51,8 @@ const SECRETS: [(&str, &[u8], &str, &str); 3] = [
 /// Goes through what a golden image should not hold, and through what its first boot would add to its partition table.
 ///
 /// The report's assurance is that of the root and `/usr` file systems; others, which nothing can protect, are read as they
-/// are and named in the fact `unprotected`.
+/// are and named in the fact `unprotected`. Of several slots for a system each is looked into, also those that would not be
+/// booted now.
 ///
 /// # Errors
 /// If the file systems cannot be opened, or cannot be read.
@@ -50,38 +60,154 @@ pub fn golden(image: &Image, contents: &Contents<'_>) -> Result<CheckReport, Unr
     let system = contents.system()?;
     let (whole, left_out) = contents.whole()?;
     let mut report = CheckReport::new("golden", system.assurance());
-    for (designator, why) in left_out {
-        let reason = format!("it was not looked at: {why}");
-        let subject = Subject::Partition { number: None, designator: Some(designator) };
-        report.find(Severity::Warning, "not-looked-at", subject, reason, OWN);
+    for (designator, why) in &left_out {
+        let subject = Subject::Partition { number: None, designator: Some(*designator) };
+        not_looked_at(&mut report, subject, why);
     }
-    let metadata = Metadata::read(&system.tree, None);
-    identity(&mut report, &metadata);
+    let facts = Facts::read(&system.tree)?;
+    identity(&mut report, facts.os_release);
+    let others = match image.table() {
+        Table::Gpt(gpt) => others(&mut report, image, gpt, contents, &whole, &left_out),
+        _ => Vec::new(),
+    };
     let unprotected =
         whole.mounted.iter().filter(|other| !is_system(other)).filter_map(|other| other.designator);
-    report.fact("unprotected", unprotected.map(Designator::name).collect::<Vec<_>>());
-    machine_id(&mut report, &system, &metadata);
-    secrets(&mut report, &whole.tree)?;
-    names_of_one_machine(&mut report, &whole.tree)?;
+    let unprotected = unprotected.map(|designator| designator.name().to_owned());
+    let claimed = others.iter().filter(|other| other.mounted.assurance == Assurance::Claimed);
+    let claimed = claimed.map(|other| format!("{} (partition {})", other.designator.name(), other.number));
+    report.fact("unprotected", unprotected.chain(claimed).collect::<Vec<_>>());
+    let root = system.mounted.iter().find(|mounted| mounted.designator == Some(Designator::Root));
+    if let Ok(found) = &facts.machine_id {
+        let state = found.as_ref().map_or(MachineId::Missing, |found| found.value);
+        let shown = if let MachineId::Id(_) = state { "set".to_owned() } else { state.to_string() };
+        report.fact("machine-id", [shown]);
+        report.fact("first-boot", [if state.is_first_boot() { "yes" } else { "no" }]);
+    }
+    machine_id(&mut report, b"", &facts.machine_id, root);
+    names_of_the_machine(&mut report, b"", &facts.hostname, &facts.machine_info);
+    secrets(&mut report, b"", &whole.tree)?;
+    named_by_machine_id(&mut report, b"", &whole.tree)?;
+    for other in others {
+        let place = format!("partition {}:", other.number).into_bytes();
+        let tree = match other.designator {
+            Designator::Usr => Tree::new(None).with_mount(b"usr", Arc::clone(&other.mounted.fs)),
+            _ => Tree::new(Some(Arc::clone(&other.mounted.fs))),
+        };
+        let facts = Facts::read(&tree)?;
+        if other.designator == Designator::Root {
+            machine_id(&mut report, &place, &facts.machine_id, Some(&other.mounted));
+        }
+        names_of_the_machine(&mut report, &place, &facts.hostname, &facts.machine_info);
+        secrets(&mut report, &place, &tree)?;
+        named_by_machine_id(&mut report, &place, &tree)?;
+    }
     // one that cannot be opened was left out, and said so
     if let Some(Ok(esp)) = contents.designated(Designator::Esp) {
         boot_loader(&mut report, &Files::from(esp).tree)?;
     }
     if let Table::Gpt(gpt) = image.table() {
-        table(&mut report, image, gpt);
+        table(&mut report, image, gpt, contents);
         growth(&mut report, image, gpt, &system.tree)?;
     }
     Ok(report)
+}
+
+/// A slot for a system that is not the one that would be booted.
+struct Other {
+    number: u32,
+    designator: Designator,
+    mounted: Mounted,
+}
+
+/// Opens the root and `/usr` slots that are not in `whole`, and says which partitions with data nobody looks into.
+fn others(
+    report: &mut CheckReport,
+    image: &Image,
+    gpt: &Gpt,
+    contents: &Contents<'_>,
+    whole: &Files,
+    left_out: &[(Designator, Unreadable)],
+) -> Vec<Other> {
+    let mounted: BTreeSet<u32> = whole.mounted.iter().filter_map(|mounted| mounted.number).collect();
+    // said already
+    let said: BTreeSet<u32> =
+        left_out.iter().filter_map(|(designator, _)| contents.number_of(*designator)).collect();
+    let mut others = Vec::new();
+    for partition in gpt.partitions() {
+        let number = partition.number;
+        if mounted.contains(&number) || said.contains(&number) || partition.name.is_empty_slot() {
+            continue;
+        }
+        let kind = partition.partition_type();
+        let subject = Subject::Partition { number: Some(number), designator: kind.designator() };
+        let why: &dyn fmt::Display = match kind {
+            PartitionType::Designated(designator @ (Designator::Root | Designator::Usr), _)
+                if others.len() < MAX_SLOTS =>
+            {
+                match contents.partition(number) {
+                    Some(Ok(mounted)) => others.push(Other { number, designator, mounted }),
+                    Some(Err(error)) => not_looked_at(report, subject, &error),
+                    None => {}
+                }
+                continue;
+            }
+            PartitionType::Designated(Designator::Root | Designator::Usr, _) => &"there are too many slots",
+            // no file system is in these
+            PartitionType::Designated(Designator::Swap, _) => continue,
+            PartitionType::Designated(designator, _) if designator.data_of().is_some() => continue,
+            PartitionType::Unknown(_)
+                if image.looked(number).is_none_or(|looked| matches!(looked.any(), Ok(None))) =>
+            {
+                continue;
+            }
+            _ => &"it is not mounted with the system",
+        };
+        not_looked_at(report, subject, why);
+    }
+    others
+}
+
+fn not_looked_at(report: &mut CheckReport, subject: Subject, why: &dyn fmt::Display) {
+    report.find(Severity::Warning, "not-looked-at", subject, format!("it was not looked at: {why}"), OWN);
 }
 
 fn is_system(mounted: &Mounted) -> bool {
     matches!(mounted.designator, Some(Designator::Root | Designator::Usr) | None)
 }
 
+/// What the files say that a golden image is asked for. Problems are those of the content: what cannot be read, or is not
+/// what the hash tree says, is none of them.
+struct Facts {
+    os_release: Fact<EnvFile>,
+    machine_id: Fact<MachineId>,
+    hostname: Fact<String>,
+    machine_info: Fact<EnvFile>,
+}
+
+impl Facts {
+    fn read(tree: &Tree) -> Result<Self, Unreadable> {
+        fn readable<T>(fact: Fact<T>) -> Result<Fact<T>, Unreadable> {
+            match fact {
+                Err(metadata::Error::File(error)) if !is_about_content(&error) => {
+                    Err(Unreadable::FileSystem(error))
+                }
+                fact => Ok(fact),
+            }
+        }
+        let found = Metadata::read(tree, None);
+        Ok(Facts {
+            os_release: readable(found.os_release)?,
+            machine_id: readable(found.machine_id)?,
+            hostname: readable(found.hostname)?,
+            machine_info: readable(found.machine_info)?,
+        })
+    }
+}
+
 /// What the image calls itself.
-fn identity(report: &mut CheckReport, metadata: &Metadata) {
+fn identity(report: &mut CheckReport, os_release: Fact<EnvFile>) {
     let path = b"/etc/os-release".to_vec();
-    let os = match &metadata.os_release {
+    let os = match os_release {
         Ok(Some(found)) => found,
         Ok(None) => {
             let reason = "there is no os-release: nothing says what this is";
@@ -89,156 +215,145 @@ fn identity(report: &mut CheckReport, metadata: &Metadata) {
             return;
         }
         Err(error) => {
-            let reason = error.to_string();
-            report.find(
-                Severity::Error,
-                "os-release-unreadable",
-                Subject::Path(path),
-                reason,
-                "os-release(5)",
-            );
+            let (reason, subject) = (error.to_string(), Subject::Path(path));
+            report.find(Severity::Error, "os-release-unreadable", subject, reason, "os-release(5)");
             return;
         }
     };
     for (key, code) in [("IMAGE_ID", "no-image-id"), ("IMAGE_VERSION", "no-image-version")] {
         if os.value.get_non_empty(key).is_none() {
             let subject = Subject::Field { path: os.path.clone(), key: key.into() };
-            report.find(
-                Severity::Note,
-                code,
-                subject,
-                "it is not set: the image cannot be told from others",
-                BUILDING,
-            );
+            let reason = "it is not set: the image cannot be told from others";
+            report.find(Severity::Note, code, subject, reason, BUILDING);
         }
     }
     let value = |key| os.value.get_non_empty(key).unwrap_or("-");
     report.fact("image", [format!("{} {}", value("IMAGE_ID"), value("IMAGE_VERSION"))]);
 }
 
-fn machine_id(report: &mut CheckReport, system: &Files, metadata: &Metadata) {
-    let subject = || Subject::Path(b"/etc/machine-id".to_vec());
-    let Some(state) = metadata.machine_id_state() else {
-        if let Err(error) = &metadata.machine_id {
-            report.find(Severity::Error, "machine-id-unreadable", subject(), error.to_string(), MACHINE_ID);
+/// A path in the slot that `place` names; empty for the system that would be booted.
+fn at(place: &[u8], path: &[u8]) -> Subject {
+    Subject::Path([place, path].concat())
+}
+
+fn machine_id(report: &mut CheckReport, place: &[u8], found: &Fact<MachineId>, root: Option<&Mounted>) {
+    let subject = at(place, b"/etc/machine-id");
+    let state = match found {
+        Ok(found) => found.as_ref().map_or(MachineId::Missing, |found| found.value),
+        Err(error) => {
+            let reason = error.to_string();
+            return report.find(Severity::Error, "machine-id-unreadable", subject, reason, MACHINE_ID);
         }
-        return;
     };
-    report.fact(
-        "machine-id",
-        [match state {
-            MachineId::Id(_) => "set".to_owned(),
-            other => other.to_string(),
-        }],
-    );
-    report.fact("first-boot", [if state.is_first_boot() { "yes" } else { "no" }]);
     match state {
         MachineId::Id(_) => {
             let reason = "every machine would have this ID, and what is derived from it";
-            report.find(Severity::Error, "machine-id", subject(), reason, BUILDING);
+            report.find(Severity::Error, "machine-id", subject, reason, BUILDING);
         }
         MachineId::Invalid => {
             let reason =
                 "it is neither absent, empty nor uninitialized, and no ID that all programs would take";
-            report.find(Severity::Error, "machine-id-invalid", subject(), reason, MACHINE_ID);
+            report.find(Severity::Error, "machine-id-invalid", subject, reason, MACHINE_ID);
         }
         MachineId::Empty => {
             let reason = "an empty file gets an ID, but its boot is not taken for the first one";
-            report.find(Severity::Note, "machine-id-empty", subject(), reason, MACHINE_ID);
+            report.find(Severity::Note, "machine-id-empty", subject, reason, MACHINE_ID);
         }
         MachineId::Missing => {
-            let root = system.mounted.iter().find(|mounted| mounted.designator == Some(Designator::Root));
-            if root.is_some_and(is_read_only) {
+            if root.is_some_and(|root| !root.is_writable()) {
                 let reason =
                     "the root file system is read-only: there is no file that an ID could be mounted over";
-                report.find(Severity::Note, "machine-id-missing", subject(), reason, MACHINE_ID);
+                report.find(Severity::Note, "machine-id-missing", subject, reason, MACHINE_ID);
             }
         }
         MachineId::Uninitialized => {}
     }
-    for (path, code, fact) in [
-        (&b"/etc/hostname"[..], "hostname", presence(&metadata.hostname)),
-        (b"/etc/machine-info", "machine-info", presence(&metadata.machine_info)),
+}
+
+fn names_of_the_machine(
+    report: &mut CheckReport,
+    place: &[u8],
+    hostname: &Fact<String>,
+    machine_info: &Fact<EnvFile>,
+) {
+    fn problem<T>(fact: &Fact<T>) -> Option<String> {
+        match fact {
+            Ok(None) => None,
+            Ok(Some(_)) => Some("every machine would be called so".into()),
+            Err(error) => Some(format!("it is there, and cannot be understood: {error}")),
+        }
+    }
+    for (path, code, reason) in [
+        (&b"/etc/hostname"[..], "hostname", problem(hostname)),
+        (b"/etc/machine-info", "machine-info", problem(machine_info)),
     ] {
-        if fact {
-            let reason = "every machine would be called so";
-            report.find(Severity::Note, code, Subject::Path(path.to_vec()), reason, BUILDING);
+        if let Some(reason) = reason {
+            report.find(Severity::Note, code, at(place, path), reason, BUILDING);
         }
     }
 }
 
-/// Can nothing be written to it when it is mounted?
-fn is_read_only(mounted: &Mounted) -> bool {
-    let kinds = [FsKind::Erofs, FsKind::Squashfs, FsKind::Iso9660];
-    kinds.contains(&mounted.kind) || mounted.assurance != crate::report::Assurance::Claimed
-}
-
-fn presence<T>(fact: &Fact<T>) -> bool {
-    !matches!(fact, Ok(None))
-}
-
-fn secrets(report: &mut CheckReport, tree: &Tree) -> Result<(), Unreadable> {
+fn secrets(report: &mut CheckReport, place: &[u8], tree: &Tree) -> Result<(), Unreadable> {
     for (code, path, rule, reason) in SECRETS {
         if find(tree, path)?.is_some() {
-            report.find(Severity::Error, code, Subject::Path(path.to_vec()), reason, rule);
+            report.find(Severity::Error, code, at(place, path), reason, rule);
         }
     }
-    for (name, place) in names(tree, b"/etc/ssh")? {
+    for (name, file) in names(tree, b"/etc/ssh")? {
         let is_key = name.starts_with(b"ssh_host_") && name.ends_with(b"_key");
-        if is_key && tree.stat(place).map_err(Unreadable::FileSystem)?.file_type != FileType::Directory {
+        if is_key && tree.stat(file).map_err(Unreadable::FileSystem)?.file_type != FileType::Directory {
             let path = [b"/etc/ssh/", &*name].concat();
             let reason = "every machine would have this private key";
-            report.find(Severity::Error, "ssh-host-key", Subject::Path(path), reason, OWN);
+            report.find(Severity::Error, "ssh-host-key", at(place, &path), reason, OWN);
         }
     }
     // a link to /etc/machine-id is as good as none
     let dbus = b"/var/lib/dbus/machine-id";
-    if let Ok(place) = tree.resolve_link(dbus)
-        && tree.stat(place).is_ok_and(|stat| stat.file_type == FileType::Regular)
+    if let Some(file) = absent_is_none(tree.resolve_link(dbus))?
+        && tree.stat(file).map_err(Unreadable::FileSystem)?.file_type == FileType::Regular
+        && short_text(tree, file)?.is_some_and(|id| is_machine_id(id.trim_ascii()))
     {
-        let id = tree.read(place, MAX_FILE).map_err(Unreadable::FileSystem)?;
-        if is_machine_id(id.trim_ascii()) {
-            let reason = "every machine would have this ID; a link to /etc/machine-id would not";
-            report.find(Severity::Error, "dbus-machine-id", Subject::Path(dbus.to_vec()), reason, OWN);
-        }
+        let reason = "every machine would have this ID; a link to /etc/machine-id would not";
+        report.find(Severity::Error, "dbus-machine-id", at(place, dbus), reason, OWN);
     }
-    if find(tree, b"/root/.bash_history")?.is_some() {
-        let path = Subject::Path(b"/root/.bash_history".to_vec());
-        report.find(Severity::Note, "shell-history", path, "it tells how the image was made", OWN);
+    let history = b"/root/.bash_history";
+    if find(tree, history)?.is_some() {
+        let reason = "it tells how the image was made";
+        report.find(Severity::Note, "shell-history", at(place, history), reason, OWN);
     }
     Ok(())
 }
 
+/// The content of a regular file that is not too large for an ID.
+fn short_text(tree: &Tree, file: Place) -> Result<Option<Vec<u8>>, Unreadable> {
+    match tree.read(file, MAX_FILE) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if is_about_content(&error) => Ok(None),
+        Err(error) => Err(Unreadable::FileSystem(error)),
+    }
+}
+
 /// What has the machine's ID in its name.
-fn names_of_one_machine(report: &mut CheckReport, tree: &Tree) -> Result<(), Unreadable> {
+fn named_by_machine_id(report: &mut CheckReport, place: &[u8], tree: &Tree) -> Result<(), Unreadable> {
     for (name, _) in names(tree, b"/var/log/journal")? {
         if is_machine_id(&name) {
             let path = [b"/var/log/journal/", &*name].concat();
-            report.find(
-                Severity::Warning,
-                "journal",
-                Subject::Path(path),
-                "the journal of the machine that made the image",
-                OWN,
-            );
+            let reason = "the journal of the machine that made the image";
+            report.find(Severity::Warning, "journal", at(place, &path), reason, OWN);
         }
     }
     let path = b"/etc/kernel/entry-token";
-    let token = match find(tree, path)? {
-        Some(place) => Some(tree.read(place, MAX_FILE).map_err(Unreadable::FileSystem)?),
-        None => None,
-    };
-    let subject = Subject::Path(path.to_vec());
-    match token.as_deref().map(<[u8]>::trim_ascii) {
-        Some(token) if is_machine_id(token) => {
-            let reason = "boot menu entries are named by the ID of one machine";
-            report.find(Severity::Warning, "entry-token", subject, reason, BUILDING);
+    match find(tree, path)? {
+        Some(file) => {
+            if short_text(tree, file)?.is_some_and(|token| is_machine_id(token.trim_ascii())) {
+                let reason = "boot menu entries are named by the ID of one machine";
+                report.find(Severity::Warning, "entry-token", at(place, path), reason, BUILDING);
+            }
         }
-        Some(_) => {}
         None if find(tree, b"/usr/bin/kernel-install")?.is_some() => {
             let reason = "kernel-install would name boot menu entries by the machine ID, which is not known yet: \
                           IMAGE_ID or ID could be written here";
-            report.find(Severity::Note, "no-entry-token", subject, reason, BUILDING);
+            report.find(Severity::Note, "no-entry-token", at(place, path), reason, BUILDING);
         }
         None => {}
     }
@@ -271,7 +386,7 @@ fn boot_loader(report: &mut CheckReport, esp: &Tree) -> Result<(), Unreadable> {
 }
 
 /// What the table says about slots and versions.
-fn table(report: &mut CheckReport, image: &Image, gpt: &Gpt) {
+fn table(report: &mut CheckReport, image: &Image, gpt: &Gpt, contents: &Contents<'_>) {
     let partitions = gpt.partitions();
     let is_versioned = |partition: &&Partition| {
         let designator = partition.partition_type().designator();
@@ -323,7 +438,8 @@ fn table(report: &mut CheckReport, image: &Image, gpt: &Gpt) {
         let grows = matches!(probe.map(|probe| probe.kind), Some(FsKind::Ext4 | FsKind::Btrfs | FsKind::Xfs));
         let knows = kind.known_attributes().grow_file_system();
         let subject = Subject::Partition { number: Some(partition.number), designator: kind.designator() };
-        match (grows && !effect.read_only, partition.attributes.grow_file_system()) {
+        let is_written = !effect.read_only && !contents.is_protected(partition.number);
+        match (grows && is_written, partition.attributes.grow_file_system()) {
             (true, false) if knows => {
                 let reason = "the grow-file-system attribute is not set: its file system keeps its size when the partition grows";
                 report.find(Severity::Note, "no-grow-file-system", subject, reason, DPS);
@@ -355,7 +471,12 @@ fn growth(report: &mut CheckReport, image: &Image, gpt: &Gpt, tree: &Tree) -> Re
         ],
     );
     let native = gpt.partitions().iter().find_map(|partition| partition.partition_type().architecture());
-    let definitions = repart::read(tree, native.or(Architecture::NATIVE))?;
+    let repart::Definitions { found: definitions, has_more } =
+        repart::read(tree, native.or(Architecture::NATIVE))?;
+    if has_more {
+        let reason = "there are more definitions for systemd-repart than are looked at";
+        report.find(Severity::Warning, "not-all-definitions", Subject::Whole, reason, OWN);
+    }
     let shown = |definition: &repart::Definition| String::from_utf8_lossy(&definition.path).into_owned();
     report.fact("definitions", definitions.iter().map(shown));
     let missing = repart::without_partition(&definitions, gpt.partitions());

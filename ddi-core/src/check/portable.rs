@@ -9,12 +9,10 @@ use super::extension::{is_about_content, release_of, words};
 use super::{
     CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, Subject, find, match_extension, names,
 };
-use crate::contents::{Files, Unreadable};
+use crate::contents::{Files, Mounted, Unreadable};
 use crate::files::{FileType, Place, Tree};
 use crate::finding::Severity;
-use crate::fs::FsKind;
 use crate::metadata::{self, EnvFile, ExtensionClass, Found, Metadata};
-use crate::report::Assurance;
 
 const ATTACH: &str = "portablectl(1)";
 const REQUIREMENTS: &str = "systemd, Portable Services Introduction, Requirements on Images";
@@ -297,9 +295,7 @@ fn scope_allows(report: &mut CheckReport, os: &Found<EnvFile>, scope: PortableSc
 
 /// What the host's is mounted over must be there, unless it can be made.
 fn mount_points(report: &mut CheckReport, files: &Files) -> Result<(), Unreadable> {
-    let writable = files.mounted.first().is_some_and(|root| {
-        root.assurance == Assurance::Claimed && !matches!(root.kind, FsKind::Erofs | FsKind::Squashfs)
-    });
+    let writable = files.mounted.first().is_some_and(Mounted::is_writable);
     let tree = &files.tree;
     let missing = |worst: Severity| if writable { Severity::Note } else { worst };
     let made = if writable { "; it would be made, as the file system is writable" } else { "" };
@@ -361,12 +357,16 @@ fn layer(
     let mut found = None;
     for class in [ExtensionClass::Sysext, ExtensionClass::Confext] {
         match release_of(tree, class, image.name.as_deref())? {
-            Ok(release) => found = found.or(release.found),
+            Ok(release) => found = release.found,
             Err((code, reason)) => {
                 let subject = Subject::Path(class.directory().into());
                 report.find(Severity::Error, code, subject, reason, SOURCE);
                 return Ok(None);
             }
+        }
+        // the release file of the other class is not asked for
+        if found.is_some() {
+            break;
         }
     }
     let Some((release, _)) = found else {

@@ -50,6 +50,8 @@ if [ -x $here ] && [ "$(id -u)" = 0 ]; then
     $here "$DDI_CORPUS" >"${TMPDIR:-/tmp}/ddi-corpus.log" 2>&1 || {
         tail -n 20 "${TMPDIR:-/tmp}/ddi-corpus.log"
         echo "the corpus could not be made; going on without it"
+        # a corpus that is named has to be there
+        unset DDI_CORPUS
     }
 fi
 

@@ -35,7 +35,7 @@ pub use extension::{
 pub use hostname::clean_hostname;
 pub use machine_id::MachineId;
 
-use crate::files::{self, FileType, Tree};
+use crate::files::{self, Tree};
 
 /// Largest file that is looked at. An os-release has some hundred bytes.
 pub const MAX_FILE: u64 = 64 << 10;
@@ -238,11 +238,6 @@ fn read_hostname(tree: &Tree) -> Fact<String> {
     };
     let value = clean_hostname(line).ok_or(Error::Hostname)?;
     Ok(Some(Found { path, value }))
-}
-
-/// Is it a regular file, as [`FileType`] says? Helps to skip links and directories in a scan.
-fn is_regular(tree: &Tree, place: files::Place) -> bool {
-    tree.stat(place).is_ok_and(|stat| stat.file_type == FileType::Regular)
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 //! version are judged as version 258 does.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 
 use ddi_gpt::compare_versions;
 
-use super::{CheckFinding, CheckReport, Subject, find, names};
+use super::{CheckFinding, CheckReport, Subject, absent_is_none, find, names};
 use crate::contents::{Files, Unreadable};
 use crate::files::{self, Budget, FileType, Limit, Step, Tree, Walk};
 use crate::finding::Severity;
@@ -18,6 +19,8 @@ use crate::metadata::{self, EnvFile, ExtensionClass, ExtensionRelease, NameRule,
 const MATCHING: &str = "os-release(5), systemd extension_release_validate";
 const NAMES: &str = "systemd open_extension_release_at; UAPI.4 Extension Images";
 const SYSEXT: &str = "systemd-sysext(8)";
+const NO_OS_RELEASE: &str = "UAPI.4 Extension Images";
+const ETC_OS_RELEASE: &[u8] = b"/etc/os-release";
 /// Paths that one kind of finding names, for one image.
 const MAX_NAMED: usize = 20;
 /// Files of all images that are compared with each other: 16 bytes of memory for each.
@@ -376,6 +379,12 @@ fn one<'a>(
             "systemd extension_has_forbidden_content",
         );
     }
+    let is_confext = found.iter().any(|release| release.class == ExtensionClass::Confext);
+    if is_confext && absent_is_none(tree.resolve_link(ETC_OS_RELEASE))?.is_some() {
+        let reason = "it would hide the host's: systemd does not refuse that, and the specification does";
+        let subject = Subject::Path(ETC_OS_RELEASE.into());
+        report.find(Severity::Warning, "etc-os-release", subject, reason, NO_OS_RELEASE);
+    }
     let mut hierarchies = Vec::new();
     for release in &found {
         let class = release.class;
@@ -524,24 +533,30 @@ fn same_names(report: &mut CheckReport, stack: &[&ExtensionImage<'_>]) {
         let name = image.name.as_deref().unwrap_or_default();
         name.split(['_', '+']).next().unwrap_or_default().to_owned()
     };
-    for pair in stack.windows(2) {
-        let [lower, upper] = pair else { continue };
-        let finding = if lower.name == upper.name {
-            let reason = format!(
-                "it has the name of {}: only the one in the first directory that systemd looks in is merged",
-                lower.shown
-            );
-            CheckFinding::new(Severity::Error, "duplicate-name", Subject::Whole, reason, SYSEXT)
-        } else if base(lower) == base(upper) {
-            let reason = format!(
-                "{} seems to be another version of it, and both are merged: a .v/ directory would choose one",
-                lower.shown
-            );
-            CheckFinding::new(Severity::Warning, "two-versions", Subject::Whole, reason, "systemd.v(7)")
-        } else {
-            continue;
+    // names that are not equal may compare so, and be in any order
+    let mut by_name: HashMap<&str, &ExtensionImage<'_>> = HashMap::new();
+    let mut by_base: HashMap<String, &ExtensionImage<'_>> = HashMap::new();
+    for image in stack {
+        let below = by_base.insert(base(image), image);
+        let finding = match (by_name.entry(image.name.as_deref().unwrap_or_default()), below) {
+            (Entry::Occupied(first), _) => {
+                let reason = format!(
+                    "it has the name of {}: only the one in the first directory that systemd looks in is merged",
+                    first.get().shown
+                );
+                CheckFinding::new(Severity::Error, "duplicate-name", Subject::Whole, reason, SYSEXT)
+            }
+            (Entry::Vacant(place), below) => {
+                place.insert(image);
+                let Some(below) = below else { continue };
+                let reason = format!(
+                    "{} seems to be another version of it, and both are merged: a .v/ directory would choose one",
+                    below.shown
+                );
+                CheckFinding::new(Severity::Warning, "two-versions", Subject::Whole, reason, "systemd.v(7)")
+            }
         };
-        report.findings.push(finding.in_image(upper.shown.clone()));
+        report.findings.push(finding.in_image(image.shown.clone()));
     }
 }
 
@@ -808,6 +823,13 @@ mod tests {
                 release("x", good).file("/var/lib/y", "").file("/z", ""),
                 &["outside-hierarchies", "outside-hierarchies"],
             ),
+            (
+                "x.raw",
+                Memory::new()
+                    .file("/etc/extension-release.d/extension-release.x", good)
+                    .link("/etc/os-release", "gone"),
+                &["etc-os-release"],
+            ),
             // directories alone do not matter
             ("x.raw", release("x", good).file("/opt/y", ""), &[]),
         ] {
@@ -872,6 +894,19 @@ mod tests {
         };
         assert_eq!(two("x_1.raw", "x_2.raw"), ["two-versions"]);
         assert_eq!(two("x.raw", "x.sysext.raw"), ["duplicate-name"]);
+        // + and _ compare alike, so that another name can be in between
+        let images = ["x_1.raw", "x+1.raw", "x_1.raw", "x+1.raw"].map(|name| (name, files(with("x", &[]))));
+        let report = check(&images);
+        let found: Vec<_> = report
+            .findings
+            .iter()
+            .filter(|finding| !finding.code.starts_with("release"))
+            .map(|finding| (finding.code, finding.image.as_deref().unwrap()))
+            .collect();
+        assert_eq!(
+            found,
+            [("two-versions", "x+1.raw"), ("duplicate-name", "x_1.raw"), ("duplicate-name", "x+1.raw")]
+        );
     }
 
     #[test]

@@ -394,6 +394,7 @@ impl Checker<'_> {
         let Some(version) = versions.iter().find(|version| version.is_complete()) else { return };
         let mut shown = Vec::new();
         let mut taken = Vec::new();
+        let mut taken_by: BTreeMap<u32, &str> = BTreeMap::new();
         for (transfer, place) in self.options.transfers.iter().zip(&version.files) {
             let Some(file) = place.and_then(|place| self.files.get(place)) else { continue };
             let is_packed = PACKED.iter().any(|suffix| file.name.ends_with(suffix));
@@ -408,12 +409,24 @@ impl Checker<'_> {
                 let content = match &slot.content {
                     SlotContent::Free => "free".to_owned(),
                     SlotContent::Installed(version) => format!("version {version}"),
+                    SlotContent::Partial(version) => format!("version {version}, not written to its end"),
+                    SlotContent::Pending(version) => format!("version {version}, not yet to be used"),
                     SlotContent::Other => "left alone".to_owned(),
                 };
                 shown.push(format!(
                     "{}: partition {}, {} bytes, label {:?}: {content}",
                     transfer.name, slot.number, slot.size, slot.label
                 ));
+            }
+            if let Some(number) = plan.chosen
+                && let Some(other) = taken_by.insert(number, &transfer.name)
+            {
+                let reason = format!(
+                    "{} and {other} would both take partition {number}: systemd before 260 does not see that",
+                    transfer.name
+                );
+                let subject = Subject::File(file.name.clone());
+                self.report.find(Error, "slot-taken-twice", subject, reason, SLOTS);
             }
             taken.push(judge_plan(&mut self.report, transfer, &file.name, &version.name, size, &plan));
         }

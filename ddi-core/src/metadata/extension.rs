@@ -4,15 +4,17 @@
 
 use std::ops::ControlFlow;
 
-use super::{EnvFile, Error, Found, MAX_FILE, is_regular};
-use crate::files::{FileType, Place, Tree};
+use super::{EnvFile, Error, Found, MAX_FILE};
+use crate::files::{self, FileType, Limit, Place, Tree};
 
 /// The beginning of each such file's name; the name of the image follows.
 const PREFIX: &[u8] = b"extension-release.";
 /// A false value lets the file go with an image of any name.
 const STRICT: &[u8] = b"user.extension-release.strict";
-/// Files looked at in one directory. More than one that counts is an error anyway.
-const MAX_CANDIDATES: usize = 1000;
+/// Most files that begin with the prefix: with more it is not known which one counts.
+const MAX_CANDIDATES: usize = 100_000;
+/// Most files that are remembered as not taken.
+const MAX_PASSED_OVER: usize = 1000;
 
 /// The two kinds of extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,7 +125,7 @@ impl ExtensionRelease {
     ///
     /// # Errors
     /// [`Error::AmbiguousExtension`] if the search finds two; [`Error::File`] and [`Error::EnvFile`] if it cannot be
-    /// read.
+    /// read, or if there are too many files to search.
     pub fn find(tree: &Tree, class: ExtensionClass, image_name: Option<&str>) -> Result<Self, Error> {
         let mut release = ExtensionRelease { class, found: None, passed_over: Vec::new() };
         let Some(image_name) = image_name.filter(|name| is_image_name(name)) else { return Ok(release) };
@@ -161,32 +163,20 @@ impl ExtensionRelease {
             if entry.name.starts_with(PREFIX) {
                 names.push((entry.name.to_vec(), place));
             }
-            if names.len() < MAX_CANDIDATES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if names.len() <= MAX_CANDIDATES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
+        if names.len() > MAX_CANDIDATES {
+            return Err(files::Error::Budget(Limit::Entries).into());
+        }
         names.sort();
         let base = image_name.split(['_', '+']).next().unwrap_or_default();
         let mut candidate = None;
         for (name, place) in names {
-            let suffix = name.get(PREFIX.len()..).unwrap_or_default();
-            let strict = || -> Result<Option<bool>, Error> {
-                let Some(value) = tree.xattr(place, STRICT)? else { return Ok(None) };
-                Ok(Some(std::str::from_utf8(&value).ok().and_then(parse_boolean) != Some(false)))
-            };
-            let judgement = if std::str::from_utf8(suffix).is_ok_and(is_image_name) {
-                match is_regular(tree, place) {
-                    false => Err(Passed::NotRegular),
-                    true if suffix == base.as_bytes() => Ok(NameRule::BaseName),
-                    true => match strict()? {
-                        Some(false) => Ok(NameRule::NotStrict),
-                        Some(true) => Err(Passed::Strict),
-                        None => Err(Passed::OtherName),
-                    },
+            match judge(tree, &name, place, base)? {
+                Err(why) if self.passed_over.len() < MAX_PASSED_OVER => {
+                    self.passed_over.push(PassedOver { name, why });
                 }
-            } else {
-                Err(Passed::InvalidName)
-            };
-            match judgement {
-                Err(why) => self.passed_over.push(PassedOver { name, why }),
+                Err(_) => {}
                 Ok(_) if candidate.is_some() => return Err(Error::AmbiguousExtension),
                 Ok(rule) => {
                     candidate = Some(Candidate { place, path: [&*path, b"/", &name].concat(), rule });
@@ -210,6 +200,23 @@ impl ExtensionRelease {
             None => vec!["system".to_owned(), "portable".to_owned()],
         })
     }
+}
+
+/// Is that file the one of an image whose name without a version is `base`?
+fn judge(tree: &Tree, name: &[u8], place: Place, base: &str) -> Result<Result<NameRule, Passed>, Error> {
+    let suffix = name.get(PREFIX.len()..).unwrap_or_default();
+    if !std::str::from_utf8(suffix).is_ok_and(is_image_name) {
+        return Ok(Err(Passed::InvalidName));
+    }
+    if tree.stat(place)?.file_type != FileType::Regular {
+        return Ok(Err(Passed::NotRegular));
+    }
+    if suffix == base.as_bytes() {
+        return Ok(Ok(NameRule::BaseName));
+    }
+    let Some(strict) = tree.xattr(place, STRICT)? else { return Ok(Err(Passed::OtherName)) };
+    let is_strict = std::str::from_utf8(&strict).ok().and_then(parse_boolean) != Some(false);
+    Ok(if is_strict { Err(Passed::Strict) } else { Ok(NameRule::NotStrict) })
 }
 
 /// Can an image be called so? A file name without control characters that does not begin with `.#`.

@@ -107,6 +107,25 @@ fn another_name_needs_the_xattr() {
     assert!(matches!(sysext(two, "bar"), Err(Error::AmbiguousExtension)));
 }
 
+/// All files of the directory are looked at, however many come first.
+#[test]
+fn many_files_hide_none() {
+    let many = |last: &[&str]| {
+        let mut fs = Memory::new();
+        for number in 0..1500 {
+            fs = fs.file(&format!("/usr/lib/extension-release.d/extension-release.a{number:04}"), "ID=a\n");
+        }
+        for name in last {
+            let path = format!("/usr/lib/extension-release.d/extension-release.{name}");
+            fs = fs.file(&path, "ID=a\n").xattr("user.extension-release.strict", "0");
+        }
+        fs
+    };
+    let found = sysext(many(&["y"]), "x").unwrap();
+    assert_eq!((found.found.map(|(_, rule)| rule), found.passed_over.len()), (Some(NameRule::NotStrict), 1000));
+    assert!(matches!(sysext(many(&["y", "z"]), "x"), Err(Error::AmbiguousExtension)));
+}
+
 #[test]
 fn a_version_in_the_image_name_does_not_matter() {
     assert_eq!(rule(release("foo"), "foo_1.2"), Some(NameRule::BaseName));

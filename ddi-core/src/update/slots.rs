@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use ddi_gpt::{Gpt, compare_versions};
+use ddi_gpt::{Gpt, compare_versions, partial_type, pending_type};
 
 use super::{Target, Transfer};
 
@@ -17,6 +17,10 @@ pub enum SlotContent {
     Free,
     /// A version.
     Installed(String),
+    /// A version that was not written to its end: the partition has the type that systemd-sysupdate 260 gives it meanwhile.
+    Partial(String),
+    /// A version that is complete and not yet to be used, by the partition's type.
+    Pending(String),
     /// Something else: it is left alone.
     Other,
 }
@@ -43,7 +47,7 @@ pub struct Plan {
     pub slots: Vec<Slot>,
     /// The version is there already: nothing happens.
     pub installed: bool,
-    /// Slots that are freed before, oldest version first.
+    /// Slots that are freed before: what was not completed or not used, then the oldest version first.
     pub vacuumed: Vec<u32>,
     /// The slot that would be taken: the smallest one that is free, and large enough.
     pub chosen: Option<u32>,
@@ -54,6 +58,20 @@ impl Slot {
         match &self.content {
             SlotContent::Installed(version) => Some(version),
             _ => None,
+        }
+    }
+
+    /// What an update left that did not come to its end.
+    fn is_left_over(&self) -> bool {
+        matches!(self.content, SlotContent::Partial(_) | SlotContent::Pending(_))
+    }
+
+    fn any_version(&self) -> Option<&str> {
+        match &self.content {
+            SlotContent::Installed(version)
+            | SlotContent::Partial(version)
+            | SlotContent::Pending(version) => Some(version),
+            SlotContent::Free | SlotContent::Other => None,
         }
     }
 }
@@ -67,12 +85,16 @@ impl Plan {
         let target = transfer.target.as_ref().filter(|target| target.is_partition())?;
         let slots = slots(gpt, target);
         let same = |a: &str, b: &str| compare_versions(a, b) == Ordering::Equal;
-        let installed = slots.iter().any(|slot| slot.version().is_some_and(|known| same(known, version)));
+        let installed = slots.iter().any(|slot| match &slot.content {
+            SlotContent::Installed(known) | SlotContent::Pending(known) => same(known, version),
+            _ => false,
+        });
         let is_slot = |slot: &&Slot| slot.content != SlotContent::Other;
         let slot_count = u64::try_from(slots.iter().filter(is_slot).count()).unwrap_or(u64::MAX);
         let limit = transfer.instances_max.map_or(slot_count, |most| most.min(slot_count));
         let mut used: Vec<_> = slots.iter().filter(|slot| slot.version().is_some()).collect();
-        let mut vacuumed = Vec::new();
+        let left_over = slots.iter().filter(|slot| !installed && slot.is_left_over());
+        let mut vacuumed: Vec<u32> = left_over.map(|slot| slot.number).collect();
         let used_count = |used: &Vec<&Slot>| u64::try_from(used.len()).unwrap_or(u64::MAX);
         // one more than there are must be allowed
         while !installed && used_count(&used) >= limit {
@@ -90,40 +112,49 @@ impl Plan {
         Some(Plan { slots, installed, vacuumed, chosen })
     }
 
-    /// How many of the slots can be used: free, or with a version in them.
+    /// How many of the slots can be used: free, or with a version in them, whole or not.
     pub fn usable(&self) -> usize {
         self.slots.iter().filter(|slot| slot.content != SlotContent::Other).count()
     }
 }
 
 fn slots(gpt: &Gpt, target: &Target) -> Vec<Slot> {
-    let of_type = gpt.partitions().iter().filter(|partition| partition.type_guid == target.partition_type);
+    let (partial, pending) = (partial_type(target.partition_type), pending_type(target.partition_type));
     let slot = |partition: &ddi_gpt::Partition| {
+        let content: fn(String) -> SlotContent = match partition.type_guid {
+            guid if guid == target.partition_type => SlotContent::Installed,
+            guid if guid == partial => SlotContent::Partial,
+            guid if guid == pending => SlotContent::Pending,
+            _ => return None,
+        };
         let label = partition.name.to_string();
         let version =
             || target.patterns.iter().find_map(|pattern| pattern.fields(&label)).map(|found| found.version);
         let content = match label == FREE {
             true => SlotContent::Free,
-            false => version().map_or(SlotContent::Other, SlotContent::Installed),
+            false => version().map_or(SlotContent::Other, content),
         };
-        Slot { number: partition.number, label, size: partition.range.size, content }
+        Some(Slot { number: partition.number, label, size: partition.range.size, content })
     };
-    let mut slots: Vec<_> = of_type.map(slot).collect();
+    let mut slots: Vec<_> = gpt.partitions().iter().filter_map(slot).collect();
     let rank = |slot: &Slot| match slot.content {
         SlotContent::Free => 0,
         SlotContent::Installed(_) => 1,
-        SlotContent::Other => 2,
+        SlotContent::Partial(_) | SlotContent::Pending(_) => 2,
+        SlotContent::Other => 3,
     };
-    let version = |slot: &Slot| slot.version().unwrap_or_default().to_owned();
+    let version = |slot: &Slot| slot.any_version().unwrap_or_default().to_owned();
     slots.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| compare_versions(&version(b), &version(a))));
     slots
 }
 
 #[cfg(test)]
 mod tests {
+    use ddi_gpt::Guid;
+
     use super::*;
     use crate::image::Table;
-    use crate::testing::Disk;
+    use crate::testing::{Disk, type_guid};
     use crate::update::Pattern;
 
     const BLOCK: usize = 4096;
@@ -184,6 +215,28 @@ mod tests {
             assert_eq!((&plan.vacuumed[..], plan.chosen), (vacuumed, chosen), "{labels:?}");
             assert_eq!(plan.installed, version == "2" && labels.iter().any(|(label, _)| *label == "os_2"));
         }
+    }
+
+    /// What an update left half-way is freed before anything that is in use.
+    #[test]
+    fn what_was_left_half_way() {
+        let left = |of: fn(Guid) -> Guid, label: &str, version: &str| {
+            let disk = Disk::new().part("root-x86-64", "os_1", &[1; BLOCK]);
+            let disk = disk.part("root-x86-64", label, &[1; BLOCK]);
+            let image = disk.edit(|part| part.type_guid = of(part.type_guid)).image();
+            let Table::Gpt(gpt) = image.table() else { panic!("no table") };
+            let plan = Plan::new(gpt, &transfer(), version, None).unwrap();
+            (plan.usable(), plan.installed, plan.vacuumed, plan.chosen)
+        };
+        assert_eq!(left(|of| of, "os_2", "3"), (2, false, vec![1], Some(1)));
+        assert_eq!(left(partial_type, "os_2", "3"), (2, false, vec![2], Some(2)));
+        assert_eq!(left(partial_type, "os_2", "2"), (2, false, vec![2], Some(2)));
+        assert_eq!(left(partial_type, "_empty", "2"), (2, false, vec![], Some(2)));
+        assert_eq!(left(partial_type, "other", "2"), (1, false, vec![1], Some(1)));
+        assert_eq!(left(pending_type, "os_2", "3"), (2, false, vec![2], Some(2)));
+        // it only has to be put to use
+        assert_eq!(left(pending_type, "os_2", "2"), (2, true, vec![], None));
+        assert_eq!(left(|_| type_guid("home"), "os_2", "2").0, 1);
     }
 
     #[test]

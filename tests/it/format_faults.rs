@@ -25,6 +25,7 @@ pub(crate) fn strace_works() -> bool {
 struct Setup {
     folder: Folder,
     data: String,
+    out: String,
 }
 
 const SALT: &str = "--salt=00112233";
@@ -36,10 +37,8 @@ impl Setup {
         fs::create_dir(folder.file("out")).unwrap();
         fs::create_dir(folder.file("tmp")).unwrap();
         let data = folder.write("data", &Chance(5).bytes(300 * 512));
-        Setup { folder, data }
-    }
-    fn out(&self) -> String {
-        self.folder.file("out/tree")
+        let out = folder.file("out/tree");
+        Setup { folder, data, out }
     }
     fn out_folder(&self) -> String {
         self.folder.file("out")
@@ -48,17 +47,16 @@ impl Setup {
         ["--data-block-size=512", "--hash-block-size=512", salt]
     }
     fn format(&self, salt: &'static str) -> String {
-        let out = self.out();
-        let args = ["verity", "format", &self.data, &out, "--json"];
+        let args = ["verity", "format", &self.data, &self.out, "--json"];
         let ended = ddi(args.into_iter().chain(self.options(salt)));
         assert!(ended.ok(), "{ended:?}");
         ended.json()["rootHash"].as_str().unwrap().to_owned()
     }
     fn verifies(&self, root_hash: &str) -> bool {
-        ddi(["verity", "verify", &self.data, &self.out(), root_hash]).ok()
+        ddi(["verity", "verify", &self.data, &self.out, root_hash]).ok()
     }
     fn is_invalid(&self) -> bool {
-        ddi(["verity", "dump", &self.out()]).code == Some(2)
+        ddi(["verity", "dump", &self.out]).code == Some(2)
     }
 }
 
@@ -69,16 +67,16 @@ fn a_new_file_is_complete_or_absent_and_no_fault_is_success() {
     }
     let setup = Setup::new();
     let root_hash = setup.format(SALT);
-    let (out, [a, b, c]) = (setup.out(), setup.options(SALT));
-    let args = ["verity", "format", &setup.data, &out, a, b, c];
-    let prepare = || drop(fs::remove_file(&out));
+    let (out, [a, b, c]) = (&setup.out, setup.options(SALT));
+    let args = ["verity", "format", &setup.data, out, a, b, c];
+    let prepare = || drop(fs::remove_file(out));
     for kind in FAULTS {
         let faults = at_every_call(kind, &setup.folder, (&CALLS, &args), prepare, |ended, fault| {
             if fault.is_error() {
                 assert_told(ended, fault);
             }
             // it may be there once it had all of its content: an error that comes later is told, not undone
-            match fs::exists(&out).unwrap() {
+            match fs::exists(out).unwrap() {
                 true => assert!(setup.verifies(&root_hash), "{fault}: {ended:?}"),
                 false => assert!(!ended.ok(), "{fault}: {ended:?}"),
             }
@@ -93,19 +91,44 @@ fn a_new_file_is_complete_or_absent_and_no_fault_is_success() {
 
 #[test]
 fn a_tree_in_place_is_old_or_invalid_or_complete_and_no_fault_is_success() {
-    if !strace_works() {
+    if strace_works() {
+        in_place(&Setup::new());
+    }
+}
+
+#[test]
+fn a_tree_on_a_device_is_old_or_invalid_or_complete_and_no_fault_is_success() {
+    if !require_root() || !require_tool("losetup") || !strace_works() {
         return;
     }
-    let setup = Setup::new();
+    struct Device(String);
+    impl Drop for Device {
+        fn drop(&mut self) {
+            run("losetup", ["--detach", &self.0]);
+        }
+    }
+    let mut setup = Setup::new();
+    let file = setup.folder.write("device", &[0; 40 * 512]);
+    let ended = run("losetup", ["--find", "--show", &file]);
+    if !ended.ok() {
+        return skip("no loop devices here");
+    }
+    let device = Device(ended.stdout.trim().to_owned());
+    setup.out = device.0.clone();
+    in_place(&setup);
+}
+
+/// A tree is written over another, which is at `setup.out`.
+fn in_place(setup: &Setup) {
     let new = setup.format("--salt=ff");
     let old = setup.format(SALT);
-    let (out, [a, b, c]) = (setup.out(), setup.options("--salt=ff"));
-    let before = fs::read(&out).unwrap();
+    let (out, [a, b, c]) = (&setup.out, setup.options("--salt=ff"));
+    let before = fs::read(out).unwrap();
     // a file of text that is there is replaced, not written in place
     let root_hash_file = setup.folder.file("roothash");
-    let args = ["verity", "format", &setup.data, &out, a, b, c, "--root-hash-file", &root_hash_file];
+    let args = ["verity", "format", &setup.data, out, a, b, c, "--root-hash-file", &root_hash_file];
     let prepare = || {
-        fs::write(&out, &before).unwrap();
+        fs::write(out, &before).unwrap();
         fs::write(&root_hash_file, &old).unwrap();
     };
     for kind in FAULTS {
@@ -113,7 +136,7 @@ fn a_tree_in_place_is_old_or_invalid_or_complete_and_no_fault_is_success() {
             if fault.is_error() {
                 assert_told(ended, fault);
             }
-            let untouched = fs::read(&out).unwrap() == before;
+            let untouched = fs::read(out).unwrap() == before;
             let found = (untouched && setup.verifies(&old), setup.is_invalid(), setup.verifies(&new));
             assert!(
                 matches!(found, (true, false, false) | (false, true, false) | (false, false, true)),
@@ -137,10 +160,10 @@ fn nothing_is_written_before_what_it_rests_on_is_on_the_disk() {
     }
     let setup = Setup::new();
     let log = setup.folder.file("log");
-    let (out, [a, b, c]) = (setup.out(), setup.options(SALT));
+    let (out, [a, b, c]) = (&setup.out, setup.options(SALT));
     let steps = || {
         let strace = ["-f", "-qq", "-s", "0", "-o", &log, "-e", "trace=pwrite64,fsync,linkat,rename", DDI];
-        run("strace", strace.into_iter().chain(["verity", "format", &setup.data, &out, a, b, c])).unwrap();
+        run("strace", strace.into_iter().chain(["verity", "format", &setup.data, out, a, b, c])).unwrap();
         let mut steps: Vec<_> = fs::read_to_string(&log)
             .unwrap()
             .lines()

@@ -38,6 +38,31 @@ fn numbers_and_names() {
     assert!(classes["C9"] >= 20 || !require_tool("mke2fs"), "{classes:?}");
 }
 
+/// What `tests/hostile-peers.sh` made is of these images, and says of us what is demanded of us below.
+#[test]
+fn the_page_is_of_these_images() {
+    if !["mke2fs", "mkfs.erofs", "mksquashfs"].into_iter().all(require_tool) {
+        return;
+    }
+    let all = hostile::all();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/hostile-images.md");
+    let page = fs::read_to_string(page).unwrap();
+    let mut rows = page.lines().filter(|line| line.starts_with("| G-") || line.starts_with("| C"));
+    for Hostile { id, what, ask, status, answer, .. } in &all {
+        let row = rows.next().unwrap_or_else(|| panic!("{id} is not on the page"));
+        let begin = format!("| {id} | {} | ", what.replace('|', "\\|"));
+        let end = format!(" | {}: {status}, {answer} |", ask[0]);
+        assert!(row.starts_with(&begin) && row.ends_with(&end), "{row}, expected {begin}…{end}");
+    }
+    assert_eq!(rows.next(), None);
+    let count = all.len();
+    assert!(page.contains(&format!("\n{count} images, made by ")), "{count}");
+    let sums = page.lines().find(|line| line.starts_with("| ddi | ")).unwrap();
+    let refused = all.iter().filter(|image| image.status != 0).count();
+    let (begin, end) = (format!("| ddi | {count} | "), format!(" | 0 | {refused} | 0 | 0 | 0 |"));
+    assert!(sums.starts_with(&begin) && sums.ends_with(&end), "{sums}, expected {begin}…{end}");
+}
+
 #[test]
 fn the_images_that_they_are_made_from_are_good() {
     let folder = Folder::new();

@@ -43,11 +43,21 @@ const MAX_BLOCKS: u64 = 1 << 26;
 /// A size of a directory listing that no image has: 4 million entries of 250 bytes.
 const MAX_DIRECTORY: u32 = 1 << 30;
 
-/// A cached block, by its offset on the disk.
+/// A cached metadata block, by its offset on the disk, where its header says the rest.
 struct Block {
     offset: u64,
     /// On the disk, header included.
     stored: u64,
+    bytes: Arc<[u8]>,
+}
+
+/// A cached data block, by all that decides what it holds: that stands elsewhere, and two places need not agree.
+struct DataBlock {
+    offset: u64,
+    /// As the inode or the fragment table gives it.
+    size: u32,
+    /// The most that it may decompress to.
+    expected: u32,
     bytes: Arc<[u8]>,
 }
 
@@ -68,14 +78,15 @@ pub(super) struct Squashfs {
     fragment_table: u64,
     export_table: u64,
     metadata: Box<[Mutex<Option<Block>>]>,
-    data: Mutex<Vec<Block>>,
+    data: Mutex<Vec<DataBlock>>,
     /// Where the last look into a list of block sizes ended, so that reading on is not quadratic.
     position: Mutex<Option<Position>>,
 }
 
 #[derive(Clone, Copy)]
 struct Position {
-    /// The beginning of the list.
+    /// Where the data begins, and the list: two files may share the one without the other.
+    start: u64,
     sizes: (u64, usize),
     /// The next block's number, the place of its size, and where it is.
     number: u64,
@@ -310,7 +321,8 @@ impl Squashfs {
             return Err(corrupt());
         }
         let mut cache = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(i) = cache.iter().position(|block| block.offset == offset && block.stored == stored) {
+        let key = (offset, size, expected);
+        if let Some(i) = cache.iter().position(|block| (block.offset, block.size, block.expected) == key) {
             // the latest is at the end
             let block = cache.remove(i);
             let bytes = Arc::clone(&block.bytes);
@@ -332,7 +344,7 @@ impl Squashfs {
         if cache.len() >= DATA_SLOTS {
             cache.remove(0);
         }
-        cache.push(Block { offset, stored, bytes: Arc::clone(&bytes) });
+        cache.push(DataBlock { offset, size, expected, bytes: Arc::clone(&bytes) });
         Ok(bytes)
     }
 
@@ -454,8 +466,9 @@ impl Squashfs {
             return Err(Error::Unsupported { what: "file of so many blocks" });
         }
         let known = *self.position.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.filter(|known| known.sizes == sizes && known.number <= number);
-        let known = known.unwrap_or(Position { sizes, number: 0, cursor: sizes, offset: start });
+        let known =
+            known.filter(|known| (known.start, known.sizes) == (start, sizes) && known.number <= number);
+        let known = known.unwrap_or(Position { start, sizes, number: 0, cursor: sizes, offset: start });
         let mut at = Cursor { fs: self, block: known.cursor.0, offset: known.cursor.1 };
         let mut offset = known.offset;
         let mut scratch = [0; 1024];
@@ -471,7 +484,7 @@ impl Squashfs {
         }
         let cursor = (at.block, at.offset);
         *self.position.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Position { sizes, number, cursor, offset });
+            Some(Position { start, sizes, number, cursor, offset });
         Ok((offset, at.le32()?))
     }
 
@@ -687,3 +700,6 @@ impl FileSystem for Squashfs {
         self.own_extents(each)
     }
 }
+
+#[cfg(test)]
+mod tests;

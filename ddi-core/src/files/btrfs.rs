@@ -33,6 +33,7 @@ const DIR_ITEM: u8 = 84;
 const DIR_INDEX: u8 = 96;
 const EXTENT_DATA: u8 = 108;
 const ROOT_ITEM: u8 = 132;
+const ROOT_REF: u8 = 156;
 const CHUNK_ITEM: u8 = 228;
 
 /// The tree of the top-level subvolume.
@@ -50,6 +51,8 @@ const MAX_CHUNKS: usize = 1 << 20;
 const MAX_SUBVOLUMES: usize = 1 << 15;
 /// Bits of the inode number in a node.
 const INODE_BITS: u32 = 48;
+/// In a node: an empty directory where a subvolume would be. Its number is that of the subvolume.
+const EMPTY: u64 = 1 << 63;
 
 pub(super) struct Btrfs {
     disk: Disk,
@@ -77,8 +80,9 @@ type Chunk = (u64, (u64, u64));
 /// A file: its tree and its number in it.
 #[derive(Debug, Clone, Copy)]
 struct File {
-    /// In the list of subvolumes.
+    /// In the list of subvolumes, and what that is called in the root tree.
     subvolume: u64,
+    id: u64,
     root: Root,
     inode: u64,
 }
@@ -130,7 +134,9 @@ impl Btrfs {
         };
         fs.read_chunks(sb, sys_chunk_array_size, Root { logical: chunk_root, level: chunk_root_level })?;
         let default = fs.default_subvolume(root_dir_objectid)?;
-        fs.subvolume(default)?;
+        if fs.subvolume(default)?.is_none() {
+            return Err(Error::corrupt("subvolume number", SUPERBLOCK));
+        }
         if fs.stat(fs.root())?.file_type != FileType::Directory {
             return Err(Error::corrupt("root directory", SUPERBLOCK));
         }
@@ -207,34 +213,55 @@ impl Btrfs {
         Ok(found)
     }
 
-    /// The place of subvolume `id` in the list, where it is put if it is new.
-    fn subvolume(&self, id: u64) -> Result<u64, Error> {
+    /// The place of subvolume `id` in the list, where it is put if it is new. `None`: there is none, or it is being
+    /// deleted.
+    fn subvolume(&self, id: u64) -> Result<Option<u64>, Error> {
         {
             let known = self.subvolumes.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(i) = known.iter().position(|(known, _)| *known == id) {
-                return Ok(u64_from(i));
+                return Ok(Some(u64_from(i)));
             }
         }
         let mut root = None;
         let start = Key { object: id, kind: ROOT_ITEM, offset: 0 };
         self.items_of(self.root_tree, start, &mut |_, data| {
-            root = Some(Root { logical: data.le64(176)?, level: data.u8(238)? });
+            let refs = data.le32(216)?;
+            root = Some(Root { logical: data.le64(176)?, level: data.u8(238)? }).filter(|_| refs != 0);
             Ok(ControlFlow::Continue(()))
         })?;
-        let root = root.ok_or_else(|| Error::corrupt("subvolume number", SUPERBLOCK))?;
+        let Some(root) = root else { return Ok(None) };
         let mut known = self.subvolumes.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_SUBVOLUMES {
             return Err(Error::Unsupported { what: "so many subvolumes" });
         }
         known.push((id, root));
-        Ok(u64_from(known.len()).saturating_sub(1))
+        Ok(Some(u64_from(known.len()).saturating_sub(1)))
+    }
+
+    /// Where an entry of `dir` leads that names subvolume `id`. As in Linux that is an empty directory, unless the
+    /// subvolume knows of this entry: a snapshot has the entry too, but not what is behind it.
+    fn enter(&self, dir: &File, name: &[u8], id: u64) -> Result<Node, Error> {
+        let mut is_known = false;
+        let start = Key { object: dir.id, kind: ROOT_REF, offset: id };
+        self.items_of(self.root_tree, start, &mut |key, data| {
+            if key == start {
+                let len = usize::from(data.le16(16)?);
+                is_known = data.le64(0)? == dir.inode && data.slice(18, len)? == name;
+            }
+            Ok(ControlFlow::Break(()))
+        })?;
+        let subvolume = if is_known { self.subvolume(id)? } else { None };
+        match subvolume {
+            Some(subvolume) => Self::node(subvolume, FIRST_FREE),
+            None => Ok(Node(EMPTY | Self::node(dir.subvolume, id)?.0)),
+        }
     }
 
     fn file(&self, node: Node) -> Result<File, Error> {
         let (subvolume, inode) = (node.0 >> INODE_BITS, node.0 & ((1 << INODE_BITS) - 1));
         let known = self.subvolumes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, root) = known.get(index(subvolume)).ok_or_else(|| Error::corrupt("node", SUPERBLOCK))?;
-        Ok(File { subvolume, root: *root, inode })
+        let (id, root) = known.get(index(subvolume)).ok_or_else(|| Error::corrupt("node", SUPERBLOCK))?;
+        Ok(File { subvolume, id: *id, root: *root, inode })
     }
 
     fn node(subvolume: u64, inode: u64) -> Result<Node, Error> {
@@ -280,6 +307,23 @@ impl Btrfs {
     }
 }
 
+fn is_empty(node: Node) -> bool {
+    node.0 & EMPTY != 0
+}
+
+/// What is said of an empty directory that stands for a subvolume, as by Linux.
+const EMPTY_DIRECTORY: Stat = Stat {
+    file_type: FileType::Directory,
+    permissions: 0o755,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    mtime: 0,
+    mtime_nsec: 0,
+    nlink: 1,
+    rdev: (0, 0),
+};
+
 /// A name as it stands in directory and xattr items.
 struct Name<'a> {
     location: Key,
@@ -319,10 +363,16 @@ impl FileSystem for Btrfs {
     }
 
     fn stat(&self, node: Node) -> Result<Stat, Error> {
+        if is_empty(node) {
+            return Ok(EMPTY_DIRECTORY);
+        }
         self.stat_file(&self.file(node)?)
     }
 
     fn list(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
+        if is_empty(dir) {
+            return Ok(());
+        }
         let dir = self.file(dir)?;
         if self.stat_file(&dir)?.file_type != FileType::Directory {
             return Err(Error::NotADirectory);
@@ -334,7 +384,7 @@ impl FileSystem for Btrfs {
                 }
                 let node = match name.location.kind {
                     INODE_ITEM => Self::node(dir.subvolume, name.location.object)?,
-                    ROOT_ITEM => Self::node(self.subvolume(name.location.object)?, FIRST_FREE)?,
+                    ROOT_ITEM => self.enter(&dir, name.name, name.location.object)?,
                     _ => return Err(data.corrupt()),
                 };
                 let file_type = match name.file_type {
@@ -353,6 +403,9 @@ impl FileSystem for Btrfs {
     }
 
     fn read_at(&self, file: Node, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        if is_empty(file) {
+            return Err(Error::NotAFile);
+        }
         let file = self.file(file)?;
         let stat = self.stat_file(&file)?;
         if stat.file_type != FileType::Regular {
@@ -362,6 +415,9 @@ impl FileSystem for Btrfs {
     }
 
     fn link_target(&self, link: Node) -> Result<Vec<u8>, Error> {
+        if is_empty(link) {
+            return Err(Error::NotALink);
+        }
         let link = self.file(link)?;
         let stat = self.stat_file(&link)?;
         if stat.file_type != FileType::Symlink {
@@ -376,6 +432,9 @@ impl FileSystem for Btrfs {
     }
 
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, Error> {
+        if is_empty(node) {
+            return Ok(Vec::new());
+        }
         let file = self.file(node)?;
         let mut xattrs = Vec::new();
         let mut total: usize = 0;
@@ -396,3 +455,6 @@ impl FileSystem for Btrfs {
         self.has_log.then_some("the log holds changes that are not applied")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,17 @@ use crate::files::disk::{Bytes, index, index32, u64_from};
 /// A compressed extent is at most 128 KiB, before and after.
 const MAX_COMPRESSED: u64 = 128 << 10;
 
-/// The compressed extent read last: its address, and what it holds.
-pub(super) type Cache = Mutex<Option<(u64, Arc<[u8]>)>>;
+/// The compressed extent read last: what the item says of it, and what it holds.
+pub(super) type Cache = Mutex<Option<(Compressed, Arc<[u8]>)>>;
+
+/// A compressed extent. Two items need not agree on anything but its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Compressed {
+    codec: Codec,
+    logical: u64,
+    stored: u64,
+    size: u64,
+}
 
 /// A part of a file.
 struct Extent {
@@ -25,7 +34,7 @@ enum Content {
     Hole,
     Inline(Vec<u8>),
     Plain { logical: u64 },
-    Compressed { codec: Codec, logical: u64, stored: u64, size: u64, offset: u64 },
+    Compressed { extent: Compressed, offset: u64 },
 }
 
 impl Btrfs {
@@ -37,11 +46,24 @@ impl Btrfs {
         buf.fill(0);
         let end = offset.saturating_add(u64_from(len));
         let start = file.key(EXTENT_DATA, offset);
+        let mut before = None;
         self.items(file.root, start, &mut |key, data| {
             if (key.object, key.kind) < (file.inode, EXTENT_DATA) {
                 return Ok(ControlFlow::Continue(()));
             }
-            if (key.object, key.kind) != (file.inode, EXTENT_DATA) || key.offset >= end {
+            if (key.object, key.kind) != (file.inode, EXTENT_DATA) {
+                return Ok(ControlFlow::Break(()));
+            }
+            // or what is read would depend on where reading begins
+            let end_before = match before {
+                Some(end) => end,
+                None => self.end_before(file, key.offset)?,
+            };
+            if end_before > key.offset {
+                return Err(Error::corrupt("overlapping extents", data.offset));
+            }
+            before = Some(extent_end(key.offset, data)?);
+            if key.offset >= end {
                 return Ok(ControlFlow::Break(()));
             }
             let extent = self.extent(key.offset, data)?;
@@ -56,6 +78,21 @@ impl Btrfs {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(len)
+    }
+
+    /// Where the last extent ends that begins before `offset`.
+    fn end_before(&self, file: &File, offset: u64) -> Result<u64, Error> {
+        let mut end = 0;
+        let Some(before) = offset.checked_sub(1) else { return Ok(end) };
+        let start = file.key(EXTENT_DATA, before);
+        self.items(file.root, start, &mut |key, data| {
+            if (key.object, key.kind) == (file.inode, EXTENT_DATA) && key.offset < offset {
+                end = extent_end(key.offset, data)?;
+            }
+            // the first is the last one that is not after it
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(end)
     }
 
     fn extent(&self, start: u64, data: Bytes<'_>) -> Result<Extent, Error> {
@@ -95,13 +132,8 @@ impl Btrfs {
             if disk_num_bytes > MAX_COMPRESSED {
                 return Err(data.corrupt());
             }
-            Content::Compressed {
-                codec,
-                logical: disk_bytenr,
-                stored: disk_num_bytes,
-                size: ram_bytes,
-                offset,
-            }
+            let extent = Compressed { codec, logical: disk_bytenr, stored: disk_num_bytes, size: ram_bytes };
+            Content::Compressed { extent, offset }
         } else {
             Content::Plain { logical: disk_bytenr.saturating_add(offset) }
         };
@@ -123,15 +155,15 @@ impl Btrfs {
                 let logical = logical.saturating_add(within);
                 self.disk.data(self.physical(logical, u64_from(target.len()))?, target)
             }
-            Content::Compressed { codec, logical, stored, size, offset } => {
+            Content::Compressed { extent, offset } => {
                 let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let bytes = match cached.filter(|(at, bytes)| at == logical && u64_from(bytes.len()) == *size)
-                {
+                let bytes = match cached.filter(|(cached, _)| cached == extent) {
                     Some((_, bytes)) => bytes,
                     None => {
-                        let input = self.disk.data_vec(self.physical(*logical, *stored)?, index(*stored))?;
-                        let bytes: Arc<[u8]> = self.decompress(*codec, &input, *size, data)?.into();
-                        let cached = Some((*logical, Arc::clone(&bytes)));
+                        let Compressed { codec, logical, stored, size } = *extent;
+                        let input = self.disk.data_vec(self.physical(logical, stored)?, index(stored))?;
+                        let bytes: Arc<[u8]> = self.decompress(codec, &input, size, data)?.into();
+                        let cached = Some((*extent, Arc::clone(&bytes)));
                         *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = cached;
                         bytes
                     }
@@ -174,4 +206,15 @@ impl Btrfs {
         }
         Some(done)
     }
+}
+
+/// Where an extent that begins at `start` ends in the file.
+fn extent_end(start: u64, data: Bytes<'_>) -> Result<u64, Error> {
+    let (compression, kind) = (data.u8(16)?, data.u8(20)?);
+    let len = match (kind, compression) {
+        (0, 0) => u64_from(data.bytes.len().saturating_sub(21)),
+        (0, _) => data.le64(8)?,
+        _ => data.le64(45)?,
+    };
+    start.checked_add(len).ok_or_else(|| data.corrupt())
 }

@@ -181,7 +181,7 @@ impl Erofs {
             feature_compat,
             feature_incompat,
             root: if large && root_nid_8b != 0 { root_nid_8b } else { root_nid_2b.into() },
-            epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+            epoch: epoch.cast_signed(),
             fixed_nsec,
             meta: address(meta_blkaddr),
             xattr: address(xattr_blkaddr),
@@ -281,7 +281,8 @@ impl Erofs {
             inode_size = 32;
             inode.size = raw.le32(8)?.into();
             // a reserved zero before 48-bit layouts
-            inode.mtime = self.epoch.saturating_add(raw.le32(12)?.into());
+            let mtime = self.epoch.checked_add(raw.le32(12)?.into());
+            inode.mtime = mtime.ok_or_else(|| raw.corrupt())?;
             inode.uid = raw.le16(24)?.into();
             inode.gid = raw.le16(26)?.into();
             let is_dir = FileType::from_mode(raw.le16(4)?) == Some(FileType::Directory);
@@ -299,7 +300,7 @@ impl Erofs {
             inode.size = raw.le64(8)?;
             inode.uid = raw.le32(24)?;
             inode.gid = raw.le32(28)?;
-            inode.mtime = i64::try_from(raw.le64(32)?).unwrap_or(i64::MAX);
+            inode.mtime = raw.le64(32)?.cast_signed();
             inode.mtime_nsec = raw.le32(40)?;
             inode.nlink = raw.le32(44)?;
             if large {
@@ -750,26 +751,4 @@ impl FileSystem for Erofs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A metabox that is a fragment of a packed inode which is inside the metabox.
-    #[test]
-    fn a_metabox_inside_itself_is_corrupt() {
-        let mut image = vec![0; 8192];
-        let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
-        put(1024, &MAGIC.to_le_bytes());
-        put(1024 + 12, &[12]);
-        put(1024 + 80, &(INCOMPAT_48BIT | INCOMPAT_METABOX | INCOMPAT_FRAGMENTS).to_le_bytes());
-        put(1024 + 96, &(IN_METABOX | 2).to_le_bytes());
-        put(1024 + 112, &(IN_METABOX | 1).to_le_bytes());
-        put(1024 + 120, &40_u64.to_le_bytes());
-        // regular, compressed, as a whole in the packed inode
-        put(40 * 32, &[2, 0, 0, 0]);
-        put(40 * 32 + 4, &0o100_644_u16.to_le_bytes());
-        put(40 * 32 + 8, &4096_u32.to_le_bytes());
-        put(40 * 32 + 32 + 7, &[0x80]);
-        let error = Erofs::open(Disk::new(Arc::new(image))).unwrap_err();
-        assert!(matches!(error, Error::Corrupt { what: "fragment of the packed inode", .. }), "{error:?}");
-    }
-}
+mod tests;

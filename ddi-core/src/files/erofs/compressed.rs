@@ -292,9 +292,11 @@ impl Map<'_> {
         Ok((cluster, start))
     }
 
-    /// Where the extent of `head` ends: at the next head, or with the file.
+    /// Where the extent of `head` ends: at the next head, or with the file. What the index says of the distance to that
+    /// is not used, for it may leave a head out; but Linux does, so it must not lead elsewhere.
     fn end(&self, head: &Cluster, start: u64) -> Result<u64, Error> {
         let mut number = head.number.saturating_add(1);
+        let mut least = number;
         loop {
             let begin = self.shift(number)?;
             if begin >= self.inode.size {
@@ -305,9 +307,11 @@ impl Map<'_> {
             }
             let cluster = self.load(number)?;
             if cluster.kind != Kind::NonHead {
-                return Ok(begin.saturating_add(cluster.offset.into()).min(self.inode.size));
+                let end = begin.saturating_add(cluster.offset.into()).min(self.inode.size);
+                return if number < least { Err(self.corrupt()) } else { Ok(end) };
             }
-            number = number.saturating_add(u64::from(cluster.forward.max(1)));
+            least = least.max(number.saturating_add(cluster.forward.into()));
+            number = number.saturating_add(1);
         }
     }
 

@@ -15,7 +15,7 @@ mod map;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use super::disk::{Bytes, Disk, div, index, index32, rem, u64_from};
+use super::disk::{Bytes, Disk, div, index, index32, rem};
 use super::{EachEntry, Entry, Error, FileSystem, FileType, MAX_LINK, Node, Stat, Xattr, is_name};
 use crate::fs::FsKind;
 use map::Extent;
@@ -30,6 +30,11 @@ const FLAGS2_NREXT64: u64 = 1 << 4;
 /// Fork formats.
 const DEVICE: u8 = 0;
 const LOCAL: u8 = 1;
+
+/// In `di_flags`: the content is on another device.
+const FLAG_REALTIME: u16 = 1;
+/// Size of the head of a block for a long symbolic link or attribute: `xfs_dsymlink_hdr`, `xfs_attr3_rmt_hdr`.
+const REMOTE_HEADER: u64 = 56;
 
 /// Where a directory's index begins; what is before it are entries.
 const DIRECTORY_INDEX: u64 = 32 << 30;
@@ -216,6 +221,30 @@ impl Xfs {
         Ok(linear.saturating_mul(self.block_size))
     }
 
+    /// Head of a block that holds part of a symbolic link's target or of a long attribute's value; only version 5 has it.
+    fn remote_header(&self) -> u64 {
+        if self.version == 5 { REMOTE_HEADER } else { 0 }
+    }
+
+    /// Does that head say that `len` bytes of `inode` are here, from `offset` on?
+    fn check_remote(
+        &self,
+        raw: Bytes<'_>,
+        magic: &[u8; 4],
+        inode: &Inode,
+        offset: usize,
+        len: usize,
+    ) -> Result<(), Error> {
+        if self.remote_header() == 0 {
+            return Ok(());
+        }
+        let is_here = raw.slice(0, 4)? == magic
+            && index32(be32(raw, 4)?) == offset
+            && index32(be32(raw, 8)?) == len
+            && be64(raw, 32)? == inode.number;
+        if is_here { Ok(()) } else { Err(raw.corrupt()) }
+    }
+
     fn inode(&self, number: u64) -> Result<Inode, Error> {
         let block = self.address(number >> self.inode_bits)?;
         let within = number & (1_u64 << self.inode_bits).saturating_sub(1);
@@ -285,18 +314,23 @@ impl Xfs {
             _ => return Err(block.corrupt()),
         };
         let mut end = block.bytes.len();
+        let mut expected = None;
         if whole {
-            // the index of a directory of one block is at its end
+            // the index of a directory of one block is at its end: entries of 8 bytes, some of them stale
             let tail = end.saturating_sub(8);
-            end = tail.saturating_sub(index32(be32(block, tail)?).saturating_mul(8));
+            let (count, stale) = (be32(block, tail)?, be32(block, tail.saturating_add(4))?);
+            let begin = tail.checked_sub(index32(count).saturating_mul(8)).filter(|begin| *begin >= at);
+            end = begin.ok_or_else(|| block.corrupt())?;
+            expected = Some(count.checked_sub(stale).ok_or_else(|| block.corrupt())?);
         }
+        let mut found: u32 = 0;
         while at < end {
             if be16(block, at)? == u16::MAX {
                 let len = usize::from(be16(block, at.saturating_add(2))?);
-                if len == 0 || !len.is_multiple_of(8) {
+                at = at.saturating_add(len);
+                if len == 0 || !len.is_multiple_of(8) || at > end {
                     return Err(block.corrupt());
                 }
-                at = at.saturating_add(len);
                 continue;
             }
             let node = Node(be64(block, at)?);
@@ -312,6 +346,7 @@ impl Xfs {
             if at > end {
                 return Err(block.corrupt());
             }
+            found = found.saturating_add(1);
             if matches!(name, b"." | b"..") {
                 continue;
             }
@@ -322,6 +357,9 @@ impl Xfs {
             if flow.is_break() {
                 return Ok(flow);
             }
+        }
+        if expected.is_some_and(|expected| expected != found) {
+            return Err(block.corrupt());
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -396,7 +434,7 @@ impl FileSystem for Xfs {
         }
         let extents = self.data_extents(&inode)?;
         let mut block = vec![0; index(self.directory_block)];
-        // blocks of entries may have holes between them, and the index comes far behind; neither is in the size
+        // blocks of entries may have holes between them; the size is where the last one ends, and the index comes far behind
         let mut next = 0;
         for extent in extents.iter() {
             let end = extent.end().saturating_mul(self.block_size).min(DIRECTORY_INDEX);
@@ -412,6 +450,9 @@ impl FileSystem for Xfs {
                 }
                 at = at.saturating_add(self.directory_block);
             }
+        }
+        if next < inode.size || next == 0 {
+            return Err(inode.raw().corrupt());
         }
         Ok(())
     }
@@ -439,12 +480,19 @@ impl FileSystem for Xfs {
         }
         let mut target = Vec::new();
         for extent in self.data_extents(&inode)?.iter() {
-            // version 5 has a header at the start of each extent
-            let header = if self.version == 5 { 56 } else { 0 };
-            let room = index(extent.blocks.saturating_mul(self.block_size)).saturating_sub(header);
+            let head = self.remote_header();
+            let room = index(extent.blocks.saturating_mul(self.block_size).saturating_sub(head));
             let n = len.saturating_sub(target.len()).min(room);
-            let at = self.address(extent.block)?.saturating_add(u64_from(header));
-            target.extend_from_slice(&self.disk.metadata_vec(at, n)?);
+            if n == 0 {
+                break;
+            }
+            let at = self.address(extent.block)?;
+            self.address(extent.last())?;
+            // each extent has a header, though it be of many blocks
+            let raw = self.disk.metadata_vec(at, n.saturating_add(index(head)))?;
+            let raw = Bytes::new(&raw, "symbolic link", at);
+            self.check_remote(raw, b"XSLM", &inode, target.len(), n)?;
+            target.extend_from_slice(raw.slice(index(head), n)?);
         }
         if target.len() != len {
             return Err(inode.raw().corrupt());
@@ -465,3 +513,6 @@ impl FileSystem for Xfs {
 fn block_of(offset: u64, block_size: u64) -> u64 {
     div(offset, block_size)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,6 @@ const FLAG_SECURE: u8 = 0x04;
 const FLAG_HIDDEN: u8 = 0x08 | 0x80;
 /// Blocks of attributes of one file.
 const MAX_BLOCKS: usize = 4096;
-/// Head of a remote value's block, in version 5.
-const REMOTE_HEADER: u64 = 56;
 
 /// Attributes as they are found, up to a sum of sizes.
 #[derive(Default)]
@@ -52,7 +50,7 @@ impl Xfs {
         if fork.format == LOCAL {
             short(fork.bytes, &mut found)?;
         } else if fork.extents != 0 {
-            self.blocks(&fork, &mut found)?;
+            self.blocks(inode, &fork, &mut found)?;
         }
         Ok(found.xattrs)
     }
@@ -64,7 +62,7 @@ impl Xfs {
     }
 
     /// Down to the first leaf, then from leaf to leaf.
-    fn blocks(&self, fork: &Fork<'_>, found: &mut Found) -> Result<(), Error> {
+    fn blocks(&self, inode: &Inode, fork: &Fork<'_>, found: &mut Found) -> Result<(), Error> {
         let extents = self.fork_extents(fork)?;
         let mut number = 0;
         for _ in 0..MAX_BLOCKS {
@@ -75,7 +73,7 @@ impl Xfs {
                 0x3ebe => number = be32(raw, 68)?,
                 magic @ (0xfbee | 0x3bee) => {
                     let head = if magic == 0xfbee { (12, 32) } else { (56, 80) };
-                    self.leaf(raw, head, &extents, found)?;
+                    self.leaf(raw, head, inode, &extents, found)?;
                     number = be32(raw, 0)?;
                     if number == 0 {
                         return Ok(());
@@ -92,6 +90,7 @@ impl Xfs {
         &self,
         raw: Bytes<'_>,
         head: (usize, usize),
+        inode: &Inode,
         extents: &[Extent],
         found: &mut Found,
     ) -> Result<(), Error> {
@@ -111,7 +110,7 @@ impl Xfs {
                 let name_len = usize::from(raw.u8(at.saturating_add(8))?);
                 let name = raw.slice(at.saturating_add(9), name_len)?;
                 found.check(len)?;
-                let value = self.remote(extents, block, len)?;
+                let value = self.remote(inode, extents, block, len)?;
                 found.push(flags, name, value)?;
             }
         }
@@ -119,13 +118,18 @@ impl Xfs {
     }
 
     /// A value in blocks of its own. The caller has bounded `len`.
-    fn remote(&self, extents: &[Extent], first: u32, len: usize) -> Result<Vec<u8>, Error> {
-        let header = if self.version == 5 { REMOTE_HEADER } else { 0 };
-        let room = index(self.block_size.saturating_sub(header)).max(1);
-        let mut value = vec![0; len];
+    fn remote(&self, inode: &Inode, extents: &[Extent], first: u32, len: usize) -> Result<Vec<u8>, Error> {
+        let head = self.remote_header();
+        let room = index(self.block_size.saturating_sub(head)).max(1);
+        let mut value = Vec::new();
+        let mut block = vec![0; index(self.block_size)];
         let mut at = u64::from(first).saturating_mul(self.block_size);
-        for part in value.chunks_mut(room) {
-            self.read_extents_cached(extents, at.saturating_add(header), part)?;
+        while value.len() < len {
+            let n = len.saturating_sub(value.len()).min(room);
+            self.read_extents_cached(extents, at, &mut block)?;
+            let raw = Bytes::new(&block, "attribute value", inode.offset);
+            self.check_remote(raw, b"XARM", inode, value.len(), n)?;
+            value.extend_from_slice(raw.slice(index(head), n)?);
             at = at.saturating_add(self.block_size);
         }
         Ok(value)

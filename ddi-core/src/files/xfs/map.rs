@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Error, Fork, Inode, Xfs, be16, be64, block_of};
+use super::{Error, FLAG_REALTIME, Fork, Inode, Xfs, be16, be64, block_of};
 use crate::files::disk::{Bytes, index, rem, u64_from};
 
 const EXTENTS: u8 = 2;
 const BTREE: u8 = 3;
 /// Levels of an extent tree, as in Linux.
 const MAX_DEPTH: u16 = 9;
-/// Extents of one file: 24 MiB of memory.
+/// Extents of one file: 32 MiB of memory, and as much again while they become shared.
 const MAX_EXTENTS: usize = 1 << 20;
 
 /// Reads from an offset of the disk.
@@ -31,11 +31,19 @@ impl Extent {
     pub(super) fn end(&self) -> u64 {
         self.start.saturating_add(self.blocks)
     }
+
+    /// The last block, on the disk.
+    pub(super) fn last(&self) -> u64 {
+        self.block.saturating_add(self.blocks).saturating_sub(1)
+    }
 }
 
 impl Xfs {
     /// The extents of a file's content.
     pub(super) fn data_extents(&self, inode: &Inode) -> Result<Arc<[Extent]>, Error> {
+        if be16(inode.raw(), 90)? & FLAG_REALTIME != 0 {
+            return Err(Error::Unsupported { what: "file on a realtime device" });
+        }
         let mut cache = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((number, extents)) = &*cache
             && *number == inode.number
@@ -156,7 +164,7 @@ impl Xfs {
                     } else {
                         // an extent is inside one group
                         let start = self.address(extent.block)?;
-                        self.address(extent.block.saturating_add(extent.blocks).saturating_sub(1))?;
+                        self.address(extent.last())?;
                         let within = at.saturating_sub(extent.start.saturating_mul(self.block_size));
                         read(start.saturating_add(within), target)?;
                     }

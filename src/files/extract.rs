@@ -4,23 +4,23 @@
 //! never followed; when all of it is on the disk, it takes its name. So nothing outside is ever touched, and nothing
 //! half-done is left.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use ddi_core::files::{Error, FileType, Place, Stat, Step, Visit, Walk, Xattr};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType as Type, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT,
-    Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat,
-    renameat_with, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType as Type, Gid, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Timespec, Timestamps,
+    UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, fstat, futimens, linkat, makedev,
+    mkdirat, mknodat, openat, renameat_with, seek, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::{MAX_TOLD, Opened, Stop, ended, joined, print_file};
 use crate::cli::ExtractArgs;
@@ -28,6 +28,8 @@ use crate::{Outcome, output};
 
 /// What is extracted, inside our folder.
 const ITEM: &str = "item";
+/// Bytes of names that are read at once.
+const NAMES: usize = 1 << 13;
 
 pub(crate) fn run(args: &ExtractArgs) -> anyhow::Result<Outcome> {
     ended(&args.files, extract(args))
@@ -40,11 +42,18 @@ fn extract(args: &ExtractArgs) -> Result<Outcome, Stop> {
         return print_file(&opened, asked);
     }
     let (place, path) = opened.locate(asked, true)?;
-    opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
+    let stat = opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
     opened.allow(place == opened.tree.root())?;
+    if let Some(why) = refusal(stat.file_type, args.preserve) {
+        return Err(anyhow!(why).context(output::name_text(asked)).into());
+    }
     let destination = match &args.destination {
         Some(destination) => destination.clone(),
-        None => OsStr::from_bytes(path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()).into(),
+        // as it was asked for: what a link leads to is called what the image likes
+        None => {
+            let name = asked.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
+            OsStr::from_bytes(name.unwrap_or_default()).into()
+        }
     };
     let (parent, name) = open_parent(&destination)?;
     let folder = Folder::new(&parent).context("cannot make a folder beside the destination")?;
@@ -73,7 +82,23 @@ fn open_parent(destination: &Path) -> anyhow::Result<(OwnedFd, OsString)> {
     }
 }
 
-/// A new folder that nobody else may look into, and that goes away with all that is in it.
+/// Why a file of this type is not made, if it is not.
+fn refusal(file_type: FileType, preserve: bool) -> Option<String> {
+    let (kind, is_device) = match file_type {
+        FileType::Regular | FileType::Directory | FileType::Symlink => return None,
+        FileType::CharDevice => ("character device", true),
+        FileType::BlockDevice => ("block device", true),
+        FileType::Fifo => ("FIFO", false),
+        FileType::Socket => ("socket", false),
+    };
+    match preserve {
+        false => Some(format!("a {kind} is made with --preserve only")),
+        true if is_device && !geteuid().is_root() => Some(format!("a {kind} is made by root only")),
+        true => None,
+    }
+}
+
+/// A new folder that nobody else may write into, and that goes away with all that is in it.
 struct Folder<'a> {
     parent: &'a OwnedFd,
     name: OsString,
@@ -86,14 +111,35 @@ impl<'a> Folder<'a> {
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let name = OsString::from(format!(".ddi-extract-{:016x}", u64::from_ne_bytes(random)));
         mkdirat(parent, &name, Mode::RWXU)?;
-        let fd = open_directory(parent.as_fd(), &name)?;
-        Ok(Folder { parent, name, fd })
+        match open_new(parent, &name) {
+            Ok(fd) => Ok(Folder { parent, name, fd }),
+            Err(error) => {
+                let _ = unlinkat(parent, &name, AtFlags::REMOVEDIR);
+                Err(error)
+            }
+        }
     }
 }
 
+/// Whoever may write into the parent can put another folder there before it is opened, even one of ours, in which nothing
+/// may be changed. File systems without modes let all look into it.
+fn open_new(parent: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let fd = open_directory(parent.as_fd(), name)?;
+    let found = fstat(&fd)?;
+    let may_others_write = Mode::from_raw_mode(found.st_mode).intersects(Mode::WGRP | Mode::WOTH);
+    if found.st_uid != geteuid().as_raw() || may_others_write || !is_empty(fd.as_fd())? {
+        return Err(io::Error::other("the folder just made is not ours alone"));
+    }
+    Ok(fd)
+}
+
 impl Drop for Folder<'_> {
+    /// What has our name now may be another folder: what is in ours is removed from the one that is open, and by its name
+    /// only what is empty.
     fn drop(&mut self) {
-        if let Err(error) = remove(self.parent.as_fd(), &self.name) {
+        let removed = empty(self.fd.as_fd(), "")
+            .and_then(|()| Ok(unlinkat(self.parent, &self.name, AtFlags::REMOVEDIR)?));
+        if let Err(error) = removed {
             output::warning(&format!("{} cannot be removed: {error}", self.name.display()));
         }
     }
@@ -108,10 +154,49 @@ fn open_directory(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Ow
     )
 }
 
+/// Is there nothing in this directory?
+fn is_empty(directory: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut buf = Vec::with_capacity(NAMES);
+    let mut entries = RawDir::new(directory, buf.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Removes all that is in a directory but for one name. It is not opened again: there may be no descriptor left for that.
+fn empty(directory: BorrowedFd<'_>, spared: &str) -> io::Result<()> {
+    let mut buf = Vec::with_capacity(NAMES);
+    loop {
+        seek(directory, SeekFrom::Start(0))?;
+        let mut entries = RawDir::new(directory, buf.spare_capacity_mut());
+        let mut is_done = true;
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") && name != spared.as_bytes() {
+                remove(directory, OsStr::from_bytes(name))?;
+                // it may have been passed over what moved up
+                is_done = false;
+            }
+        }
+        if is_done {
+            return Ok(());
+        }
+    }
+}
+
 /// Removes a file, or a directory with all that is in it, which is no deeper than what was extracted.
 fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR | Errno::PERM) => {}
+        result => return Ok(result?),
+    }
+    // the deepest one may be there because it could not be opened
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
         result => return Ok(result?),
     }
     // it may have got its own mode already
@@ -124,16 +209,7 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     };
     // if that fails and was needed, what follows says so
     let _ = fchmod(&fd, Mode::RWXU);
-    let mut names = Vec::new();
-    for entry in Dir::read_from(&fd)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
-        }
-    }
-    for name in names {
-        remove(fd.as_fd(), &name)?;
-    }
+    empty(fd.as_fd(), "")?;
     Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 
@@ -155,25 +231,23 @@ struct Writer<'a> {
     levels: Vec<Level>,
     /// The directory itself, when it is complete but for its mode.
     top: Option<Level>,
-    /// Files with more than one name, and the first of these.
-    links: HashMap<Place, Vec<u8>>,
     skipped: u64,
+    has_copies: bool,
     no_xattrs: bool,
 }
 
 impl<'a> Writer<'a> {
     fn new(opened: &'a Opened, folder: BorrowedFd<'a>, path: Vec<u8>, preserve: bool) -> Self {
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0);
         Writer {
             opened,
             folder,
             path,
             preserve,
-            is_root,
+            is_root: geteuid().is_root(),
             levels: Vec::new(),
             top: None,
-            links: HashMap::new(),
             skipped: 0,
+            has_copies: false,
             no_xattrs: false,
         }
     }
@@ -186,7 +260,7 @@ impl<'a> Writer<'a> {
         {
             Ok(()) => Ok(Step::Continue),
             Err(Stop { outcome, error }) => {
-                let at = joined(&self.path, visit.path);
+                let at = self.path_of(visit.path);
                 failed = Some(Stop { outcome, error: error.context(output::name_text(&at)) });
                 Ok(Step::Stop)
             }
@@ -215,6 +289,10 @@ impl<'a> Writer<'a> {
         self.leave(depth).context("cannot complete a directory")?;
         let name = OsStr::from_bytes(name);
         let tree = &self.opened.tree;
+        let has_names = stat.nlink > 1 && stat.file_type != FileType::Directory;
+        if has_names && self.link(visit.place, name) {
+            return Ok(());
+        }
         match stat.file_type {
             FileType::Directory => {
                 let parent = self.here();
@@ -224,14 +302,6 @@ impl<'a> Writer<'a> {
                 self.levels.push(Level { fd, stat, xattrs });
             }
             FileType::Regular => {
-                if stat.nlink > 1 {
-                    if let Some(first) = self.links.get(&visit.place)
-                        && self.link(first, name).is_ok()
-                    {
-                        return Ok(());
-                    }
-                    self.links.entry(visit.place).or_insert_with(|| visit.path.to_vec());
-                }
                 let flags =
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let fd =
@@ -250,9 +320,8 @@ impl<'a> Writer<'a> {
                 self.finish_other(name, &stat).context("cannot complete it")?;
             }
             FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
-                let is_device = matches!(stat.file_type, FileType::CharDevice | FileType::BlockDevice);
-                if !self.preserve || (is_device && !self.is_root) {
-                    self.skip(visit, &stat);
+                if let Some(why) = refusal(stat.file_type, self.preserve) {
+                    self.skip(visit, &why);
                     return Ok(());
                 }
                 let (kind, device) = match stat.file_type {
@@ -268,7 +337,15 @@ impl<'a> Writer<'a> {
                     .context("cannot complete it")?;
             }
         }
+        if has_names {
+            self.keep(visit.place, name);
+        }
         Ok(())
+    }
+
+    /// The path in the image.
+    fn path_of(&self, visited: &[u8]) -> Vec<u8> {
+        if visited == b"/" { self.path.clone() } else { joined(&self.path, visited) }
     }
 
     /// Where the next file goes.
@@ -276,11 +353,11 @@ impl<'a> Writer<'a> {
         self.levels.last().map_or(self.folder, |level| level.fd.as_fd())
     }
 
-    fn skip(&mut self, visit: &Visit<'_>, stat: &Stat) {
+    fn skip(&mut self, visit: &Visit<'_>, why: &str) {
         self.skipped += 1;
         if self.skipped <= MAX_TOLD {
-            let at = joined(&self.path, visit.path);
-            output::warning(&format!("{} is a {} and is left out", output::name_text(&at), stat.file_type));
+            let at = self.path_of(visit.path);
+            output::warning(&format!("{} is left out: {why}", output::name_text(&at)));
         }
     }
 
@@ -298,18 +375,37 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Another name for a file that is there. Each directory on the way to it is of our making, and no link.
-    fn link(&self, first: &[u8], name: &OsStr) -> rustix::io::Result<()> {
-        let mut directory = open_directory(self.folder, OsStr::new(ITEM))?;
-        let mut names = first.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
-        while let Some(next) = names.next() {
-            let next = OsStr::from_bytes(next);
-            if names.peek().is_none() {
-                return linkat(&directory, next, self.here(), name, AtFlags::empty());
+    /// Makes `name` another name of the file that was kept for this place, if there is one.
+    fn link(&mut self, place: Place, name: &OsStr) -> bool {
+        match linkat(self.folder, kept(place), self.here(), name, AtFlags::empty()) {
+            Ok(()) => true,
+            Err(Errno::NOENT) => false,
+            Err(error) => {
+                self.copies(error);
+                false
             }
-            directory = open_directory(directory.as_fd(), next)?;
         }
-        Err(Errno::NOENT)
+    }
+
+    /// Keeps a file for its other names, under a name of its own in our folder: so nothing about it need be in memory, and
+    /// it does not matter if the directories on the way to it can be searched.
+    fn keep(&mut self, place: Place, name: &OsStr) {
+        let link = || linkat(self.here(), name, self.folder, kept(place), AtFlags::empty());
+        let result = match link() {
+            // which has as many names as it can
+            Err(Errno::EXIST) => unlinkat(self.folder, kept(place), AtFlags::empty()).and_then(|()| link()),
+            result => result,
+        };
+        if let Err(error) = result {
+            self.copies(error);
+        }
+    }
+
+    fn copies(&mut self, error: Errno) {
+        if !self.has_copies {
+            output::warning(&format!("files with more than one name are copied: {error}"));
+        }
+        self.has_copies = true;
     }
 
     /// Blocks of zeros become holes.
@@ -395,6 +491,7 @@ impl<'a> Writer<'a> {
         if self.skipped > MAX_TOLD {
             output::warning(&format!("{} more are left out", self.skipped - MAX_TOLD));
         }
+        empty(self.folder, ITEM).context("cannot remove what is needed no longer")?;
         let mut read_only = None;
         if let Some(level) = self.top.take() {
             self.finish_file(level.fd.as_fd(), &level.stat, &level.xattrs)?;
@@ -413,7 +510,6 @@ impl<'a> Writer<'a> {
                 Err(Errno::NOENT) => rustix::fs::renameat(self.folder, ITEM, parent, name)?,
                 _ => bail!("is there already"),
             },
-            Err(Errno::NOENT) => bail!("a device, FIFO or socket: nothing is extracted without --preserve"),
             result => result?,
         }
         // what fails from here on is told, not undone: all of it is there, under its name
@@ -423,6 +519,11 @@ impl<'a> Writer<'a> {
         }
         rustix::fs::fsync(parent).context("its folder is not on the disk")
     }
+}
+
+/// The name in our folder under which a file is kept.
+fn kept(place: Place) -> String {
+    format!("{}-{}", place.mount(), place.node().0)
 }
 
 fn times(stat: &Stat) -> Timestamps {

@@ -23,6 +23,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// Which file system it is in: 0 is the root, others are in the order in which they were mounted.
+    pub fn mount(self) -> u32 {
+        self.mount
+    }
+
     /// The file, to its reader.
     pub fn node(self) -> Node {
         self.node

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail, ensure};
 use ddi_core::gpt::Designator;
 use ddi_core::verity::{ReadAt, Section};
-use ddi_core::{Dissection, ErrorKind, Image, ProveOptions, ProvenPartition, VeritySet, verity_sets};
+use ddi_core::{Dissection, ErrorKind, Image, ProveOptions, ProvenPartition, Role, VeritySet, verity_sets};
 
 use crate::cli::ReadArgs;
 use crate::verify::open;
@@ -36,7 +36,11 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
     options.certificates = Some(&certificates);
     options.hash_offset = args.hash_offset;
     let sets = verity_sets(&image, &dissection, &options.bind());
-    let is_wanted = |set: &&VeritySet| set.data.is_some_and(|data| data.number == wanted.number());
+    let is_wanted = |set: &&VeritySet| match wanted.number() {
+        // a bare image is a root file system, and a tree for usr says nothing of that
+        None => set.role == Role::Root,
+        number => set.data.is_some_and(|data| data.number == number),
+    };
     // of several trees over the same data, one that somebody vouches for
     let vouched = |set: &&VeritySet| is_wanted(set) && set.trusted(&trusted).is_some();
     let Some(set) = sets.iter().find(vouched).or_else(|| sets.iter().find(is_wanted)) else {

@@ -128,7 +128,7 @@ impl SelectArgs {
         trusted: &[TrustedRootHash],
         hash_offset: Option<u64>,
     ) -> anyhow::Result<DissectOptions> {
-        let mut verity = VeritySettings::new(trusted.first(), image.sidecars());
+        let mut verity = VeritySettings::new(trusted, image.sidecars());
         // a tree behind the data is as good as one beside the image
         verity.external |= hash_offset.is_some();
         let mut options = DissectOptions::new(verity);

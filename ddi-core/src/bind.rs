@@ -362,11 +362,13 @@ fn beside(image: &Image, known: &KnownRootHash, options: &BindOptions<'_>) -> Op
     is_meant.then_some(CheckedSignature { place: SignaturePlace::Beside, state })
 }
 
-/// A bare image with a tree beside or behind it.
+/// A bare image with a tree beside or behind it. By a root hash for usr it is a set for usr, which says nothing of the root
+/// file system that such an image is taken for.
 fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
     let size = image.source().size();
-    let root_hash = known(image, options).next();
-    let role = root_hash.map_or(Role::Root, |known| known.role);
+    let named = options.trusted.iter().find(|trusted| trusted.role() == Role::Root);
+    let root_hash = named.map(|&trusted| trusted.into()).or_else(|| known(image, options).next());
+    let role = root_hash.map_or(Role::Root, |known: KnownRootHash| known.role);
     let whole = Part { number: None, range: ByteRange { offset: 0, size }, external: false };
     let mut set = match (options.hash_offset, &image.sidecars().verity) {
         (Some(offset), _) => {

@@ -322,17 +322,20 @@ impl<'a> Contents<'a> {
         designator: Option<Designator>,
     ) -> Result<Option<ProvenPartition>, Unreadable> {
         let Some((sets, options)) = self.proof else { return Ok(None) };
-        let is_its = |set: &&VeritySet| set.data.is_some_and(|data| data.number == number);
+        // a bare image is a root file system, and a tree for usr says nothing of that
+        let is_for_it = |set: &VeritySet| number.is_some() || set.role == Role::Root;
+        let is_its = |set: &&VeritySet| is_for_it(set) && set.data.is_some_and(|data| data.number == number);
         let vouched = |set: &&VeritySet| is_its(set) && set.trusted(options.trusted).is_some();
         let known = |set: &&VeritySet| is_its(set) && set.root_hash.is_some();
         // of several trees over the same data, one that somebody vouches for
         let set = sets.iter().find(vouched).or_else(|| sets.iter().find(known));
         let role = set.map(|set| set.role).or_else(|| designator.and_then(Role::of));
-        // a root hash was given for it, and it is another one
+        // a root hash was given for it, and it is another one; of a bare image, there is nothing else it could be for
         let given = options.trusted.iter().find(|given| Some(given.role()) == role);
+        let given = given.or_else(|| options.trusted.first().filter(|_| number.is_none()));
         let known = set.and_then(|set| set.root_hash);
         if let Some(given) = given
-            && known.is_none_or(|known| known.hash != *given.hash())
+            && known.is_none_or(|known| !given.vouches_for(&known.hash, known.role))
         {
             return Err(Unreadable::Unproven(Error::NoDataForRootHash { role: given.role() }));
         }
@@ -396,7 +399,7 @@ mod tests {
     use super::*;
     use crate::bind::verity_sets;
     use crate::dissect::{DissectOptions, VeritySettings};
-    use crate::testing::{Disk, Set, erofs, luks};
+    use crate::testing::{Disk, Set, erofs, image, luks};
 
     /// Why the root partition of `disk` cannot be read: the file systems of these tests are superblocks alone.
     fn unreadable(disk: &Disk, trusted: &[TrustedRootHash]) -> Unreadable {
@@ -430,6 +433,33 @@ mod tests {
         let damaged = disk.edit_number(1, |part| part.content[1100] ^= 1);
         let error = unreadable(&damaged, &[]);
         assert!(matches!(error, Unreadable::Unproven(Error::Verity { .. })), "{error:?}");
+    }
+
+    /// A bare image is a root file system: a root hash for usr opens nothing, though every block matches it.
+    #[test]
+    fn a_root_hash_for_usr_does_not_open_a_bare_image() {
+        let set = Set::new(erofs(8, 1));
+        let image = image([set.data.clone(), set.hash.clone()].concat());
+        let open = |trusted: &[TrustedRootHash]| {
+            let mut verity = VeritySettings::new(trusted, image.sidecars());
+            verity.external = true;
+            let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+            let options = ProveOptions { trusted, hash_offset: Some(8 * 4096), ..Default::default() };
+            let sets = verity_sets(&image, &dissection, &options.bind());
+            let contents = Contents::new(&image, &dissection, &sets, &options);
+            contents.designated(Designator::Root).unwrap().unwrap_err()
+        };
+        let [root, usr] = Role::ALL.map(|role| TrustedRootHash::by_caller(set.root, role));
+        // the reader was asked: the superblock that it got is proven
+        for trusted in [&[root][..], &[root, usr], &[usr, root]] {
+            let error = open(trusted);
+            assert!(matches!(error, Unreadable::FileSystem(_)), "{error:?}");
+        }
+        let error = open(&[usr]);
+        assert!(
+            matches!(error, Unreadable::Unproven(Error::NoDataForRootHash { role: Role::Usr })),
+            "{error:?}"
+        );
     }
 
     #[test]

@@ -23,13 +23,14 @@
 )]
 
 use ddi_gpt::Designator;
+use ddi_verity::Strictness;
 
 use crate::bind::VeritySet;
 use crate::dissect::{DissectOptions, DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
 use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Refusal, Violation};
-use crate::prove::{Assessment, Outcome};
+use crate::prove::{Assessment, Outcome, TailRule, check_content, check_size};
 use crate::trust::{Role, TrustedRootHash, Word};
 
 /// What a policy says to the partition of one designator.
@@ -57,7 +58,7 @@ pub struct Judgement {
     pub rulings: Vec<Ruling>,
     /// What systemd would say, which goes by what is there. Never enough by itself.
     pub systemd: Result<(), Error>,
-    /// Without the policy it would say other.
+    /// The policy has a part in that.
     by_policy: bool,
 }
 
@@ -85,15 +86,14 @@ impl Judgement {
         Self::with(image, dissection, options, |dissected, designator| {
             let mut facts = dissected.facts(designator);
             let number = dissected.get(designator).map(|partition| partition.number);
-            let is_meant = |set: &&VeritySet| match set.data {
-                Some(data) if dissected.bare => designator == Designator::Root && data.number.is_none(),
-                data => set.role.data() == designator && data.map(|data| data.number) == number,
+            let is_meant = |set: &&VeritySet| {
+                set.role.data() == designator && set.data.map(|data| data.number) == number
             };
-            let worth = |set: &VeritySet| match (&set.problem, set.trusted(trusted).map(|t| t.word())) {
-                (Some(_), _) => Proof::None,
-                (None, Some(Word::Certificate(_))) => Proof::Signature,
-                (None, Some(Word::Caller)) => Proof::RootHash,
-                (None, None) => Proof::Intact,
+            let worth = |set: &VeritySet| match set.trusted(trusted).map(|t| t.word()) {
+                _ if !could_be_proven(image, set) => Proof::None,
+                Some(Word::Certificate(_)) => Proof::Signature,
+                Some(Word::Caller) => Proof::RootHash,
+                None => Proof::Intact,
             };
             facts.proof = sets.iter().filter(is_meant).map(worth).min().unwrap_or(Proof::None);
             facts
@@ -134,7 +134,8 @@ impl Judgement {
         Judgement {
             rulings: rulings.unwrap_or_default(),
             systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),
-            by_policy: dissection.outcome.is_err() && dissected.is_some(),
+            by_policy: (dissection.outcome.is_err() && dissected.is_some())
+                || dissection.refusals.iter().any(|error| matches!(error, Error::Policy(_))),
         }
     }
 
@@ -163,6 +164,18 @@ impl Judgement {
     }
 }
 
+/// Is all that can be known of a set beforehand as it must be for [`prove`](crate::prove())? That is more than that there
+/// are a tree and a root hash: the hash blocks of a good image have both.
+fn could_be_proven(image: &Image, set: &VeritySet) -> bool {
+    let (None, Some(tree), Some(data)) = (&set.problem, &set.tree, set.data) else { return false };
+    let usual = (Strictness::default(), TailRule::default());
+    check_size(image, set, tree, data, usual, FORESEEN_TAIL).is_ok()
+        && check_content(image, set, data, tree.params().data_size()).is_ok()
+}
+
+/// Of what follows the protected blocks, this many bytes are looked at without proving anything.
+const FORESEEN_TAIL: u64 = 1 << 20;
+
 /// What a policy comes to for a whole image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
@@ -188,6 +201,7 @@ impl Permission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bind::{BindOptions, verity_sets};
     use crate::dissect::VeritySettings;
     use crate::prove::{ProveOptions, prove};
     use crate::testing::{Disk, Set, erofs, image};
@@ -234,6 +248,33 @@ mod tests {
         let (judgement, verdict) = judge(&image(erofs(20, 1)), "root=unprotected:home=unprotected", &[]);
         assert_eq!((judgement.rulings.len(), verdict), (1, Permission::Allowed));
         assert_eq!(judge(&image(erofs(20, 1)), "root=verity", &[]).1, Permission::Refused);
+    }
+
+    /// The hash blocks of a good image as data, under its own root hash: nothing that is foreseen to be proven.
+    #[test]
+    fn hash_blocks_are_not_foreseen_to_be_data() {
+        let good = Set::new(erofs(256, 1));
+        let foresee = |set: &Set| {
+            let image = Disk::new().pair("root-x86-64", "os", set).image();
+            let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+            let mut options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
+            options.policy = Some("root=verity".parse().unwrap());
+            let dissection = Dissection::new(&image, &options);
+            let sets =
+                verity_sets(&image, &dissection, &BindOptions { trusted: &trusted, ..Default::default() });
+            assert!(sets[0].problem.is_none());
+            let judgement = Judgement::foresee(&image, &dissection, &options, &sets, &trusted);
+            (judgement.rulings[0].facts.proof, judgement.violations().count())
+        };
+        assert_eq!(foresee(&good), (Proof::RootHash, 0));
+        // two level-0 blocks under the top one, which is the hash partition's second block
+        let confused = Set::new(good.hash[2 * 4096..4 * 4096].to_vec());
+        assert_eq!((confused.root, confused.data.len()), (good.root, 2 * 4096));
+        assert_eq!(foresee(&confused), (Proof::None, 1));
+        // a file system that goes on behind what is protected
+        let mut cut = erofs(256, 1);
+        cut[1060..1064].copy_from_slice(&257_u32.to_le_bytes());
+        assert_eq!(foresee(&Set::new(cut)), (Proof::None, 1));
     }
 
     #[test]

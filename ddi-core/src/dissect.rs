@@ -48,26 +48,63 @@ pub use selection::{Better, Selection, Skipped};
 use steps::Dissector;
 
 /// What is known about verity before the image is looked at (systemd's `VeritySettings`).
+///
+/// systemd knows one root hash. A caller can have two here, one for root and one for usr: then the partitions of both
+/// must have the GUIDs that follow, as with `roothash=` and `usrhash=` on the command line of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VeritySettings {
-    /// The root hash. Only partitions with its GUIDs are considered then.
-    pub root_hash: Option<KnownRootHash>,
-    /// There is a signature for it in a file.
+    /// One for each role at most, in the order in which they came.
+    root_hashes: [Option<KnownRootHash>; Role::ALL.len()],
+    /// There is a signature for the first root hash in a file.
     pub signature: bool,
     /// The hash tree is in a file beside the image, which then must not have a partition table.
     pub external: bool,
 }
 
 impl VeritySettings {
-    /// What systemd makes of the caller's word and of what lies beside the image: the caller's root hash, else the
+    /// What systemd makes of the caller's word and of what lies beside the image: the caller's root hashes, else the
     /// first one that is found.
-    pub fn new(trusted: Option<&TrustedRootHash>, sidecars: &Sidecars) -> Self {
-        let root_hash =
-            trusted.map(|&trusted| trusted.into()).or_else(|| sidecars.root_hashes.first().copied());
-        let signature = root_hash.is_some_and(|known: KnownRootHash| {
-            sidecars.signatures.iter().any(|signature| signature.role == known.role)
-        });
-        VeritySettings { root_hash, signature, external: sidecars.verity.is_some() }
+    pub fn new<'t>(trusted: impl IntoIterator<Item = &'t TrustedRootHash>, sidecars: &Sidecars) -> Self {
+        let given = trusted.into_iter().fold(Self::default(), |settings, &trusted| settings.with(trusted));
+        let mut settings = match (given.first(), sidecars.root_hashes.first()) {
+            (None, Some(&found)) => given.with(found),
+            _ => given,
+        };
+        settings.signature = settings
+            .first()
+            .is_some_and(|known| sidecars.signatures.iter().any(|signature| signature.role == known.role));
+        settings.external = sidecars.verity.is_some();
+        settings
+    }
+
+    /// The same with one more root hash, unless there is one for that role already. Only partitions with its GUIDs are
+    /// considered then.
+    #[must_use]
+    pub fn with(mut self, root_hash: impl Into<KnownRootHash>) -> Self {
+        let known = root_hash.into();
+        if self.root_hash(known.role).is_none()
+            && let Some(place) = self.root_hashes.iter_mut().find(|place| place.is_none())
+        {
+            *place = Some(known);
+        }
+        self
+    }
+
+    /// The root hash for `role`.
+    pub fn root_hash(&self, role: Role) -> Option<KnownRootHash> {
+        self.root_hashes.into_iter().flatten().find(|known| known.role == role)
+    }
+
+    /// The first root hash: the one that systemd would go by.
+    pub fn first(&self) -> Option<KnownRootHash> {
+        self.root_hashes.into_iter().flatten().next()
+    }
+
+    /// Is the hash tree outside of the partition table good for the image, which without one is a root file system? A
+    /// root hash for usr says nothing about that, nor does a tree of which nobody knows the root hash
+    /// (systemd's `verity_settings_data_covers()`).
+    fn covers_bare_image(&self) -> bool {
+        self.external && self.root_hash(Role::Root).is_some()
     }
 }
 
@@ -242,7 +279,7 @@ pub struct DissectedImage {
     pub root_hash: Option<KnownRootHash>,
     /// The hash tree is in a file beside the image.
     pub external_verity: bool,
-    /// systemd could set up verity: root hash and hash tree are known.
+    /// systemd could set up verity: root hash and hash tree are known, and for the same role.
     pub verity_ready: bool,
     /// And there is a signature, which nobody has checked.
     pub signature_ready: bool,
@@ -263,11 +300,10 @@ impl DissectedImage {
         };
         let role = Role::of(designator).filter(|role| role.data() == designator);
         let has = |of: fn(Role) -> Designator| role.is_some_and(|role| self.get(of(role)).is_some());
-        let external = self.bare && self.external_verity;
         Facts {
             presence: Presence::Present,
-            hash_tree: has(Role::hash) || external,
-            signature: has(Role::signature) || (external && self.signature_ready),
+            hash_tree: has(Role::hash) || (self.bare && self.verity_ready),
+            signature: has(Role::signature) || (self.bare && self.signature_ready),
             encryption: partition.file_system.encryption(),
             read_only: partition.attributes.is_some_and(Attributes::read_only),
             grow_file_system: partition.attributes.is_some_and(Attributes::grow_file_system),
@@ -296,6 +332,10 @@ pub struct Dissection {
     pub selections: Vec<(u32, Selection)>,
     /// The image, or why systemd would refuse it.
     pub outcome: Result<DissectedImage, Error>,
+    /// Every reason to refuse it that was found; the first is that of `outcome`. systemd ends at the first, and so do we,
+    /// except where root and usr do not go together but can be judged each by itself (see
+    /// [`prove`](crate::prove())).
+    pub refusals: Vec<Error>,
 }
 
 /// Dissects an image.
@@ -311,7 +351,10 @@ impl Dissection {
     pub fn new(image: &Image, options: &DissectOptions) -> Self {
         let mut dissector = Dissector::new(image, options);
         let outcome = dissector.run();
-        Dissection { selections: dissector.selections, outcome }
+        let mut refusals = dissector.discord;
+        refusals.extend(outcome.as_ref().err().cloned());
+        let outcome = refusals.first().map_or(outcome, |first| Err(first.clone()));
+        Dissection { selections: dissector.selections, outcome, refusals }
     }
 
     /// What became of partition `number`.

@@ -39,7 +39,7 @@ pub(crate) type Piece = Section<Arc<dyn ReadAt>>;
 /// That they match the root hash is certain; whose root hash that is, [`trusted`](Self::trusted) says.
 pub struct ProvenPartition {
     reader: VerifiedReader<Piece, Piece>,
-    content: Option<FsKind>,
+    content: Option<Box<fs::Probe>>,
     root_hash: KnownRootHash,
     trusted: Option<TrustedRootHash>,
     widened: Vec<Widening>,
@@ -95,12 +95,13 @@ impl ProvenPartition {
             Ok(Some(probe))
                 if probe.kind.usage() == Usage::Filesystem || probe.kind == FsKind::CryptoLuks =>
             {
-                self.content = Some(probe.kind);
-                match probe.claimed_size {
+                let (kind, claimed) = (probe.kind, probe.claimed_size);
+                self.content = Some(Box::new(probe));
+                match claimed {
                     Some(claimed) if claimed > available => {
                         Error::ContentTooLarge { role, partition, claimed, available }
                     }
-                    claimed => return Ok(claimed.is_some() && probe.kind.usage() == Usage::Filesystem),
+                    _ => return Ok(claimed.is_some() && kind.usage() == Usage::Filesystem),
                 }
             }
             Err(error @ fs::Error::Ambiguous { .. }) => {
@@ -133,7 +134,12 @@ impl ProvenPartition {
 
     /// The file system or LUKS volume in it, by its proven bytes. `None` only if the options allow anything.
     pub fn content(&self) -> Option<FsKind> {
-        self.content
+        self.probe().map(|probe| probe.kind)
+    }
+
+    /// What that says of itself, by its proven bytes.
+    pub fn probe(&self) -> Option<&fs::Probe> {
+        self.content.as_deref()
     }
 
     /// Rules that would have been broken, had the options not widened them.

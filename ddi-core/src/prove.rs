@@ -242,6 +242,8 @@ pub struct Proof {
     pub signatures: Vec<CheckedSignature>,
     /// Block by block.
     pub verdict: Option<Verdict>,
+    /// What is in the data, read as proven bytes. `None` if nothing is recognised in it, or not every block matches.
+    pub content: Option<Box<fs::Probe>>,
     /// Rules that would have been broken, had the options not widened them.
     pub widened: Vec<Widening>,
     /// Why there is no verdict.
@@ -268,11 +270,9 @@ impl Assessment {
     pub fn facts(&self, dissected: &DissectedImage, designator: Designator) -> Facts {
         let mut facts = dissected.facts(designator);
         let number = dissected.get(designator).map(|partition| partition.number);
-        let about = |proof: &&Proof| match (dissected.bare, proof.data) {
-            // a bare image is the root file system, whatever the root hash was said to be for
-            (true, Some(data)) => designator == Designator::Root && data.number.is_none(),
-            (_, data) => proof.role.data() == designator && data.map(|data| data.number) == number,
-        };
+        // a bare image is the root file system: a root hash for usr vouches for nothing in it
+        let about =
+            |proof: &&Proof| proof.role.data() == designator && proof.data.map(|data| data.number) == number;
         // the worst of them, should there be several
         let worth = |proof: &Proof| match (proof.outcome, proof.trusted.map(|trusted| trusted.word())) {
             (Outcome::TrustedAndProven, Some(Word::Certificate(_))) => policy::Proof::Signature,
@@ -302,7 +302,7 @@ pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>)
         proofs.push(prove_set(image, set, options, done, total));
         done = done.saturating_add(size_of(set));
     }
-    proofs.extend(unprotected(image, dissection, &sets));
+    proofs.extend(unprotected(image, dissection, &in_scope));
     for trusted in options.trusted {
         let is_for =
             |proof: &Proof| proof.root_hash.is_some_and(|known| trusted.vouches_for(&known.hash, proof.role));
@@ -323,14 +323,17 @@ pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>)
     for proof in &proofs {
         outcome = outcome.worst(proof.outcome);
     }
-    outcome = match &refused {
-        None
-        | Some(Error::RootAndUsrVerity | Error::ArchitecturesDiffer { .. } | Error::RootVerityWithUsr) => {
-            outcome
-        }
-        Some(_) if proofs.is_empty() => outcome,
-        Some(error) => outcome.worst(Outcome::of(error)),
+    let is_discord = |error: &&Error| {
+        matches!(
+            error,
+            Error::RootAndUsrVerity | Error::ArchitecturesDiffer { .. } | Error::RootVerityWithUsr
+        )
     };
+    if !proofs.is_empty() {
+        for error in dissection.refusals.iter().filter(|error| !is_discord(error)) {
+            outcome = outcome.worst(Outcome::of(error));
+        }
+    }
     Assessment { proofs, refused, outcome }
 }
 
@@ -362,8 +365,8 @@ fn in_scope<'s>(
         .collect()
 }
 
-/// Root and usr partitions that are used, and have no tree.
-fn unprotected(image: &Image, dissection: &Dissection, sets: &[VeritySet]) -> Vec<Proof> {
+/// Root and usr partitions that are used, and of which none of the trees that are looked at says anything.
+fn unprotected(image: &Image, dissection: &Dissection, in_scope: &[&VeritySet]) -> Vec<Proof> {
     let bare = dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare);
     if bare {
         let whole = Part {
@@ -372,11 +375,11 @@ fn unprotected(image: &Image, dissection: &Dissection, sets: &[VeritySet]) -> Ve
             external: false,
         };
         let proof = Proof::without_tree(Role::Root, whole);
-        return if sets.is_empty() { vec![proof] } else { Vec::new() };
+        return if in_scope.is_empty() { vec![proof] } else { Vec::new() };
     }
     let alone = |role: &Role| {
         let number = dissection.chosen(role.data())?;
-        let protected = sets.iter().any(|set| set.data.is_some_and(|data| data.number == Some(number)));
+        let protected = in_scope.iter().any(|set| set.data.is_some_and(|data| data.number == Some(number)));
         let range = image.range(number).filter(|_| !protected)?;
         Some(Proof::without_tree(*role, Part { number: Some(number), range, external: false }))
     };
@@ -395,11 +398,12 @@ fn prove_set(image: &Image, set: &VeritySet, options: &ProveOptions<'_>, before:
         named_by_caller: set.named(options.trusted).is_some(),
         signatures: set.signatures.clone(),
         verdict: None,
+        content: None,
         widened: Vec::new(),
         problem: None,
         outcome: Outcome::NotProven,
     };
-    match verify(image, set, options, before, total, &mut proof.widened) {
+    match verify(image, set, options, before, total, &mut proof) {
         Ok(verdict) => {
             proof.outcome = match (verdict.is_proven(), &proof.trusted) {
                 (true, Some(_)) => Outcome::TrustedAndProven,
@@ -422,8 +426,9 @@ fn verify(
     options: &ProveOptions<'_>,
     before: u64,
     total: u64,
-    widened: &mut Vec<Widening>,
+    proof: &mut Proof,
 ) -> Result<Verdict, Error> {
+    let widened = &mut proof.widened;
     if let Some(problem) = &set.problem {
         return Err(problem.clone());
     }
@@ -449,6 +454,7 @@ fn verify(
                 widened.push(*found);
             }
         }
+        proof.content = proven.probe().cloned().map(Box::new);
     }
     Ok(verdict)
 }
@@ -618,6 +624,7 @@ impl Proof {
             named_by_caller: false,
             signatures: Vec::new(),
             verdict: None,
+            content: None,
             widened: Vec::new(),
             outcome: Outcome::NotProven,
             problem: Some(problem),

@@ -51,8 +51,10 @@ pub(super) struct Dissector<'a> {
     /// Designators that the policy says to leave alone although they are there.
     ignored: Vec<Designator>,
     pub(super) selections: Vec<(u32, Selection)>,
-    /// GUIDs of data and hash partition that follow from the root hash.
-    expected: Option<(Role, Guid, Guid)>,
+    /// GUIDs of data and hash partition that follow from the root hashes.
+    expected: Vec<(Role, Guid, Guid)>,
+    /// In what root and usr do not go together, though each can be judged by itself.
+    pub(super) discord: Vec<Error>,
 }
 
 /// Not every designator has an entry: then there is nothing.
@@ -72,17 +74,18 @@ impl<'a> Dissector<'a> {
                 .partition_numbers()
                 .map(|n| (n, Selection::Skipped(Skipped::NotReached)))
                 .collect(),
-            expected: None,
+            expected: Vec::new(),
+            discord: Vec::new(),
         }
     }
 
     pub(super) fn run(&mut self) -> Result<DissectedImage, Error> {
         let verity = self.options.verity.unwrap_or_default();
         // A2
-        if let Some(known) = verity.root_hash {
+        for known in Role::ALL.into_iter().filter_map(|role| verity.root_hash(role)) {
             let (data, hash) =
                 ddi_gpt::verity_guids(known.hash.as_bytes()).map_err(Error::UnusableRootHash)?;
-            self.expected = Some((known.role, data, hash));
+            self.expected.push((known.role, data, hash));
         }
         // A1, as far as it is about the table
         if let Table::Broken(error @ ddi_gpt::Error::AmbiguousBlockSize { .. }) = self.image.table() {
@@ -113,7 +116,7 @@ impl<'a> Dissector<'a> {
                     self.set(partition.number, selection);
                 }
             }
-            Table::Mbr(_, partitions) => self.consider_mbr(partitions),
+            Table::Mbr(_, partitions) => self.consider_mbr(partitions)?,
         }
         self.check(verity)?;
         self.finish(verity)
@@ -150,12 +153,12 @@ impl<'a> Dissector<'a> {
         if self.admit(Designator::Root)? == Decision::Ignore {
             return Err(Error::NothingRecognised);
         }
-        let covered = verity.external && verity.root_hash.is_none_or(|known| known.role == Role::Root);
+        let covered = verity.covers_bare_image();
         let uuid = match &probe.uuid {
             Some(fs::FsUuid::Uuid(uuid)) => Some(Guid::from_uuid(*uuid)),
             _ => None,
         };
-        let protection = match (verity.external, verity.signature) {
+        let protection = match (covered, verity.signature) {
             (false, _) => Protection::Unprotected,
             (true, false) => Protection::Verity,
             (true, true) => Protection::SignaturePresent,
@@ -179,16 +182,14 @@ impl<'a> Dissector<'a> {
             ignored: Vec::new(),
             bare: true,
             uuid,
-            root_hash: verity.root_hash,
+            root_hash: verity.root_hash(Role::Root).or(verity.first()),
             external_verity: verity.external,
-            verity_ready: verity.external && verity.root_hash.is_some(),
-            signature_ready: verity.external && verity.signature,
+            verity_ready: covered,
+            signature_ready: covered && verity.signature,
         };
         if let Some(policy) = &self.options.policy {
-            let facts = dissected.facts(Designator::Root);
-            policy.check_table(Designator::Root, &facts, Reading::Presence).map_err(Error::Policy)?;
+            policy.check_bare(Designator::Root, &dissected.facts(Designator::Root)).map_err(Error::Policy)?;
         }
-        self.check_content(&dissected)?;
         Ok(dissected)
     }
 
@@ -292,29 +293,27 @@ impl<'a> Dissector<'a> {
             if !is_data && self.options.verity.is_none() {
                 return Ok(Some(Skipped::VerityNotWanted));
             }
-            if let Some((wanted, data, hash)) = self.expected {
-                if wanted != role && !is_data {
-                    return Ok(Some(Skipped::OtherRole(wanted)));
-                }
-                let expected = match designator {
-                    _ if wanted != role => None,
-                    _ if is_data => Some(data),
-                    _ if role.hash() == designator => Some(hash),
-                    _ => None,
-                };
-                if let Some(expected) = expected.filter(|expected| *expected != partition.guid) {
-                    return Ok(Some(Skipped::OtherGuid { expected }));
-                }
-                if wanted == role && role.signature() == designator {
-                    let signature = self.image.signature(partition.number)?;
-                    if self
-                        .options
-                        .verity
-                        .and_then(|v| v.root_hash)
-                        .is_some_and(|k| k.hash != signature.root_hash)
-                    {
-                        return Ok(Some(Skipped::OtherSignature { found: signature.root_hash }));
+            let own = self.expected.iter().find(|(wanted, ..)| *wanted == role);
+            match (own, self.expected.first()) {
+                (None, Some((wanted, ..))) if !is_data => return Ok(Some(Skipped::OtherRole(*wanted))),
+                (None, _) => {}
+                (Some((_, data, hash)), _) => {
+                    let expected = match designator {
+                        _ if is_data => Some(*data),
+                        _ if role.hash() == designator => Some(*hash),
+                        _ => None,
+                    };
+                    if let Some(expected) = expected.filter(|expected| *expected != partition.guid) {
+                        return Ok(Some(Skipped::OtherGuid { expected }));
                     }
+                }
+            }
+            if let Some(known) = self.options.verity.and_then(|verity| verity.root_hash(role))
+                && role.signature() == designator
+            {
+                let found = self.image.signature(partition.number)?.root_hash;
+                if found != known.hash {
+                    return Ok(Some(Skipped::OtherSignature { found }));
                 }
             }
         }
@@ -348,9 +347,19 @@ impl<'a> Dissector<'a> {
     }
 
     /// E: the entries of an MBR.
-    fn consider_mbr(&mut self, partitions: &[mbr::Partition]) {
+    fn consider_mbr(&mut self, partitions: &[mbr::Partition]) -> Result<(), Error> {
         self.skip_all(Skipped::Mbr);
         for partition in partitions {
+            let designator = match partition.role() {
+                Some(mbr::Role::GenericRoot) => Designator::Root,
+                Some(mbr::Role::Xbootldr) => Designator::Xbootldr,
+                None => continue,
+            };
+            // it has no label
+            if !self.options.filter.matches(designator, "") {
+                self.set(partition.number, Selection::Skipped(Skipped::Filter));
+                continue;
+            }
             let pick = Pick {
                 number: partition.number,
                 range: ByteRange { offset: partition.offset, size: partition.size },
@@ -365,20 +374,33 @@ impl<'a> Dissector<'a> {
                 Some(mbr::Role::GenericRoot) if self.generic.0.is_none() => self.generic.0 = Some(pick),
                 Some(mbr::Role::GenericRoot) => self.generic.1 = self.generic.1.or(Some(partition.number)),
                 Some(mbr::Role::Xbootldr) if self.pick(Designator::Xbootldr).is_none() => {
-                    self.set(partition.number, Selection::Chosen(Designator::Xbootldr));
-                    self.put(Designator::Xbootldr, pick);
+                    match self.admit(Designator::Xbootldr)? {
+                        Decision::Ignore => {
+                            self.set(partition.number, Selection::Skipped(Skipped::Policy));
+                        }
+                        Decision::Use => {
+                            self.set(partition.number, Selection::Chosen(Designator::Xbootldr));
+                            self.put(Designator::Xbootldr, pick);
+                        }
+                    }
                 }
                 _ => {}
             }
         }
+        Ok(())
     }
 
-    /// F: does it all go together?
+    /// F: does it all go together? What does not, but leaves each part to be judged by itself, is kept as
+    /// [`discord`](Self::discord).
     fn check(&mut self, verity: VeritySettings) -> Result<(), Error> {
         let has = |this: &Self, designator| this.pick(designator).is_some();
         for role in Role::ALL {
             if !has(self, role.data()) && (has(self, role.hash()) || has(self, role.signature())) {
-                return Err(Error::DataMissing { role });
+                return Err(match verity.root_hash(role) {
+                    // it may well be there, under another root hash
+                    Some(_) => Error::NoDataForRootHash { role },
+                    None => Error::DataMissing { role },
+                });
             }
         }
         for role in Role::ALL {
@@ -390,13 +412,13 @@ impl<'a> Dissector<'a> {
         if let (Some(root), Some(usr)) = (architecture(Designator::Root), architecture(Designator::Usr))
             && root != usr
         {
-            return Err(Error::ArchitecturesDiffer { root, usr });
+            self.discord.push(Error::ArchitecturesDiffer { root, usr });
         }
-        let role = verity.root_hash.map(|known| known.role);
+        let only_usr = verity.first().is_some() && verity.root_hash(Role::Root).is_none();
         if !has(self, Designator::Root)
             && !has(self, Designator::Usr)
             && self.options.generic_root
-            && role != Some(Role::Usr)
+            && !only_usr
             && let Some(first) = self.generic.0.take()
         {
             if let Some(second) = self.generic.1 {
@@ -418,13 +440,12 @@ impl<'a> Dissector<'a> {
         }
         if has(self, Designator::RootVerity) {
             if has(self, Designator::UsrVerity) {
-                return Err(Error::RootAndUsrVerity);
-            }
-            if has(self, Designator::Usr) {
-                return Err(Error::RootVerityWithUsr);
+                self.discord.push(Error::RootAndUsrVerity);
+            } else if has(self, Designator::Usr) {
+                self.discord.push(Error::RootVerityWithUsr);
             }
         }
-        if let Some(role) = role {
+        for role in Role::ALL.into_iter().filter(|role| verity.root_hash(*role).is_some()) {
             if !has(self, role.data()) {
                 return Err(Error::NoDataForRootHash { role });
             }
@@ -450,15 +471,16 @@ impl<'a> Dissector<'a> {
             partitions.push(self.finish_partition(designator, pick)?);
         }
         let has = |designator| partitions.iter().any(|p: &Partition| p.designator == designator);
-        let mut root_hash = verity.root_hash;
         // systemd sets up one only, and looks for root first
         let role = Role::ALL.into_iter().find(|role| has(role.hash()));
-        let mut signature = verity.signature;
+        let mut root_hash = role.and_then(|role| verity.root_hash(role)).or(verity.first());
+        let has_signature = verity.signature && verity.first() == root_hash;
+        let mut signature = has_signature;
         if let Some(role) = role.filter(|_| self.options.verity.is_some()) {
             let number_of = |designator| partitions.iter().find(|p| p.designator == designator);
             if let Some(found) = number_of(role.signature())
                 && let Some(number) = found.number
-                && !verity.signature
+                && !has_signature
             {
                 match self.image.signature(number) {
                     Ok(found) => {

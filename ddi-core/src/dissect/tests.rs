@@ -12,15 +12,23 @@ fn options() -> DissectOptions {
 
 /// With this root hash.
 fn asking_for(set: &Set, role: Role) -> DissectOptions {
-    let known = TrustedRootHash::by_caller(set.root, role).into();
-    DissectOptions {
-        verity: Some(VeritySettings { root_hash: Some(known), ..Default::default() }),
-        ..options()
-    }
+    let known = TrustedRootHash::by_caller(set.root, role);
+    DissectOptions { verity: Some(VeritySettings::default().with(known)), ..options() }
 }
 
 fn policy(text: &str) -> DissectOptions {
     DissectOptions { policy: Some(text.parse().unwrap()), ..options() }
+}
+
+/// A squashfs and a swap area at once.
+fn ambiguous() -> Vec<u8> {
+    let mut two = vec![0; 2 << 20];
+    two[..4].copy_from_slice(b"hsqs");
+    two[28] = 4;
+    two[1024..1028].copy_from_slice(&1_u32.to_le_bytes());
+    two[1028..1032].copy_from_slice(&100_u32.to_le_bytes());
+    two[4086..4096].copy_from_slice(b"SWAPSPACE2");
+    two
 }
 
 #[track_caller]
@@ -72,10 +80,7 @@ fn every_refusal_has_its_error() {
             Disk::new().set(root, "", &set).image(),
             {
                 let hash = RootHash::from_bytes(&[0; 32]).unwrap();
-                let verity = VeritySettings {
-                    root_hash: Some(TrustedRootHash::by_caller(hash, Role::Root).into()),
-                    ..Default::default()
-                };
+                let verity = VeritySettings::default().with(TrustedRootHash::by_caller(hash, Role::Root));
                 DissectOptions { verity: Some(verity), ..options() }
             },
             ("unusable-root-hash", Some("EINVAL")),
@@ -179,6 +184,17 @@ fn every_refusal_has_its_error() {
             ("no-data-for-root-hash", Some("EADDRNOTAVAIL")),
         ),
         (
+            "F1, the other half of the root hash",
+            Disk::new().pair(root, "", &set).image(),
+            {
+                let mut bytes = set.root.as_bytes().to_vec();
+                bytes[0] ^= 1;
+                let known = TrustedRootHash::by_caller(RootHash::from_bytes(&bytes).unwrap(), Role::Root);
+                DissectOptions { verity: Some(VeritySettings::default().with(known)), ..options() }
+            },
+            ("no-data-for-root-hash", Some("EADDRNOTAVAIL")),
+        ),
+        (
             "F9 role",
             Disk::new().set(root, "", &set).image(),
             asking_for(&set, Role::Usr),
@@ -217,23 +233,7 @@ fn every_refusal_has_its_error() {
         ),
         (
             "I",
-            Disk::new()
-                .part(root, "", &{
-                    let mut two = vec![0; 2 << 20];
-                    two[..fs.len()].copy_from_slice(&fs);
-                    // a swap signature and an erofs superblock
-                    two[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
-                    two[4086..4096].copy_from_slice(b"SWAPSPACE2");
-                    let sb = &mut two[1024..2048];
-                    sb[..4].copy_from_slice(&1_u32.to_le_bytes());
-                    sb[4..8].copy_from_slice(&100_u32.to_le_bytes());
-                    two[1024..1028].copy_from_slice(&1_u32.to_le_bytes());
-                    // squashfs at 0 stands in for erofs, whose magic is where swap has its version
-                    two[..4].copy_from_slice(b"hsqs");
-                    two[28] = 4;
-                    two
-                })
-                .image(),
+            Disk::new().part(root, "", &ambiguous()).image(),
             options(),
             ("ambiguous-file-system", Some("EUCLEAN")),
         ),
@@ -377,6 +377,55 @@ fn a_root_hash_selects_its_partitions() {
     assert_eq!(skipped(&image, &without, 5), Skipped::VerityNotWanted);
 }
 
+/// With a root hash for each of root and usr, the partitions of both follow from them.
+#[test]
+fn two_root_hashes_select_the_partitions_of_both() {
+    let [root, old, new] = [1, 2, 3].map(|seed| Set::new(erofs(4, seed)));
+    let disk = Disk::new().pair("root-x86-64", "os_1", &root).pair("usr-x86-64", "os_1", &old);
+    let image = disk.pair("usr-x86-64", "os_2", &new).image();
+    let [root, usr] = [(&root, Role::Root), (&old, Role::Usr)]
+        .map(|(set, role)| TrustedRootHash::by_caller(set.root, role));
+    for trusted in [[root, usr], [usr, root]] {
+        let verity = VeritySettings::new(&trusted, &Sidecars::default());
+        assert_eq!(verity.first(), Some(trusted[0].into()));
+        let dissection = Dissection::new(&image, &DissectOptions { verity: Some(verity), ..options() });
+        let chosen = [Designator::Root, Designator::RootVerity, Designator::Usr, Designator::UsrVerity];
+        assert_eq!(chosen.map(|designator| dissection.chosen(designator)), [1, 2, 3, 4].map(Some));
+        let (data, hash) = old.guids();
+        let other = |expected| Some(Selection::Skipped(Skipped::OtherGuid { expected }));
+        assert_eq!((dissection.selection(5), dissection.selection(6)), (other(data), other(hash)));
+        assert!(matches!(dissection.outcome, Err(Error::RootAndUsrVerity)));
+    }
+    // the first one for a role counts
+    let twice = VeritySettings::default().with(root).with(TrustedRootHash::by_caller(new.root, Role::Root));
+    assert_eq!(twice, VeritySettings::default().with(root));
+}
+
+/// That root and usr do not go together hides nothing that is wrong besides.
+#[test]
+fn what_is_wrong_besides_is_found_too() {
+    let foreign = |disk: Disk| disk.part("usr-arm64", "", &erofs(4, 9)).image();
+    let codes = |image: &Image, options: &DissectOptions| {
+        let dissection = Dissection::new(image, options);
+        let first = dissection.outcome.err().map(|error| error.code());
+        (first, dissection.refusals.iter().map(Error::code).collect::<Vec<_>>())
+    };
+    let root = || Disk::new().part("root-x86-64", "", &erofs(4, 1));
+    let differ = "architectures-differ";
+    assert_eq!(codes(&foreign(root()), &options()), (Some(differ), vec![differ]));
+    let home = || root().part("home", "", &ambiguous());
+    assert_eq!(
+        codes(&home().image(), &options()),
+        (Some("ambiguous-file-system"), vec!["ambiguous-file-system"])
+    );
+    assert_eq!(codes(&foreign(home()), &options()), (Some(differ), vec![differ, "ambiguous-file-system"]));
+    let by_policy = codes(&foreign(root()), &policy("root=encrypted:usr=unprotected"));
+    assert_eq!(by_policy, (Some(differ), vec![differ, "policy-encryption"]));
+    let set = Set::new(erofs(4, 1));
+    let image = foreign(Disk::new().pair("root-x86-64", "", &set));
+    assert_eq!(codes(&image, &options()), (Some(differ), vec![differ, "root-verity-with-usr"]));
+}
+
 #[test]
 fn var_belongs_to_a_machine() {
     let id = *b"0123456789abcdef";
@@ -422,6 +471,27 @@ fn mbr_disks_have_one_active_linux_partition() {
     assert_eq!(chosen(&image, &options()), [(Designator::Root, 2), (Designator::Xbootldr, 3)]);
     assert_eq!(skipped(&image, &options(), 1), Skipped::Mbr);
     assert_eq!(skipped(&image, &options(), 4), Skipped::Mbr);
+}
+
+/// Policy and filter hold for partitions of an MBR as for others.
+#[test]
+fn an_mbr_is_under_policy_and_filter() {
+    let image = image(mbr(&[(0x80, 0x83, 10, 9), (0, 0xea, 30, 9), (0, 0xea, 50, 9)]));
+    let unused = policy("root=unprotected:xbootldr=unused+absent");
+    assert_eq!(chosen(&image, &unused), [(Designator::Root, 1)]);
+    assert_eq!(skipped(&image, &unused, 2), Skipped::Policy);
+    assert_eq!(dissect(&image, &unused).unwrap().ignored, [Designator::Xbootldr]);
+    let must_not = ("policy-present", Some("ERFKILL"));
+    assert_eq!(refused(&image, &policy("root=unprotected:=absent")), must_not);
+    assert_eq!(refused(&image, &policy("-")), ("nothing-usable", Some("ENOMSG")));
+    let filtered = |designator| {
+        let filter = ImageFilter::new().only(designator, "x");
+        DissectOptions { filter, ..options() }
+    };
+    assert_eq!(chosen(&image, &filtered(Designator::Xbootldr)), [(Designator::Root, 1)]);
+    assert_eq!(skipped(&image, &filtered(Designator::Xbootldr), 2), Skipped::Filter);
+    assert_eq!(chosen(&image, &filtered(Designator::Root)), [(Designator::Xbootldr, 2)]);
+    assert_eq!(skipped(&image, &filtered(Designator::Root), 1), Skipped::Filter);
 }
 
 #[test]
@@ -479,6 +549,48 @@ fn verity_is_ready_when_everything_is_there() {
     assert_eq!(state(Disk::new().part("root-x86-64", "", &set.data)), (false, false, None));
 }
 
+/// A bare image has one use alone, and only a root hash for root makes it verity. Each row as systemd-dissect 257 has it.
+#[test]
+fn a_bare_image_has_one_use() {
+    let hash = |role| TrustedRootHash::by_caller(Set::new(erofs(4, 1)).root, role);
+    let none = VeritySettings::default();
+    let external = VeritySettings { external: true, ..none };
+    let with = |role, signature| VeritySettings { external: true, signature, ..none.with(hash(role)) };
+    let policies = ["verity", "signed", "verity+signed", "unprotected", "encrypted", "encrypted+unused"];
+    for (what, content, verity, accepted) in [
+        ("no tree", erofs(4, 1), none, &["unprotected"][..]),
+        ("no root hash", erofs(4, 1), external, &["unprotected"]),
+        ("tree", erofs(4, 1), with(Role::Root, false), &["verity", "verity+signed"]),
+        ("signature", erofs(4, 1), with(Role::Root, true), &["signed", "verity+signed"]),
+        ("for usr", erofs(4, 1), with(Role::Usr, false), &["unprotected"]),
+        ("signature for usr", erofs(4, 1), with(Role::Usr, true), &["unprotected"]),
+        ("LUKS", luks(), none, &["encrypted", "encrypted+unused"]),
+        ("LUKS and tree", luks(), with(Role::Root, false), &["verity", "verity+signed"]),
+    ] {
+        let image = image(content);
+        let is_accepted = |uses: &&str| {
+            let options = DissectOptions { verity: Some(verity), ..policy(&format!("root={uses}")) };
+            match dissect(&image, &options) {
+                Ok(_) => true,
+                Err(error) => {
+                    let code = if what == "LUKS" { "policy-encryption" } else { "policy-protection" };
+                    assert_eq!((error.code(), error.systemd_errno()), (code, Some("ERFKILL")));
+                    false
+                }
+            }
+        };
+        assert_eq!(policies.iter().copied().filter(is_accepted).collect::<Vec<_>>(), accepted, "{what}");
+        let dissected = dissect(&image, &DissectOptions { verity: Some(verity), ..options() }).unwrap();
+        let is_ready = accepted[0] == "verity" || accepted[0] == "signed";
+        assert_eq!(
+            (dissected.verity_ready, dissected.signature_ready),
+            (is_ready, accepted[0] == "signed"),
+            "{what}"
+        );
+        assert_eq!(dissected.partitions[0].protection != Protection::Unprotected, is_ready, "{what}");
+    }
+}
+
 #[test]
 fn settings_come_in_systemds_order() {
     let (a, b) = (Set::new(erofs(4, 1)).root, Set::new(erofs(4, 2)).root);
@@ -492,12 +604,12 @@ fn settings_come_in_systemds_order() {
         ..Sidecars::default()
     };
     let found = VeritySettings::new(None, &sidecars);
-    assert_eq!(found.root_hash, Some(sidecars.root_hashes[0]));
+    assert_eq!(found.first(), Some(sidecars.root_hashes[0]));
     // a signature for usr is none for root
     assert!(!found.signature);
     let trusted = TrustedRootHash::by_caller(b, Role::Usr);
     let given = VeritySettings::new(Some(&trusted), &sidecars);
-    assert_eq!(given.root_hash, Some(known(b, Role::Usr, RootHashOrigin::Caller)));
+    assert_eq!(given.first(), Some(known(b, Role::Usr, RootHashOrigin::Caller)));
     assert!(given.signature);
     assert_eq!(VeritySettings::new(None, &Sidecars::default()), VeritySettings::default());
 }

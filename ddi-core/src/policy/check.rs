@@ -70,6 +70,17 @@ impl Facts {
         protection | Flags::ANY_ENCRYPTION | Flags::UNPROTECTED | Flags::UNUSED
     }
 
+    /// The one use of a bare file system or LUKS volume: of what a partition can be used as, it is but one.
+    fn bare_use(&self) -> Flags {
+        match (self.hash_tree, self.signature, self.encryption) {
+            (true, true, _) => Flags::SIGNED,
+            (true, false, _) => Flags::VERITY,
+            (false, _, Encryption::Luks) => Flags::ENCRYPTED,
+            (false, _, Encryption::LuksWithIntegrity) => Flags::ENCRYPTED_WITH_INTEGRITY,
+            (false, _, Encryption::None | Encryption::Unknown) => Flags::UNPROTECTED,
+        }
+    }
+
     /// The uses that the content leaves open, once it was probed.
     fn content_uses(&self) -> Flags {
         match (self.presence, self.encryption) {
@@ -241,6 +252,22 @@ impl ImagePolicy {
             self.check_attributes(designator, facts.read_only, facts.grow_file_system)?;
         }
         Ok(())
+    }
+
+    /// Is an image without a partition table allowed to be the `designator`, by what is there ([`Reading::Presence`])?
+    /// systemd knows one use of it alone: with a hash tree beside it, it is not unprotected as well.
+    ///
+    /// # Errors
+    /// [`Refusal::Protection`], [`Refusal::Encryption`], [`Refusal::ReadOnly`] and [`Refusal::GrowFileSystem`]
+    pub fn check_bare(&self, designator: Designator, facts: &Facts) -> Result<(), Violation> {
+        let allowed = self.effective(designator);
+        let possible = facts.bare_use();
+        if !allowed.intersects(possible) {
+            let is_encrypted = possible.intersects(Flags::ANY_ENCRYPTION);
+            let why = if is_encrypted { Refusal::Encryption } else { Refusal::Protection };
+            return Err(Violation { designator, why, allowed, possible });
+        }
+        self.check_attributes(designator, facts.read_only, facts.grow_file_system)
     }
 
     /// Are a partition's attributes allowed?

@@ -13,7 +13,7 @@ const ROOT: &str = "root-x86-64";
 const USR: &str = "usr-x86-64";
 
 fn prove_with(image: &Image, options: &ProveOptions<'_>) -> Assessment {
-    let verity = VeritySettings::new(options.trusted.first(), image.sidecars());
+    let verity = VeritySettings::new(options.trusted, image.sidecars());
     let mut dissect = DissectOptions::new(verity);
     dissect.native = Some(Architecture::X86_64);
     prove(image, &Dissection::new(image, &dissect), options)
@@ -286,6 +286,80 @@ fn root_and_usr_are_proven_each_by_itself() {
     assert_eq!(prove_trusting(&image, &[root]).outcome, Outcome::IntactUnvouched);
     assert_eq!(prove_trusting(&image, &[usr]).outcome, Outcome::IntactUnvouched);
     assert_eq!(prove_trusting(&image, &[root, usr]).outcome, Outcome::TrustedAndProven);
+}
+
+/// With root hashes for both roles, what is proven is what is used: not the old usr while a new one is there.
+#[test]
+fn what_is_used_is_what_is_proven() {
+    let [root, old, new] = [1, 2, 3].map(|seed| Set::new(erofs(8, seed)));
+    let disk = Disk::new().pair(ROOT, "os_1", &root).pair(USR, "os_1", &old);
+    let image = disk.pair(USR, "os_2", &new).image();
+    let trusted = [trust(&root, Role::Root), trust(&old, Role::Usr)];
+    let options = ProveOptions { trusted: &trusted, ..Default::default() };
+    let assessment = prove_with(&image, &options);
+    let proven: Vec<_> = assessment.proofs.iter().map(|proof| proof.data.unwrap().number.unwrap()).collect();
+    assert_eq!((assessment.outcome, proven), (Outcome::TrustedAndProven, vec![1, 3]));
+    // dissected for root alone, the new usr is the one in use, and its tree is not that of the root hash
+    let mut dissect = DissectOptions::new(VeritySettings::new(&trusted[..1], image.sidecars()));
+    dissect.native = Some(Architecture::X86_64);
+    let dissection = Dissection::new(&image, &dissect);
+    assert_eq!(dissection.chosen(Designator::Usr), Some(5));
+    let assessment = prove(&image, &dissection, &options);
+    assert_eq!((problem(&assessment), assessment.proofs.len()), ("unprotected", 3));
+    assert_eq!(assessment.proofs[2].data.unwrap().number, Some(5));
+}
+
+/// That root and usr do not go together is no excuse for what else is wrong.
+#[test]
+fn discord_hides_nothing() {
+    let (root, usr) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
+    let trusted = [trust(&root, Role::Root), trust(&usr, Role::Usr)];
+    let mut ambiguous = vec![0; 2 << 20];
+    ambiguous[..4].copy_from_slice(b"hsqs");
+    ambiguous[28] = 4;
+    ambiguous[1024..1028].copy_from_slice(&1_u32.to_le_bytes());
+    ambiguous[1028..1032].copy_from_slice(&100_u32.to_le_bytes());
+    ambiguous[4086..4096].copy_from_slice(b"SWAPSPACE2");
+    for usr_type in [USR, "usr-arm64"] {
+        let disk = Disk::new().pair(ROOT, "", &root).pair(usr_type, "", &usr);
+        let assessment = prove_trusting(&disk.image(), &trusted);
+        assert_eq!(assessment.outcome, Outcome::TrustedAndProven, "{usr_type}");
+        let assessment = prove_trusting(&disk.part("home", "", &ambiguous).image(), &trusted);
+        assert_eq!(assessment.outcome, Outcome::NotProven, "{usr_type}");
+        assert!(assessment.proofs.iter().all(|proof| proof.outcome == Outcome::TrustedAndProven));
+    }
+}
+
+/// Every block of a bare image may match a root hash for usr: it is a root file system, and not vouched for.
+#[test]
+fn a_bare_image_is_not_proven_by_a_root_hash_for_usr() {
+    let set = Set::new(erofs(8, 1));
+    let image = image([set.data.clone(), set.hash.clone()].concat());
+    for (roles, role, proof) in [
+        (&[Role::Root][..], Role::Root, policy::Proof::RootHash),
+        (&[Role::Usr], Role::Usr, policy::Proof::None),
+        (&[Role::Usr, Role::Root], Role::Root, policy::Proof::RootHash),
+    ] {
+        let trusted: Vec<_> = roles.iter().map(|role| trust(&set, *role)).collect();
+        let mut verity = VeritySettings::new(&trusted, image.sidecars());
+        verity.external = true;
+        let dissect = DissectOptions::new(verity);
+        let dissection = Dissection::new(&image, &dissect);
+        let options = ProveOptions { trusted: &trusted, hash_offset: Some(8 * 4096), ..Default::default() };
+        let assessment = prove(&image, &dissection, &options);
+        assert_eq!(
+            (assessment.proofs[0].role, assessment.proofs[0].outcome),
+            (role, Outcome::TrustedAndProven)
+        );
+        let both = roles.len() == 2;
+        assert_eq!(assessment.outcome == Outcome::NotProven, both, "one of the two is for nothing");
+        let dissected = dissection.outcome.as_ref().unwrap();
+        assert_eq!(assessment.facts(dissected, Designator::Root).proof, proof, "{roles:?}");
+        assert_eq!(assessment.facts(dissected, Designator::Usr).presence, policy::Presence::Absent);
+        let sets = verity_sets(&image, &dissection, &options.bind());
+        let foreseen = crate::Judgement::foresee(&image, &dissection, &dissect, &sets, &trusted);
+        assert_eq!(foreseen.rulings[0].facts.proof, proof, "{roles:?}");
+    }
 }
 
 /// An unprotected root or usr partition is never behind an exit status of 0.

@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::finding::{Finding, Severity};
 use crate::fs;
 use crate::prove::{Assessment, Outcome};
-use crate::trust::KnownRootHash;
+use crate::trust::{KnownRootHash, Role};
 
 pub use build::ReportOptions;
 pub use inside::{Inside, InsideProblem};
@@ -312,7 +312,10 @@ impl Report {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// Takes note of what was proven: raises the [`Assurance`] of the partitions that it is about.
+    /// Takes note of what was proven: takes the content of the data from there, which is read as proven bytes, and raises
+    /// its [`Assurance`]. What was read before, and by no proof, is raised by none; nor is the hash partition, in which the
+    /// superblock is covered by no root hash. A bare image is a root file system, so that a root hash for usr does not
+    /// raise [`whole_assurance`](Self::whole_assurance).
     pub fn record(&mut self, assessment: &Assessment) {
         for proof in &assessment.proofs {
             let assurance = match proof.outcome {
@@ -320,14 +323,18 @@ impl Report {
                 Outcome::IntactUnvouched => Assurance::Intact,
                 Outcome::CouldNotTell | Outcome::NotProven => continue,
             };
-            let numbers = [proof.data, proof.hash].map(|part| part.and_then(|part| part.number));
-            for partition in &mut self.partitions {
-                if numbers.contains(&Some(partition.number)) {
-                    partition.assurance = assurance;
-                }
-            }
-            if proof.data.is_some_and(|data| data.number.is_none()) {
-                self.whole_assurance = assurance;
+            let (Some(data), Some(probe)) = (proof.data, &proof.content) else { continue };
+            let (content, raised) = match data.number {
+                None if proof.role == Role::Root => (&mut self.whole, &mut self.whole_assurance),
+                None => continue,
+                Some(number) => match self.partitions.iter_mut().find(|partition| partition.number == number)
+                {
+                    Some(partition) => (&mut partition.content, &mut partition.assurance),
+                    None => continue,
+                },
+            };
+            if assurance >= *raised {
+                (*content, *raised) = (Content::Recognised(probe.clone()), assurance);
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::dissect::{
     DissectOptions, DissectedImage, Dissection, Partition, Protection, Selection, Skipped, VeritySettings,
 };
 use crate::error::Error;
-use crate::finding::{Beside, Finding, LabelOddity, Oddity};
+use crate::finding::{Beside, Finding, LabelOddity, Oddity, Severity};
 use crate::fs;
 use crate::image::{Image, Looked, Table};
 use crate::prove::{TailRule, check_content, check_size};
@@ -138,7 +138,7 @@ impl Report {
                 false => Oddity::TableOver { kind },
             }));
         }
-        if let Err(error) = &dissection.outcome {
+        for error in &dissection.refusals {
             let mut finding = Finding::new(Oddity::Dissect(error.clone()));
             finding.partition = error.partition();
             findings.push(finding);
@@ -404,9 +404,14 @@ fn verity_findings(
     for set in sets {
         let role = set.role;
         findings.extend(set.findings.iter().cloned());
+        let is_trusted = set.trusted(options.trusted).is_some();
         let mut add = |what| {
             let mut finding = Finding::new(what);
             finding.partition = set.hash.number;
+            // hash blocks have the trusted root hash too: such content is never proven
+            if is_trusted && matches!(finding.what, Oddity::UnrecognisedContent { .. }) {
+                finding.severity = Severity::Error;
+            }
             findings.push(finding);
         };
         if let (Some(tree), Some(data)) = (&set.tree, set.data) {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dissect::{DissectOptions, VeritySettings};
 use crate::image::Image;
-use crate::prove::{ProveOptions, Scope, prove};
+use crate::prove::{ContentRule, ProveOptions, Scope, prove};
 use crate::source::Sidecars;
 use crate::testing::{Disk, Set, erofs, image, mbr, signature};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
@@ -333,7 +333,75 @@ fn only_a_proof_raises_assurance() {
     let assurance: Vec<_> = report.partitions.iter().map(|partition| partition.assurance).collect();
     let (intact, authenticated) = (Assurance::Intact, Assurance::Authenticated);
     let claimed = Assurance::Claimed;
-    assert_eq!(assurance, [intact, intact, claimed, authenticated, authenticated, claimed]);
+    // of the hash partition, the superblock is covered by no root hash
+    assert_eq!(assurance, [intact, claimed, claimed, authenticated, claimed, claimed]);
+}
+
+/// What a report calls authenticated was read as proven bytes, not before and besides.
+#[test]
+fn content_is_that_of_the_proof() {
+    let set = Set::new(erofs(8, 1));
+    let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+    let disk = Disk::new().pair(ROOT, "", &set);
+    let image = disk.image();
+    let options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
+    let dissection = Dissection::new(&image, &options);
+    let proving = ProveOptions { trusted: &trusted, ..Default::default() };
+    let assessment = prove(&image, &dissection, &proving);
+    let probe = assessment.proofs[0].content.as_ref().unwrap();
+    assert_eq!(probe.kind.name(), "erofs");
+    // while the report was made, there was something else
+    let mut before = report(&disk.clone().edit_number(1, |part| part.content.fill(0)).image());
+    assert!(matches!(before.partitions[0].content, Content::Nothing));
+    before.record(&assessment);
+    let partition = &before.partitions[0];
+    assert_eq!(
+        (partition.content.type_name(), partition.assurance),
+        (Some("erofs"), Assurance::Authenticated)
+    );
+    // what is allowed to be anything was read by no proof
+    let nothing = Disk::new().pair(ROOT, "", &Set::new(vec![7; 8 * 4096])).image();
+    let any = ProveOptions { content: ContentRule::Any, ..Default::default() };
+    let dissection = Dissection::new(&nothing, &DissectOptions::new(VeritySettings::default()));
+    let assessment = prove(&nothing, &dissection, &any);
+    assert_eq!(assessment.outcome, Outcome::IntactUnvouched);
+    let mut report = report(&nothing);
+    report.record(&assessment);
+    assert_eq!(report.partitions[0].assurance, Assurance::Claimed);
+}
+
+/// Of a bare image, only a root hash for root authenticates what it is.
+#[test]
+fn a_bare_image_is_a_root_file_system() {
+    let set = Set::new(erofs(8, 1));
+    let image = image([set.data.clone(), set.hash.clone()].concat());
+    for (role, expected) in [(Role::Root, Assurance::Authenticated), (Role::Usr, Assurance::Claimed)] {
+        let trusted = [TrustedRootHash::by_caller(set.root, role)];
+        let mut verity = VeritySettings::new(&trusted, image.sidecars());
+        verity.external = true;
+        let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+        let proving = ProveOptions { trusted: &trusted, hash_offset: Some(8 * 4096), ..Default::default() };
+        let assessment = prove(&image, &dissection, &proving);
+        assert_eq!(assessment.outcome, Outcome::TrustedAndProven);
+        let mut report = report(&image);
+        report.record(&assessment);
+        assert_eq!(report.whole_assurance, expected, "{role}");
+    }
+}
+
+/// Content that is none is odd; under a root hash that is vouched for, it is an error: hash blocks have it too.
+#[test]
+fn unrecognised_content_under_a_trusted_root_hash() {
+    let set = Set::new(vec![7; 8 * 4096]);
+    let image = Disk::new().pair(ROOT, "", &set).image();
+    let other = Set::new(erofs(8, 1));
+    for (hash, severity) in [(set.root, Severity::Error), (other.root, Severity::Warning)] {
+        let trusted = [TrustedRootHash::by_caller(hash, Role::Root)];
+        let options = ReportOptions { trusted: &trusted, ..ReportOptions::new(&image) };
+        let report = Report::new(&image, &options);
+        let finding = report.findings.iter().find(|finding| finding.code() == "unrecognised-content");
+        assert_eq!(finding.map(|finding| finding.severity), Some(severity));
+    }
 }
 
 /// A root hash beside the image that is the signature partition's too is no disagreement.

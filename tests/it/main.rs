@@ -12,6 +12,7 @@ mod check;
 mod cli;
 mod corpus;
 mod decide;
+mod extract;
 mod faults;
 mod files;
 mod format_faults;

@@ -6,7 +6,6 @@
 mod extract;
 mod watch;
 
-use std::ops::ControlFlow;
 
 use anyhow::{Context, anyhow};
 use ddi_core::files::{Budget, Error, FileType, Place, Stat, Step, Tree, Walk};
@@ -321,29 +320,19 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
         }
         walked?;
     } else {
-        let mut names = Vec::new();
-        let mut left = opened.budget.entries;
-        let listed = tree.list(place, &mut |entry, place| {
-            names.push((entry.name.to_vec(), place));
-            left -= 1;
-            if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        names.sort();
-        let mut stats = Vec::new();
-        if shape != Shape::Names {
-            stats.extend(names.iter().map(|(_, place)| tree.stat(*place)));
-        }
+        let (names, error) = Walk::new(opened.budget).names(tree, place)?;
+        let stat = |place| (shape != Shape::Names).then(|| tree.stat(place));
+        // all is read before it is asked whether it may be told
+        names.iter().for_each(|(_, place)| drop(stat(place)));
         opened.allow(false)?;
-        for (i, (name, place)) in names.iter().enumerate() {
-            let at = joined(&path, &[b"/", &**name].concat());
-            let (printed, failed) = show(&mut lines, name, &at, *place, stats.get(i));
+        for (name, place) in names.iter() {
+            let at = joined(&path, &[b"/", name].concat());
+            let (printed, failed) = show(&mut lines, name, &at, place, stat(place).as_ref());
             problems.extend(failed);
             printed?;
         }
-        if let Err(error) = listed {
+        if let Some(error) = error {
             problems.add(&path, &error);
-        } else if left == 0 {
-            problems.add(&path, &Error::Budget(ddi_core::files::Limit::Entries));
         }
     }
     lines.finish()?;

@@ -65,9 +65,9 @@ impl FileSystem for Watched {
         self.fs.list(dir, each)
     }
 
-    fn lookup(&self, dir: Node, name: &[u8]) -> Result<Option<Node>, Error> {
+    fn lookup(&self, dir: Node, name: &[u8], left: &mut u64) -> Result<Option<Node>, Error> {
         self.touched.touch();
-        self.fs.lookup(dir, name)
+        self.fs.lookup(dir, name, left)
     }
 
     fn read_at(&self, file: Node, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {

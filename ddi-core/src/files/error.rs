@@ -67,6 +67,10 @@ pub enum Error {
 pub enum Limit {
     /// Number of files seen.
     Entries,
+    /// Names held in memory.
+    Names,
+    /// Names looked through on the way to one file.
+    Lookup,
     /// Directories inside directories.
     Depth,
     /// Bytes of content read.
@@ -92,6 +96,8 @@ impl Error {
             Error::LinkLoop => "link-loop",
             Error::DirectoryLoop => "directory-loop",
             Error::Budget(Limit::Entries) => "too-many-entries",
+            Error::Budget(Limit::Names) => "too-many-names",
+            Error::Budget(Limit::Lookup) => "too-far",
             Error::Budget(Limit::Depth) => "too-deep",
             Error::Budget(Limit::Bytes) => "too-many-bytes",
             Error::Budget(Limit::Time) => "too-long",
@@ -124,6 +130,8 @@ impl fmt::Display for Error {
             Error::LinkLoop => f.write_str("too many symbolic links"),
             Error::DirectoryLoop => f.write_str("a directory is reached twice"),
             Error::Budget(Limit::Entries) => f.write_str("too many files"),
+            Error::Budget(Limit::Names) => f.write_str("too many names in one directory"),
+            Error::Budget(Limit::Lookup) => f.write_str("too many names to look through on the way there"),
             Error::Budget(Limit::Depth) => f.write_str("too many directories inside each other"),
             Error::Budget(Limit::Bytes) => f.write_str("too many bytes to read"),
             Error::Budget(Limit::Time) => f.write_str("out of time"),

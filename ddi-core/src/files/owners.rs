@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::disk::u64_from;
-use super::{Error, Extent, ExtentKind, FileSystem, Place, Step, Tree, Walk};
+use super::{Error, Extent, ExtentKind, FileSystem, Step, Tree, Walk};
 
 /// Most owners of one range that are kept by name. The count goes on.
 pub const MAX_OWNERS: usize = 16;
@@ -12,6 +12,8 @@ pub const MAX_OWNERS: usize = 16;
 const MAX_UNTOLD: usize = 16;
 /// Most bytes of paths that are kept, for all ranges together.
 const MAX_PATHS: usize = 1 << 20;
+/// Most bytes of names that are held on the way.
+const MAX_NAMES: u64 = 4 << 20;
 /// Extents between two looks at the clock.
 const CLOCK: u32 = 256;
 
@@ -109,7 +111,7 @@ impl Unknown {
 /// [`Error::Unsupported`] if the reader of that kind does not tell where files lie. That the budget of `walk` is spent
 /// is no error: see [`Owners::stopped`].
 pub fn owners(fs: &Arc<dyn FileSystem>, ranges: &[Range<u64>], walk: Walk) -> Result<Owners, Error> {
-    let mut walk = walk.around_damage();
+    let mut walk = walk.around_damage().holding_at_most(MAX_NAMES);
     let new = |range: &Range<u64>| OwnedRange {
         range: range.clone(),
         owners: Vec::new(),
@@ -133,13 +135,10 @@ pub fn owners(fs: &Arc<dyn FileSystem>, ranges: &[Range<u64>], walk: Walk) -> Re
     }
     let tree = Tree::new(Some(Arc::clone(fs)));
     let mut visits: u64 = 0;
-    let mut listed: Option<Place> = None;
     if clock.spent.is_none() {
         let outcome = walk.tree(&tree, tree.root(), &mut |walk, visit| {
-            // the second visit of a directory follows the first at once
-            let again = listed.replace(visit.place) == Some(visit.place);
             let stat = match visit.stat {
-                Err(error) if again => {
+                Err(error) if visit.again => {
                     untold.add(visit.path, Unknown::Entries, error);
                     return Ok(Step::Continue);
                 }
@@ -315,6 +314,19 @@ mod tests {
     }
 
     #[test]
+    fn each_name_of_an_inode_that_cannot_be_read_counts() {
+        let mut fs = Memory::new().damaged("/a").at(0, 1, ExtentKind::Inode);
+        fs.name("/b", 1);
+        fs.name("/c", 1);
+        let owners = owners(&fs.arc(), from_ref(&(0..1)), Walk::new(Budget::default())).unwrap();
+        let inode = vec!["inode"];
+        assert_eq!(names(&owners.ranges[0]), [("/a", inode.clone()), ("/b", inode.clone()), ("/c", inode)]);
+        assert_eq!(owners.ranges[0].count, 3);
+        let untold = owners.untold.iter().map(|untold| (&*untold.path, untold.what));
+        assert!(untold.eq([b"/a", b"/b", b"/c"].map(|path| (&path[..], Unknown::Inode))), "{owners:?}");
+    }
+
+    #[test]
     fn a_spent_budget_is_said() {
         let mut fs = Memory::new();
         for i in 0..1000 {
@@ -323,6 +335,7 @@ mod tests {
         let fs = fs.arc();
         for (budget, expected) in [
             (Budget { entries: 10, ..Budget::default() }, Limit::Entries),
+            (Budget { names: 1000, ..Budget::default() }, Limit::Names),
             (Budget { time: Duration::ZERO, ..Budget::default() }, Limit::Time),
         ] {
             let owners = owners(&fs, from_ref(&(0..1)), Walk::new(budget)).unwrap();

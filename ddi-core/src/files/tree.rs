@@ -4,12 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::disk::{index, u64_from};
-use super::{EachEntry, Entry, Error, FileSystem, FileType, MAX_LINK, Node, Stat, Xattr};
+use super::{EachEntry, Entry, Error, FileSystem, FileType, Limit, MAX_LINK, Node, Stat, Xattr};
 
 /// Symbolic links followed on the way to one file: Linux's `MAXSYMLINKS`.
 const MAX_LINKS: u32 = 40;
 /// Components that may still have to be resolved. 40 links of 4096 bytes need no more.
 const MAX_PENDING: usize = 1 << 17;
+/// Names that are looked through on the way to one file, and what a directory of so many bytes counts for, as it may be
+/// large and empty.
+const MAX_LOOKED_AT: u64 = 2_000_000;
+const BYTES_FOR_A_NAME: u64 = 32;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
 
@@ -168,13 +172,13 @@ impl Tree {
         outcome
     }
 
-    fn lookup(&self, dir: Place, name: &[u8]) -> Result<Option<Place>, Error> {
+    fn lookup(&self, dir: Place, name: &[u8], left: &mut u64) -> Result<Option<Place>, Error> {
         if dir == self.root()
             && let Some(mounted) = self.mounted(name)
         {
             return Ok(Some(mounted));
         }
-        let found = self.fs(dir).map(|fs| fs.lookup(dir.node, name)).transpose()?.flatten();
+        let found = self.fs(dir).map(|fs| fs.lookup(dir.node, name, left)).transpose()?.flatten();
         Ok(found.map(|node| Place { mount: dir.mount, node }))
     }
 
@@ -250,7 +254,8 @@ impl Tree {
     /// The file at `path`, symbolic links followed. A path is taken from the root, with or without a leading `/`.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::NotADirectory`], [`Error::LinkLoop`] after 40 links; as [`FileSystem::stat`].
+    /// [`Error::NotFound`], [`Error::NotADirectory`], [`Error::LinkLoop`] after 40 links, [`Error::Budget`] after two million
+    /// names or 64 MiB of directories; as [`FileSystem::stat`].
     pub fn resolve(&self, path: &[u8]) -> Result<Place, Error> {
         Ok(self.locate(path, true)?.0)
     }
@@ -275,9 +280,11 @@ impl Tree {
         let mut pending: Vec<Box<[u8]>> = Vec::new();
         push_components(&mut pending, path);
         let mut links: u32 = 0;
+        let mut left = MAX_LOOKED_AT;
         while let Some(name) = pending.pop() {
             let here = at.last().map_or_else(|| self.root(), |(place, _)| *place);
-            if self.stat(here)?.file_type != FileType::Directory {
+            let directory = self.stat(here)?;
+            if directory.file_type != FileType::Directory {
                 return Err(Error::NotADirectory);
             }
             match &*name {
@@ -288,7 +295,9 @@ impl Tree {
                 }
                 _ => {}
             }
-            let next = self.lookup(here, &name)?.ok_or(Error::NotFound)?;
+            let cost = directory.size.checked_div(BYTES_FOR_A_NAME).unwrap_or_default();
+            left = left.checked_sub(cost).ok_or(Error::Budget(Limit::Lookup))?;
+            let next = self.lookup(here, &name, &mut left)?.ok_or(Error::NotFound)?;
             let is_last = pending.is_empty();
             if (!is_last || follow) && self.stat(next)?.file_type == FileType::Symlink {
                 links = links.saturating_add(1);

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use super::disk::{Bytes, Disk, index, u64_from};
-use super::{EachEntry, Entry, Error, FileSystem, FileType, Node, Stat};
+use super::{EachEntry, Entry, Error, FileSystem, FileType, Limit, Node, Stat};
 use crate::fs::FsKind;
 
 const ATTR_READ_ONLY: u8 = 0x01;
@@ -313,16 +313,22 @@ impl FileSystem for Vfat {
         })
     }
 
-    fn lookup(&self, dir: Node, name: &[u8]) -> Result<Option<Node>, Error> {
+    fn lookup(&self, dir: Node, name: &[u8], left: &mut u64) -> Result<Option<Node>, Error> {
         let mut node = None;
+        let mut spent = false;
         self.each(dir, &mut |found| {
+            let Some(rest) = left.checked_sub(1) else {
+                spent = true;
+                return ControlFlow::Break(());
+            };
+            *left = rest;
             if !same(&found.name, name) && !same(&found.short, name) {
                 return ControlFlow::Continue(());
             }
             node = Some(Node(found.offset));
             ControlFlow::Break(())
         })?;
-        Ok(node)
+        if spent { Err(Error::Budget(Limit::Lookup)) } else { Ok(node) }
     }
 
     fn read_at(&self, file: Node, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {

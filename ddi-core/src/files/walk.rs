@@ -10,8 +10,11 @@ use super::{Entry, Error, FileType, Limit, Place, Stat, Tree};
 /// How much may be gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Names in directories. About 100 bytes of memory are taken for each name of one directory.
+    /// Names in directories.
     pub entries: u64,
+    /// Bytes of memory for the names of the directories on the way, all of which are held to be sorted: for each its length
+    /// and 24 bytes.
+    pub names: u64,
     /// Directories inside directories.
     pub depth: u32,
     /// Bytes of content.
@@ -21,9 +24,16 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// 4 million names, 200 directories deep, 1 TiB, ten minutes: more than any image that is meant well.
+    /// 4 million names, 64 MiB of them at a time, 200 directories deep, 1 TiB, ten minutes: more than any image that is
+    /// meant well.
     fn default() -> Self {
-        Budget { entries: 4_000_000, depth: 200, bytes: 1 << 40, time: Duration::from_secs(600) }
+        Budget {
+            entries: 4_000_000,
+            names: 64 << 20,
+            depth: 200,
+            bytes: 1 << 40,
+            time: Duration::from_secs(600),
+        }
     }
 }
 
@@ -36,6 +46,8 @@ pub struct Visit<'a> {
     pub place: Place,
     /// What it is. An error says that it, or if it was visited before its content as a directory, cannot be read.
     pub stat: Result<Stat, Error>,
+    /// Is this the second visit of a directory, with the error that it cannot be listed?
+    pub again: bool,
 }
 
 /// What to do after a [`Visit`].
@@ -54,6 +66,8 @@ pub enum Step {
 pub struct Walk {
     budget: Budget,
     entries: u64,
+    /// Bytes of names that are held now.
+    names: u64,
     bytes: u64,
     start: Instant,
     /// Are directories gone into as far as they can be read?
@@ -61,34 +75,53 @@ pub struct Walk {
 }
 
 /// The names of one directory: one allocation for all of them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Listing {
     names: Vec<u8>,
-    /// Where the name ends in `names`; it begins where the one before ends.
-    items: Vec<(u32, u16, Place)>,
+    items: Vec<Item>,
 }
 
+/// Where the name begins in [`Listing::names`], its length, and its file.
+type Item = (u32, u16, Place);
+
 impl Listing {
-    fn name(&self, item: &(u32, u16, Place)) -> &[u8] {
+    fn name(&self, item: &Item) -> &[u8] {
         let start = usize::try_from(item.0).unwrap_or(usize::MAX);
         let end = start.saturating_add(usize::from(item.1));
         self.names.get(start..end).unwrap_or_default()
     }
 }
 
+/// Bytes that a name is held in.
+fn held(len: usize) -> u64 {
+    u64_from(len).saturating_add(u64_from(size_of::<Item>()))
+}
+
+/// The names of a directory.
+#[derive(Debug)]
+pub struct Names(Listing);
+
+impl Names {
+    /// Each with its file, in the order of their bytes.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Place)> {
+        self.0.items.iter().rev().map(|item| (self.0.name(item), item.2))
+    }
+}
+
 /// A directory on the way, with what is left of it.
 struct Frame {
-    names: Vec<u8>,
     /// The last one comes next.
-    items: Vec<(u32, u16, Place)>,
+    listing: Listing,
     /// Length of the directory's path.
     path_len: usize,
+    /// What its names are held in.
+    held: u64,
 }
 
 impl Walk {
     /// Starts the clock.
     pub fn new(budget: Budget) -> Self {
-        Walk { budget, entries: 0, bytes: 0, start: Instant::now(), partly: false }
+        Walk { budget, entries: 0, names: 0, bytes: 0, start: Instant::now(), partly: false }
     }
 
     /// From here on, of a directory that cannot be read to its end what can be read of it is visited all the same, after
@@ -96,6 +129,13 @@ impl Walk {
     #[must_use]
     pub fn around_damage(mut self) -> Self {
         self.partly = true;
+        self
+    }
+
+    /// From here on, names are held in at most so many bytes: [`Budget::names`].
+    #[must_use]
+    pub fn holding_at_most(mut self, names: u64) -> Self {
+        self.budget.names = self.budget.names.min(names);
         self
     }
 
@@ -126,6 +166,11 @@ impl Walk {
         if self.entries.is_multiple_of(256) { self.check_time() } else { Ok(()) }
     }
 
+    fn count_name(&mut self, len: usize) -> Result<(), Error> {
+        self.names = self.names.saturating_add(held(len));
+        if self.names > self.budget.names { Err(Error::Budget(Limit::Names)) } else { Ok(()) }
+    }
+
     fn count_bytes(&mut self, n: usize) -> Result<(), Error> {
         self.bytes = self.bytes.saturating_add(u64_from(n));
         if self.bytes > self.budget.bytes {
@@ -146,6 +191,7 @@ impl Walk {
         start: Place,
         each: &mut dyn FnMut(&mut Walk, Visit<'_>) -> Result<Step, Error>,
     ) -> Result<(), Error> {
+        self.names = 0;
         let mut seen = HashSet::new();
         let mut path = Vec::new();
         let mut frames: Vec<Frame> = Vec::new();
@@ -155,11 +201,12 @@ impl Walk {
                 let stat = tree.stat(place);
                 let is_known = stat.is_ok();
                 let is_dir = stat.as_ref().map_or(self.partly, |stat| stat.file_type == FileType::Directory);
-                let step = each(self, Visit { path: shown(&path), place, stat })?;
+                let step = each(self, Visit { path: shown(&path), place, stat, again: false })?;
                 if step == Step::Stop {
                     return Ok(());
                 }
                 if is_dir && step == Step::Continue {
+                    let before = self.names;
                     let (listing, error) = if seen.insert(place) {
                         if frames.len() >= usize::try_from(self.budget.depth).unwrap_or(usize::MAX) {
                             return Err(Error::Budget(Limit::Depth));
@@ -170,32 +217,43 @@ impl Walk {
                     };
                     let is_good = error.is_none();
                     if let Some(error) = error.filter(|_| is_known || !listing.items.is_empty()) {
-                        let visit = Visit { path: shown(&path), place, stat: Err(error) };
+                        let visit = Visit { path: shown(&path), place, stat: Err(error), again: true };
                         if each(self, visit)? == Step::Stop {
                             return Ok(());
                         }
                     }
+                    let held = self.names.saturating_sub(before);
                     if is_good || self.partly {
-                        let Listing { names, items } = listing;
-                        frames.push(Frame { names, items, path_len: path.len() });
+                        frames.push(Frame { listing, path_len: path.len(), held });
+                    } else {
+                        self.names = before;
                     }
                 }
             }
             let Some(frame) = frames.last_mut() else { return Ok(()) };
             path.truncate(frame.path_len);
-            match frame.items.pop() {
-                Some((from, len, place)) => {
-                    let from = usize::try_from(from).unwrap_or(usize::MAX);
-                    let name = frame.names.get(from..from.saturating_add(usize::from(len)));
+            match frame.listing.items.pop() {
+                Some(item) => {
                     path.push(b'/');
-                    path.extend_from_slice(name.unwrap_or_default());
-                    next = Some(place);
+                    path.extend_from_slice(frame.listing.name(&item));
+                    next = Some(item.2);
                 }
                 None => {
+                    self.names = self.names.saturating_sub(frame.held);
                     frames.pop();
                 }
             }
         }
+    }
+
+    /// The names of one directory, without a look at the files, and why there may be more of them.
+    ///
+    /// # Errors
+    /// [`Error::Budget`].
+    pub fn names(&mut self, tree: &Tree, dir: Place) -> Result<(Names, Option<Error>), Error> {
+        self.names = 0;
+        let (listing, error) = self.list(tree, dir)?;
+        Ok((Names(listing), error))
     }
 
     /// The outer error is ours, the inner one the directory's.
@@ -207,7 +265,12 @@ impl Walk {
         let mut each = |entry: Entry<'_>, place| {
             let from = u32::try_from(listing.names.len()).map_err(|_| Error::Budget(Limit::Entries));
             let len = u16::try_from(entry.name.len()).map_err(|_| Error::corrupt("name", 0));
-            match self.count_entry().and(from).and_then(|from| Ok((from, len?))) {
+            match self
+                .count_entry()
+                .and_then(|()| self.count_name(entry.name.len()))
+                .and(from)
+                .and_then(|from| Ok((from, len?)))
+            {
                 Ok((from, len)) => {
                     listing.names.extend_from_slice(entry.name);
                     listing.items.push((from, len, place));

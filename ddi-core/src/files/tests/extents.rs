@@ -10,7 +10,7 @@ use ddi_verity::ReadAt;
 
 use super::corpus::{corpus, file_systems};
 use super::hostile::Random;
-use crate::files::{self, Budget, FileSystem, FileType, MAX_OWNERS, Node, Step, Tree, Walk};
+use crate::files::{self, Budget, FileSystem, FileType, MAX_OWNERS, Node, Step, Tree, Unknown, Walk};
 use crate::fs::FsKind;
 
 const BLOCK: u64 = 4096;
@@ -110,6 +110,27 @@ fn owners_are_the_files_that_fail() {
                 found.count.min(MAX_OWNERS as u64),
                 "{name}: block {block}"
             );
+            // each name whose file cannot be told, and that can be reached, is there
+            let reached = |path: &[u8]| {
+                let above = (1..path.len()).filter(|at| path[*at] == b'/').map(|at| &path[..at]);
+                !bad(b"/") && above.into_iter().all(|path| !bad(path))
+            };
+            let is_told = |path: &[u8]| {
+                let untold = owners.untold.iter().filter(|untold| untold.what == Unknown::Inode);
+                found.owners.iter().any(|owner| owner.path == path)
+                    || untold.into_iter().any(|u| u.path == path)
+            };
+            let all_kept =
+                found.owners.len() as u64 == found.count && owners.untold.len() as u64 == owners.untold_count;
+            for (path, (node, _)) in all.iter().filter(|_| all_kept) {
+                if fs.stat(*node).is_err() && reached(path) {
+                    assert!(
+                        is_told(path),
+                        "{name}: block {block}: {} is not told",
+                        String::from_utf8_lossy(path)
+                    );
+                }
+            }
             let total = compared.entry(kind).or_default();
             total.0 += 1;
             total.1 += found.count;

@@ -104,7 +104,8 @@ fn damaged_images_do_no_harm() {
     let Some(corpus) = corpus() else { return };
     let seconds = env::var("DDI_DAMAGE_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0.4);
     let time = Duration::from_secs_f64(seconds);
-    let budget = Budget { entries: 5000, depth: 40, bytes: 16 << 20, time: Duration::from_secs(5) };
+    let budget =
+        Budget { entries: 5000, names: 1 << 20, depth: 40, bytes: 16 << 20, time: Duration::from_secs(5) };
     let mut slowest = Duration::ZERO;
     for (name, kind, source, _) in file_systems(&corpus) {
         let wanted = name.starts_with("fs-") || name.starts_with("ext-") || name == "uki-ok 1";

@@ -15,6 +15,8 @@ enum Content {
     File(Vec<u8>),
     Link(Vec<u8>),
     Fifo,
+    /// What it is cannot be read.
+    Damaged,
 }
 
 #[derive(Debug)]
@@ -23,12 +25,14 @@ pub(crate) struct Memory {
     /// Where nodes are said to lie.
     places: Vec<(u64, Extent)>,
     system: Vec<Extent>,
+    /// The size that directories are said to have.
+    directory_size: u64,
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
         let root = (Content::Dir(BTreeMap::new()), Vec::new());
-        Memory { nodes: vec![root], places: Vec::new(), system: Vec::new() }
+        Memory { nodes: vec![root], places: Vec::new(), system: Vec::new(), directory_size: 0 }
     }
 
     /// A node under a name, with all directories on the way.
@@ -81,6 +85,16 @@ impl Memory {
         self
     }
 
+    pub(crate) fn damaged(mut self, path: &str) -> Self {
+        self.add(path, Content::Damaged);
+        self
+    }
+
+    pub(crate) fn directory_size(mut self, size: u64) -> Self {
+        self.directory_size = size;
+        self
+    }
+
     pub(crate) fn xattr(mut self, name: &str, value: &str) -> Self {
         let xattr = Xattr { name: name.into(), value: value.into() };
         self.nodes.last_mut().unwrap().1.push(xattr);
@@ -119,12 +133,13 @@ impl FileSystem for Memory {
 
     fn stat(&self, node: Node) -> Result<Stat, Error> {
         let (file_type, size) = match &self.nodes[node.0 as usize].0 {
-            Content::Dir(_) => (FileType::Directory, 0),
-            Content::File(content) => (FileType::Regular, content.len()),
-            Content::Link(target) => (FileType::Symlink, target.len()),
+            Content::Dir(_) => (FileType::Directory, self.directory_size),
+            Content::File(content) => (FileType::Regular, content.len() as u64),
+            Content::Link(target) => (FileType::Symlink, target.len() as u64),
             Content::Fifo => (FileType::Fifo, 0),
+            Content::Damaged => return Err(Error::corrupt("inode", node.0)),
         };
-        let (permissions, size) = (0o755, size as u64);
+        let permissions = 0o755;
         Ok(Stat {
             file_type,
             permissions,
@@ -139,6 +154,7 @@ impl FileSystem for Memory {
     }
 
     fn list(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
+        self.stat(dir)?;
         let Content::Dir(entries) = &self.nodes[dir.0 as usize].0 else { return Err(Error::NotADirectory) };
         for (name, node) in entries {
             if let ControlFlow::Break(()) = each(Entry { name, node: Node(*node), file_type: None }) {
@@ -168,7 +184,7 @@ impl FileSystem for Memory {
     fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {
         let mut places = self.places.iter().filter(|(owner, _)| *owner == node.0);
         let _ = places.try_for_each(|(_, extent)| each(*extent));
-        Ok(())
+        self.stat(node).map(|_| ())
     }
 
     fn system_extents(&self, each: &mut EachExtent<'_>) -> Result<(), Error> {

@@ -135,6 +135,10 @@ fn each_limit_of_the_budget() {
     assert_eq!(end(Budget { depth: 200, ..default }), Some(Limit::Depth));
     assert_eq!(end(Budget { time: Duration::ZERO, depth: 500, ..default }), Some(Limit::Time));
     assert!(walk(&tree, Budget { depth: 301, ..default }).1.is_none());
+    // `/many` and `/d` are held, and while the files are gone through their names
+    let names = 4 + 1 + 10 + 90 * 2 + 400 * 3 + 502 * 24;
+    assert!(walk(&tree, Budget { names, depth: 301, ..default }).1.is_none());
+    assert_eq!(end(Budget { names: names - 1, depth: 301, ..default }), Some(Limit::Names));
     let mut few = Walk::new(Budget { bytes: 15, ..default });
     let file = tree.resolve(b"/many/7").unwrap();
     few.content(&tree, file, &mut |_| Ok(())).unwrap();
@@ -147,4 +151,33 @@ fn a_file_larger_than_wanted_is_not_read() {
     let tree = Memory::new().file("/f", "0123456789").tree();
     assert!(matches!(tree.read_path(b"/f", 9), Err(Error::TooLarge { size: 10, limit: 9 })));
     assert_eq!(tree.read_path(b"/f", 10).unwrap(), b"0123456789");
+}
+
+#[test]
+fn the_names_of_one_directory() {
+    let tree = Memory::new().file("/b", "").file("/a/b", "").damaged("/c").tree();
+    let list = |budget| Walk::new(budget).names(&tree, tree.root());
+    let (names, error) = list(Budget::default()).unwrap();
+    assert!(error.is_none());
+    assert!(names.iter().map(|(name, _)| name).eq([b"a", b"b", b"c"]));
+    assert!(names.iter().all(|(name, place)| tree.resolve_link(name).unwrap() == place));
+    let less = list(Budget { names: 3 * 25 - 1, ..Budget::default() });
+    assert!(matches!(less, Err(Error::Budget(Limit::Names))));
+    let file = tree.resolve(b"/b").unwrap();
+    let (names, error) = Walk::new(Budget::default()).names(&tree, file).unwrap();
+    assert!(names.iter().next().is_none() && matches!(error, Some(Error::NotADirectory)));
+}
+
+#[test]
+fn the_way_to_a_file_is_bounded() {
+    let deep = |times| format!("/{}", "d/../".repeat(times));
+    let tree = |size| Memory::new().file("/d/file", "x").directory_size(size).tree();
+    // each time one name, and the size of the directory
+    for (size, most) in [(0, 1_999_998), (64 << 10, 974)] {
+        let tree = tree(size);
+        assert_eq!(read(&tree, &format!("{}d/file", deep(most))).unwrap(), "x", "{size}");
+        let far = read(&tree, &format!("{}d/file", deep(most + 1)));
+        assert!(matches!(far, Err(Error::Budget(Limit::Lookup))), "{size}: {far:?}");
+    }
+    assert!(matches!(read(&tree(u64::MAX), "/d"), Err(Error::Budget(Limit::Lookup))));
 }

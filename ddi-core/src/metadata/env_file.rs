@@ -1,6 +1,9 @@
 //! The grammar of os-release and its relatives.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::Hash;
 
 const WHITESPACE: &[u8] = b" \t\n\r";
 const NEWLINE: &[u8] = b"\n\r";
@@ -123,7 +126,7 @@ impl EnvFile {
             let lines = before.split(|byte| *byte == b'\n').count();
             return Err(EnvFileError::Nul { line: lines });
         }
-        let mut file = EnvFile::default();
+        let mut pairs = Vec::new();
         let mut state = State::PreKey;
         let mut key = Growing::default();
         let mut value = Growing::default();
@@ -146,7 +149,7 @@ impl EnvFile {
                 }
                 State::Key => key.push_trimming(byte),
                 State::PreValue | State::Value if newline => {
-                    file.push(&mut key, &mut value, state == State::Value, line)?;
+                    pairs.push(pair(&mut key, &mut value, state == State::Value, line)?);
                     state = State::PreKey;
                 }
                 State::PreValue => match byte {
@@ -200,25 +203,9 @@ impl EnvFile {
         }
         // the file may end in the middle of a value
         if !matches!(state, State::PreKey | State::Key | State::Comment | State::CommentEscape) {
-            file.push(&mut key, &mut value, state == State::Value, line)?;
+            pairs.push(pair(&mut key, &mut value, state == State::Value, line)?);
         }
-        Ok(file)
-    }
-
-    fn push(
-        &mut self,
-        key: &mut Growing,
-        value: &mut Growing,
-        trim: bool,
-        line: usize,
-    ) -> Result<(), EnvFileError> {
-        let text = |bytes| String::from_utf8(bytes).map_err(|_| EnvFileError::NotUtf8 { line });
-        let (key, value) = (text(key.take(true))?, text(value.take(trim))?);
-        match self.fields.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, old)) => *old = value,
-            None => self.fields.push((key, value)),
-        }
-        Ok(())
+        Ok(EnvFile { fields: last_values(pairs) })
     }
 
     /// The value of a key.
@@ -247,6 +234,37 @@ impl EnvFile {
     }
 }
 
+fn pair(
+    key: &mut Growing,
+    value: &mut Growing,
+    trim: bool,
+    line: usize,
+) -> Result<(String, String), EnvFileError> {
+    let text = |bytes| String::from_utf8(bytes).map_err(|_| EnvFileError::NotUtf8 { line });
+    Ok((text(key.take(true))?, text(value.take(trim))?))
+}
+
+/// Each key once, where it comes first, with its last value. Keys are compared through a hash of them: 64 KiB can hold
+/// twenty thousand.
+fn last_values<K: Eq + Hash + Clone, V>(pairs: Vec<(K, V)>) -> Vec<(K, V)> {
+    let mut index = HashMap::with_capacity(pairs.len());
+    let mut found: Vec<(K, V)> = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        match index.entry(key.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(found.len());
+                found.push((key, value));
+            }
+            Entry::Occupied(first) => {
+                if let Some((_, old)) = found.get_mut(*first.get()) {
+                    *old = value;
+                }
+            }
+        }
+    }
+    found
+}
+
 /// Lines of `KEY=value`, without quotes: the pairs of systemd's JSON. Control characters are left as they are.
 impl fmt::Display for EnvFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,6 +274,9 @@ impl fmt::Display for EnvFile {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::hash::Hasher;
+
     use super::*;
 
     fn parse(text: &str) -> Vec<(String, String)> {
@@ -304,6 +325,38 @@ mod tests {
     fn the_last_value_in_the_first_place() {
         let fields = parse("a=1\nb=2\na=3");
         assert_eq!(fields, [("a".to_owned(), "3".to_owned()), ("b".to_owned(), "2".to_owned())]);
+    }
+
+    /// A key that counts how often it is compared.
+    #[derive(Clone)]
+    struct Counted<'a>(u32, &'a Cell<u32>);
+
+    impl PartialEq for Counted<'_> {
+        fn eq(&self, other: &Self) -> bool {
+            self.1.set(self.1.get() + 1);
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Counted<'_> {}
+
+    impl Hash for Counted<'_> {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+
+    /// As many keys as one file can have, each twice: the work grows with their number, not with its square.
+    #[test]
+    fn many_keys() {
+        const KEYS: u32 = 13_000;
+        let comparisons = Cell::new(0);
+        let pairs = (0..2 * KEYS).map(|number| (Counted(number % KEYS, &comparisons), number)).collect();
+        let found = last_values(pairs);
+        assert_eq!(found.len(), KEYS as usize);
+        assert!((0..).zip(&found).all(|(at, (key, value))| key.0 == at && *value == at + KEYS));
+        // those that share some bits of their hash are compared too
+        assert!(comparisons.get() < 4 * KEYS, "{}", comparisons.get());
     }
 
     #[test]

@@ -8,13 +8,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use ddi_core::check::{CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, PortableScope, Subject};
+use ddi_core::check::{
+    CheckFinding, CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, PortableScope, Subject,
+};
 use ddi_core::gpt::Architecture;
 use ddi_core::metadata::{EnvFile, ExtensionClass, MAX_FILE, Metadata};
 use ddi_core::verity::Certificates;
 use ddi_core::{
-    Assurance, Contents, Dissection, ErrorKind, Files, Image, ProveOptions, Severity, TrustedRootHash,
-    Unreadable, VeritySet, verity_sets,
+    Assurance, Contents, Dissection, Files, Image, ProveOptions, Severity, TrustedRootHash, Unreadable,
+    VeritySet, verity_sets,
 };
 
 use crate::cli::{CheckArgs, ExtensionArgs, GoldenArgs, PortableArgs, TrustArgs};
@@ -115,12 +117,11 @@ impl Trust {
         let mut report = match result {
             Ok(report) => report,
             Err(error) => {
-                let code = answer(&error);
-                let mut report = CheckReport::new(check, Assurance::Claimed);
-                let Some((code, rule)) = code else {
+                let Some(finding) = CheckFinding::of_unreadable(&error) else {
                     return Err(error).with_context(|| path.display().to_string());
                 };
-                report.find(Severity::Error, code, Subject::Whole, error.to_string(), rule);
+                let mut report = CheckReport::new(check, Assurance::Claimed);
+                report.findings.push(finding);
                 report
             }
         };
@@ -136,25 +137,6 @@ impl Trust {
         let outcome = if report.passed() { Outcome::Good } else { Outcome::Bad };
         output::check(path, &report, outcome, json)?;
         Ok(outcome)
-    }
-}
-
-/// The code and the rule, if the error says something about the image.
-fn answer(error: &Unreadable) -> Option<(&'static str, &'static str)> {
-    const NOT_PROVEN: (&str, &str) = ("not-proven", "dm-verity");
-    match error {
-        Unreadable::Refused(
-            ddi_core::Error::NoDataForRootHash { .. } | ddi_core::Error::NoHashForRootHash { .. },
-        ) => Some(NOT_PROVEN),
-        Unreadable::Refused(error) if !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage) => {
-            Some(("image-refused", "Discoverable Disk Image Specification"))
-        }
-        Unreadable::Unproven(ddi_core::Error::RootHashUnknown { .. }) => None,
-        Unreadable::Unproven(error) if !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage) => {
-            Some(NOT_PROVEN)
-        }
-        Unreadable::FileSystem(error) if error.code() == "mismatch" => Some(NOT_PROVEN),
-        _ => None,
     }
 }
 

@@ -29,12 +29,13 @@ use std::ops::ControlFlow;
 use ddi_gpt::Designator;
 
 use crate::contents::Unreadable;
+use crate::error::{Error, ErrorKind};
 use crate::files::{self, Limit, Place, Tree};
 use crate::finding::Severity;
 use crate::report::Assurance;
 
 #[cfg(feature = "uki")]
-pub use boot::{UkiFile, boot};
+pub use boot::{BootOptions, UkiFile, boot};
 pub use extension::{
     ExtensionHost, ExtensionImage, ExtensionMatch, ExtensionMismatch, ExtensionScope, extension,
     match_extension,
@@ -101,6 +102,26 @@ impl CheckFinding {
         rule: &'static str,
     ) -> Self {
         CheckFinding { severity, code, subject, image: None, reason: reason.into(), rule }
+    }
+
+    /// What an error of reading says about the image: that it is refused, or is not what its root hash says. `None` if it
+    /// says nothing about it: then nobody could tell.
+    pub fn of_unreadable(error: &Unreadable) -> Option<Self> {
+        const NOT_PROVEN: (&str, &str) = ("not-proven", "dm-verity");
+        let is_about_image = |error: &Error| !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage);
+        let (code, rule) = match error {
+            Unreadable::Refused(Error::NoDataForRootHash { .. } | Error::NoHashForRootHash { .. }) => {
+                NOT_PROVEN
+            }
+            Unreadable::Refused(error) if is_about_image(error) => {
+                ("image-refused", "Discoverable Disk Image Specification")
+            }
+            Unreadable::Unproven(Error::RootHashUnknown { .. }) => return None,
+            Unreadable::Unproven(error) if is_about_image(error) => NOT_PROVEN,
+            Unreadable::FileSystem(error) if error.code() == "mismatch" => NOT_PROVEN,
+            _ => return None,
+        };
+        Some(CheckFinding::new(Severity::Error, code, Subject::Whole, error.to_string(), rule))
     }
 
     /// The same, in this image of several.

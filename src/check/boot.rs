@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use ddi_core::check::{UkiFile, boot};
+use ddi_core::Assurance;
+use ddi_core::check::{BootOptions, UkiFile, boot};
 use ddi_core::verity::FileSource;
 
 use super::{Opened, Trust};
@@ -12,8 +13,8 @@ use crate::cli::BootArgs;
 
 pub(crate) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     let mut trust = Trust::load(&args.reading.trust)?;
-    // nothing authenticates an ESP: what is demanded is that the system is what the root hash says
-    trust.demanded = false;
+    // nothing authenticates an ESP: what is demanded is asked of the system and of the command lines, by the check itself
+    let demanded = std::mem::take(&mut trust.demanded);
     let opened = Opened::new(&args.image, &args.reading, &trust)?;
     let options = trust.options();
     let files = args.ukis.iter().map(|path| {
@@ -22,6 +23,10 @@ pub(crate) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
         Ok(UkiFile { name, source: Arc::new(source) })
     });
     let files = files.collect::<anyhow::Result<Vec<_>>>()?;
-    let result = boot(&opened.image, &opened.sets, &opened.contents(&options), &files);
+    let mut boots = BootOptions::default();
+    boots.files = &files;
+    boots.trusted = options.trusted;
+    boots.required = if demanded { Assurance::Authenticated } else { Assurance::Claimed };
+    let result = boot(&opened.image, &opened.sets, &opened.contents(&options), &boots);
     trust.finish("boot", &args.image, result, args.reading.json)
 }

@@ -7,6 +7,9 @@
 //! The ESP is not protected by anything in the image, so none of this is more than *consistent*: the command line says
 //! the same as the hash tree. It becomes more if the firmware checks the signature of the UKI; whether there is one is
 //! told, whose it is not asked.
+//!
+//! What is in an ESP is anybody's: how many files are looked at, how much of their text, and how much is told have a limit
+//! each. A limit that is met is an error of its own, as what lies behind it was not looked at.
 #![cfg_attr(
     not(test),
     warn(
@@ -21,27 +24,31 @@
     )
 )]
 
+mod chain;
 mod entry;
+mod volume;
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::io;
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, Designator, PartitionType};
 use ddi_verity::{ReadAt, RootHash};
 
+use self::chain::Line;
 use self::entry::{Entry, TypeOne};
-use super::{CheckReport, Subject, find, names};
+use self::volume::{TreeFile, Volume};
+use super::{CheckFinding, CheckReport, Subject, find, names};
 use crate::bind::VeritySet;
 use crate::contents::{Contents, Files, Unreadable};
-use crate::files::{FileType, Place, Tree};
-use crate::finding::Severity::{Error, Note, Warning};
+use crate::files::{self, Place};
+use crate::finding::Severity::{self, Error, Note, Warning};
 use crate::image::{Image, Table};
-use crate::metadata::Metadata;
+use crate::metadata::{self, EnvFile, Metadata};
 use crate::report::Assurance;
-use crate::signed::SignatureState;
-use crate::trust::Role;
-use crate::uki::{BootName, BootState, CommandLine, Kind, Machine, Profile, Uki};
+use crate::trust::{Role, TrustedRootHash};
+use crate::uki::{self, BootName, BootState, CommandLine, Kind, Machine, Profile, Uki};
 
 const UAPI_1: &str = "UAPI.1 Boot Loader Specification";
 const UAPI_5: &str = "UAPI.5 Unified Kernel Image";
@@ -53,8 +60,29 @@ const GENERATOR: &str = "systemd-veritysetup-generator(8)";
 
 /// Largest entry of the boot loader that is read.
 const MAX_ENTRY: u64 = 64 << 10;
-/// Names told of a directory that may have many.
-const MAX_SHOWN: usize = 8;
+/// Files that are looked at: kernel images, boot loaders, addons and entries. An ESP has room for some kernels.
+const MAX_FILES: usize = 256;
+/// Files that entries name and that are looked for.
+const MAX_PATHS: usize = 1024;
+/// Bytes of text in all UKIs and addons together; one of them has 4 MiB at most, and some ten KiB usually.
+const MAX_TEXT: usize = 16 << 20;
+/// Findings that are told.
+const MAX_FINDINGS: usize = 1000;
+/// Bytes of one reason.
+const MAX_REASON: usize = 1024;
+/// Bytes of all facts.
+const MAX_FACTS: usize = 1 << 20;
+/// Bytes of one fact.
+const MAX_FACT: usize = 8 << 10;
+/// Bytes of a command line that are told: the longest that a kernel takes.
+const MAX_WORDS: usize = 4096;
+/// Bytes of one field that are told.
+const MAX_FIELD: usize = 256;
+/// Names told of what may be many.
+const MAX_NAMED: usize = 8;
+/// The facts, in the order in which they are told.
+const FACTS: [&str; 9] =
+    ["system", "unprotected", "loaders", "ukis", "sections", "profiles", "addons", "order", "chain"];
 
 /// A unified kernel image that is not in the image.
 #[derive(Clone)]
@@ -71,138 +99,109 @@ impl std::fmt::Debug for UkiFile {
     }
 }
 
+/// What boots an image, and what it must be.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct BootOptions<'a> {
+    /// Unified kernel images that are to boot it, and are not in it.
+    pub files: &'a [UkiFile],
+    /// Root hashes that the caller vouches for: these and no others must be on the command lines.
+    pub trusted: &'a [TrustedRootHash],
+    /// What the root and `/usr` file systems must be at least. [`Assurance::Authenticated`] asks the same of each
+    /// root hash on a command line: that it was given, or signed by a trusted key.
+    pub required: Assurance,
+}
+
 /// Checks what boots an image: the unified kernel images and entries in its ESP and its extended boot loader partition, and
-/// `files`, which are to boot it.
+/// those of the options.
 ///
 /// The chain from a command line to the partitions is *consistent* if the root hash on it names partitions by their GUIDs
 /// and is that of their hash tree. That each block matches is not asked: [`prove`](crate::prove()) does.
 ///
+/// Nothing in an image protects an ESP, so the report's assurance is [`Assurance::Claimed`]; that of the root and `/usr` file
+/// systems, with which it is compared, is the fact `system`. If these are refused or not what their root hash says, that is a
+/// finding; if nobody can read them, it is a note, unless the options require more.
+///
 /// # Errors
-/// The ESP or the extended boot loader partition is there and cannot be read.
+/// A file system is there and cannot be read, though there is a reader for it.
 pub fn boot(
     image: &Image,
     sets: &[VeritySet],
     contents: &Contents<'_>,
-    files: &[UkiFile],
+    options: &BootOptions<'_>,
 ) -> Result<CheckReport, Unreadable> {
-    let mut checker = Checker::new(image, sets);
-    checker.look_at_system(contents);
+    let mut checker = Checker::new(image, sets, options);
+    checker.look_at_system(contents)?;
     let mut volumes = Vec::new();
     for (designator, prefix) in [(Designator::Esp, &b"/efi"[..]), (Designator::Xbootldr, b"/boot")] {
         if let Some(mounted) = contents.designated(designator).transpose()? {
+            checker.tell("unprotected", designator.name());
             volumes.push(Volume { designator, prefix, tree: Files::from(mounted).tree });
         }
     }
     let has_esp = volumes.iter().any(|volume| volume.designator == Designator::Esp);
-    if !has_esp && files.is_empty() {
+    if !has_esp && options.files.is_empty() {
         checker.find(Error, "no-esp", &Subject::Whole, "there is no EFI system partition", UEFI);
     }
     for volume in &volumes {
         checker.look_into(volume)?;
     }
-    for file in files {
+    for file in options.files {
+        let subject = Subject::File(file.name.clone());
         let base_name = file.name.rsplit('/').next().unwrap_or_default();
-        checker.uki(&Subject::File(file.name.clone()), &file.name, base_name.as_bytes(), &*file.source);
+        match checker.read(&*file.source) {
+            Some(Ok(uki)) => checker.uki(&subject, &file.name, Some(base_name.as_bytes()), &uki),
+            Some(Err(error)) => checker.find(Error, error.code(), &subject, error.to_string(), PE),
+            None => break,
+        }
     }
-    checker.sum_up(has_esp || !files.is_empty());
+    checker.sum_up(has_esp || !options.files.is_empty());
     Ok(checker.report)
 }
 
-/// A partition that the boot loader reads.
-struct Volume {
-    designator: Designator,
-    /// Where it is mounted usually.
-    prefix: &'static [u8],
-    tree: Tree,
-}
-
-impl Volume {
-    fn subject(&self, path: &[u8]) -> Subject {
-        Subject::Path([self.prefix, path].concat())
-    }
-
-    fn shown(&self, path: &[u8]) -> String {
-        String::from_utf8_lossy(&[self.prefix, path].concat()).into_owned()
-    }
-
-    /// Regular files in a directory whose names end so, in any case.
-    fn files(&self, directory: &str, suffix: &str) -> Result<Vec<NamedFile>, Unreadable> {
-        let mut found = Vec::new();
-        for (name, place) in names(&self.tree, directory.as_bytes())? {
-            let has_suffix = name.len().checked_sub(suffix.len()).and_then(|at| name.get(at..));
-            let path = [directory.as_bytes(), b"/", &name].concat();
-            if has_suffix.is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
-                && name.first() != Some(&b'.')
-                && let Some(file) = TreeFile::new(&self.tree, place)
-            {
-                found.push((name, path, file));
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Name, path from the root of the partition, and the file.
-type NamedFile = (Vec<u8>, Vec<u8>, TreeFile);
-
-/// A regular file in a tree.
-struct TreeFile {
-    tree: Tree,
-    place: Place,
-    size: u64,
-}
-
-impl TreeFile {
-    fn new(tree: &Tree, place: Place) -> Option<Self> {
-        let stat = tree.stat(place).ok().filter(|stat| stat.file_type == FileType::Regular)?;
-        Some(TreeFile { tree: tree.clone(), place, size: stat.size })
-    }
-}
-
-impl ReadAt for TreeFile {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let (mut offset, mut rest) = (offset, buf);
-        while !rest.is_empty() {
-            let n = self.tree.read_at(self.place, offset, rest).map_err(io::Error::other)?;
-            let Some((_, after)) = rest.split_at_mut_checked(n).filter(|_| n > 0) else {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            };
-            rest = after;
-            offset = offset.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
-        }
-        Ok(())
-    }
-}
-
 struct Checker<'a> {
+    image: &'a Image,
     sets: &'a [VeritySet],
+    options: &'a BootOptions<'a>,
     report: CheckReport,
+    /// How far the root and `/usr` file systems can be relied upon; `None` if they cannot be read.
+    system: Option<Assurance>,
     /// Of the root and `/usr` partitions.
     architectures: Vec<Architecture>,
     /// `ID=` of the system's os-release.
     id: Option<String>,
-    /// Names in `/usr/lib/modules`.
+    /// Names in `/usr/lib/modules`, sorted.
     modules: Vec<Vec<u8>>,
     /// What could be booted, in no particular order.
     entries: Vec<Entry>,
     /// Root hashes on some command line.
-    named: Vec<(Role, RootHash)>,
+    named: HashSet<(Role, RootHash)>,
     /// UKIs that were understood.
     uki_count: usize,
-    ukis: Vec<String>,
-    profiles: Vec<String>,
-    sections: Vec<String>,
-    chain: Vec<String>,
-    loaders: Vec<String>,
-    addons: Vec<String>,
+    /// Files that were looked at, and what they are; `None` if that is not known.
+    looked: HashMap<(Designator, Place), Option<Kind>>,
+    left: Left,
+    facts: [Vec<String>; FACTS.len()],
+    is_fact_left_out: bool,
+}
+
+/// How much may still be looked at and told.
+struct Left {
+    files: usize,
+    paths: usize,
+    text: usize,
+    facts: usize,
+}
+
+/// Takes from what is left, if there is enough.
+fn take(left: &mut usize, n: usize) -> bool {
+    let rest = left.checked_sub(n);
+    *left = rest.unwrap_or(0);
+    rest.is_some()
 }
 
 impl<'a> Checker<'a> {
-    fn new(image: &Image, sets: &'a [VeritySet]) -> Self {
+    fn new(image: &'a Image, sets: &'a [VeritySet], options: &'a BootOptions<'a>) -> Self {
         let mut architectures = Vec::new();
         if let Table::Gpt(gpt) = image.table() {
             for partition in gpt.partitions() {
@@ -215,48 +214,145 @@ impl<'a> Checker<'a> {
             }
         }
         Checker {
+            image,
             sets,
+            options,
             report: CheckReport::new("boot", Assurance::Claimed),
+            system: None,
             architectures,
             id: None,
             modules: Vec::new(),
             entries: Vec::new(),
-            named: Vec::new(),
+            named: HashSet::new(),
             uki_count: 0,
-            ukis: Vec::new(),
-            profiles: Vec::new(),
-            sections: Vec::new(),
-            chain: Vec::new(),
-            loaders: Vec::new(),
-            addons: Vec::new(),
+            looked: HashMap::new(),
+            left: Left { files: MAX_FILES, paths: MAX_PATHS, text: MAX_TEXT, facts: MAX_FACTS },
+            facts: Default::default(),
+            is_fact_left_out: false,
         }
     }
 
     fn find(
         &mut self,
-        severity: crate::finding::Severity,
+        severity: Severity,
         code: &'static str,
         subject: &Subject,
         reason: impl Into<String>,
         rule: &'static str,
     ) {
-        self.report.find(severity, code, subject.clone(), reason, rule);
+        if self.report.findings.len() >= MAX_FINDINGS {
+            return self.limit("too-many-findings", format!("more than {MAX_FINDINGS} findings"));
+        }
+        let reason = reason.into();
+        self.report.find(severity, code, subject.clone(), shortened(&reason, MAX_REASON), rule);
+    }
+
+    /// A limit is met: what is behind it is not known, so the image does not pass. Told once for each.
+    fn limit(&mut self, code: &'static str, reason: String) {
+        if self.report.findings.iter().all(|finding| finding.code != code) {
+            self.report.find(Error, code, Subject::Whole, reason, "limit of ours");
+        }
+    }
+
+    fn tell(&mut self, name: &'static str, text: &str) {
+        let told = shortened(text, MAX_FACT);
+        let list = FACTS.iter().position(|known| *known == name).and_then(|at| self.facts.get_mut(at));
+        match list {
+            Some(list) if take(&mut self.left.facts, told.len()) => {
+                self.is_fact_left_out |= told.len() != text.len();
+                list.push(told.into_owned());
+            }
+            _ => self.is_fact_left_out = true,
+        }
+    }
+
+    /// Reads one more PE file. `None`: there were too many.
+    fn read(&mut self, source: &dyn ReadAt) -> Option<Result<Uki, uki::Error>> {
+        if !self.take_file() {
+            return None;
+        }
+        let uki = match Uki::read(source) {
+            Ok(uki) => uki,
+            Err(error) => return Some(Err(error)),
+        };
+        let contents = uki.profiles.iter().flatten().chain(&uki.base);
+        let text =
+            contents.filter_map(|content| Some(content.text.as_ref()?.len())).fold(0, usize::saturating_add);
+        if !take(&mut self.left.text, text) {
+            let reason = format!("more than {MAX_TEXT} bytes of text in kernel images and addons");
+            self.limit("too-much-text", reason);
+            return None;
+        }
+        Some(Ok(uki))
+    }
+
+    fn take_file(&mut self) -> bool {
+        let taken = take(&mut self.left.files, 1);
+        if !taken {
+            let reason = format!("more than {MAX_FILES} kernel images, boot loaders, addons and entries");
+            self.limit("too-many-files", reason);
+        }
+        taken
+    }
+
+    /// The same for a file of a volume, of which it is remembered what it is.
+    fn read_in(&mut self, volume: &Volume, file: &TreeFile) -> Option<Result<Uki, uki::Error>> {
+        let found = self.read(file)?;
+        let kind = found.as_ref().ok().map(|uki| uki.kind);
+        self.looked.insert((volume.designator, file.place), kind);
+        Some(found)
     }
 
     /// What is compared with the kernel images.
-    fn look_at_system(&mut self, contents: &Contents<'_>) {
+    fn look_at_system(&mut self, contents: &Contents<'_>) -> Result<(), Unreadable> {
         let files = match contents.system() {
             Ok(files) => files,
-            Err(error) => {
+            Err(error) => return self.no_system(error),
+        };
+        self.system = Some(files.assurance());
+        match Metadata::read(&files.tree, None).os_release {
+            Ok(found) => {
+                self.id = found.and_then(|found| found.value.get_non_empty("ID").map(str::to_owned));
+            }
+            // the file is no os-release, which says nothing about the file system
+            Err(
+                error @ (metadata::Error::EnvFile(_)
+                | metadata::Error::File(files::Error::TooLarge { .. } | files::Error::NotAFile)),
+            ) => {
+                let reason = format!("the system's os-release cannot be compared: {error}");
+                self.find(Warning, "os-release-unreadable", &Subject::Whole, reason, "os-release(5)");
+            }
+            Err(metadata::Error::File(error)) => return self.no_system(Unreadable::FileSystem(error)),
+            Err(metadata::Error::Hostname | metadata::Error::AmbiguousExtension) => {}
+        }
+        match names(&files.tree, b"/usr/lib/modules") {
+            Ok(modules) => self.modules = modules.into_iter().map(|(name, _)| name).collect(),
+            Err(error) => return self.no_system(error),
+        }
+        Ok(())
+    }
+
+    /// That the system is refused, or is not what its root hash says, is a finding. What nobody can read is a note: it
+    /// is compared with nothing, and vouched for by nobody.
+    fn no_system(&mut self, error: Unreadable) -> Result<(), Unreadable> {
+        self.system = None;
+        if let Some(finding) = CheckFinding::of_unreadable(&error) {
+            self.report.findings.push(finding);
+            return Ok(());
+        }
+        match error {
+            Unreadable::Encrypted
+            | Unreadable::Unrecognised
+            | Unreadable::FileSystem(
+                files::Error::NoReader { .. }
+                | files::Error::Unsupported { .. }
+                | files::Error::Features { .. },
+            ) => {
                 let reason = format!("the system is not compared with what boots it: {error}");
                 self.find(Note, "system-not-read", &Subject::Whole, reason, "ddi");
-                return;
+                Ok(())
             }
-        };
-        let os_release = Metadata::read(&files.tree, None).os_release.ok().flatten();
-        self.id = os_release.and_then(|found| found.value.get_non_empty("ID").map(str::to_owned));
-        if let Ok(modules) = names(&files.tree, b"/usr/lib/modules") {
-            self.modules = modules.into_iter().map(|(name, _)| name).collect();
+            error => Err(error),
         }
     }
 
@@ -265,12 +361,19 @@ impl<'a> Checker<'a> {
             self.removable_loaders(volume)?;
         }
         for (name, path, file) in volume.files("/EFI/Linux", ".efi")? {
-            self.uki(&volume.subject(&path), &volume.shown(&path), &name, &file);
-            let extra = String::from_utf8_lossy(&path).into_owned() + ".extra.d";
-            self.addons(volume, &extra)?;
+            let subject = volume.subject(&path);
+            match self.read_in(volume, &file) {
+                Some(Ok(uki)) => self.uki(&subject, &volume.shown(&path), Some(&name), &uki),
+                Some(Err(error)) => self.find(Error, error.code(), &subject, error.to_string(), PE),
+                None => break,
+            }
+            self.addons_of(volume, &path)?;
         }
         self.addons(volume, "/loader/addons")?;
         for (name, path, file) in volume.files("/loader/entries", ".conf")? {
+            if !self.take_file() {
+                break;
+            }
             self.type_one(volume, &name, &path, &file)?;
         }
         Ok(())
@@ -279,31 +382,29 @@ impl<'a> Checker<'a> {
     /// What the firmware starts when nobody told it what.
     fn removable_loaders(&mut self, volume: &Volume) -> Result<(), Unreadable> {
         let mut started = Vec::new();
-        for (name, path, file) in volume.files("/EFI/BOOT", ".efi")? {
-            let name = String::from_utf8_lossy(&name).into_owned();
-            let Some(architecture) = Machine::of_removable(&name) else { continue };
+        let architecture_of = |name: &[u8]| Machine::of_removable(str::from_utf8(name).ok()?);
+        for (name, path, file) in volume.files_named("/EFI/BOOT", |name| architecture_of(name).is_some())? {
+            let Some(architecture) = architecture_of(&name) else { continue };
             let subject = volume.subject(&path);
-            let uki = match Uki::read(&file) {
-                Ok(uki) => uki,
-                Err(error) => {
+            let uki = match self.read_in(volume, &file) {
+                Some(Ok(uki)) => uki,
+                Some(Err(error)) => {
                     self.find(Error, error.code(), &subject, error.to_string(), PE);
                     continue;
                 }
+                None => break,
             };
             started.push(architecture);
-            self.loaders.push(format!(
-                "{}: {}, {}, {}",
-                volume.shown(&path),
-                uki.pe.machine,
-                uki.kind.name(),
-                signed(&uki)
-            ));
+            let shown = volume.shown(&path);
+            let (machine, kind) = (uki.pe.machine, uki.kind.name());
+            self.tell("loaders", &format!("{shown}: {machine}, {kind}, {}", signed(&uki)));
             if uki.pe.machine.architecture() != Some(architecture) {
                 let reason = format!("it is for {}, and started on {architecture}", uki.pe.machine);
                 self.find(Error, "loader-machine", &subject, reason, UEFI);
             }
             if uki.kind == Kind::Uki {
-                self.uki(&subject, &volume.shown(&path), name.as_bytes(), &file);
+                self.uki(&subject, &shown, Some(&name), &uki);
+                self.addons_of(volume, &path)?;
             }
         }
         let missing: Vec<_> = self
@@ -320,20 +421,26 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
+    /// What systemd-stub adds to the UKI at this path.
+    fn addons_of(&mut self, volume: &Volume, path: &[u8]) -> Result<(), Unreadable> {
+        let directory = String::from_utf8_lossy(path).into_owned() + ".extra.d";
+        self.addons(volume, &directory)
+    }
+
     /// Addons put words behind the command line, so they have the last one.
     fn addons(&mut self, volume: &Volume, directory: &str) -> Result<(), Unreadable> {
         for (_, path, file) in volume.files(directory, ".addon.efi")? {
             let subject = volume.subject(&path);
-            match Uki::read(&file) {
-                Err(error) => self.find(Error, error.code(), &subject, error.to_string(), PE),
-                Ok(addon) if addon.kind != Kind::Addon => {
+            match self.read_in(volume, &file) {
+                None => break,
+                Some(Err(error)) => self.find(Error, error.code(), &subject, error.to_string(), PE),
+                Some(Ok(addon)) if addon.kind != Kind::Addon => {
                     self.find(Warning, "not-an-addon", &subject, "it adds nothing, or has a kernel", UAPI_5);
                 }
-                Ok(addon) => {
-                    let line =
-                        addon.profile(0).and_then(|profile| profile.command_line()).unwrap_or_default();
-                    self.addons.push(format!("{}: {}", volume.shown(&path), signed(&addon)));
-                    if Role::ALL.iter().any(|role| line.value(key(*role)).is_some()) {
+                Some(Ok(addon)) => {
+                    let line = addon.profile(0).and_then(|profile| profile.command_line());
+                    self.tell("addons", &format!("{}: {}", volume.shown(&path), signed(&addon)));
+                    if Line::new(&line.unwrap_or_default()).names_any() {
                         let reason = "its command line names a root hash, in place of that of the image it is added to";
                         self.find(Warning, "addon-root-hash", &subject, reason, UAPI_5);
                     }
@@ -343,18 +450,14 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    /// One UKI. `name`: with the boot counters.
-    fn uki(&mut self, subject: &Subject, shown: &str, name: &[u8], source: &dyn ReadAt) {
-        let uki = match Uki::read(source) {
-            Ok(uki) => uki,
-            Err(error) => return self.find(Error, error.code(), subject, error.to_string(), PE),
-        };
+    /// One UKI. `name`: with the boot counters, if it is in the menu by itself.
+    fn uki(&mut self, subject: &Subject, shown: &str, name: Option<&[u8]>, uki: &Uki) {
         if uki.kind != Kind::Uki {
             let reason = "it has not both a kernel and an os-release, or is no EFI application: systemd-boot passes it over";
             return self.find(Error, "not-a-uki", subject, reason, UAPI_5);
         }
         self.uki_count = self.uki_count.saturating_add(1);
-        let name = self.boot_name(subject, name);
+        let name = name.map(|name| self.boot_name(subject, name));
         for (profile, section) in uki.duplicates() {
             let place = profile.map_or_else(String::new, |number| format!(" of profile @{number}"));
             let reason = format!("section {section}{place} is there more than once");
@@ -378,31 +481,32 @@ impl<'a> Checker<'a> {
         }
         let has_pcr =
             uki.pe.sections.iter().any(|section| section.name.is(".pcrsig") || section.name.is(".pcrpkey"));
+        let mut texts = Texts::default();
         for profile in uki.profiles() {
-            self.profile(subject, shown, &profile, has_pcr);
+            self.profile(subject, shown, &profile, has_pcr, &mut texts);
         }
-        self.note_uki(shown, &uki, name);
+        self.note_uki(shown, uki, name, &texts.first.unwrap_or_default());
     }
 
-    fn note_uki(&mut self, shown: &str, uki: &Uki, name: BootName) {
-        let base = uki.profile(0);
-        let os_release =
-            base.and_then(|profile| profile.os_release()).and_then(Result::ok).unwrap_or_default();
-        let mut text = format!("{shown}: {}, {}, {}", uki.pe.machine, name.state().name(), signed(uki));
+    fn note_uki(&mut self, shown: &str, uki: &Uki, name: Option<BootName>, os_release: &EnvFile) {
+        let state = name.as_ref().map_or("named by an entry", |name| name.state().name());
+        let mut text = format!("{shown}: {}, {state}, {}", uki.pe.machine, signed(uki));
         for key in ["ID", "VERSION_ID", "IMAGE_ID", "IMAGE_VERSION"] {
             if let Some(value) = os_release.get_non_empty(key) {
-                let _ = write!(text, ", {key}={value}");
+                let _ = write!(text, ", {key}={}", shortened(value, MAX_FIELD));
             }
         }
-        self.ukis.push(text);
+        self.tell("ukis", &text);
         let sizes: Vec<_> = uki
             .pe
             .sections
             .iter()
             .map(|section| format!("{} {}", section.name, section.virtual_size))
             .collect();
-        self.sections.push(format!("{shown}: {}", sizes.join(", ")));
-        self.entries.push(Entry::of_uki(name, shown, &os_release));
+        self.tell("sections", &format!("{shown}: {}", sizes.join(", ")));
+        if let Some(name) = name {
+            self.entries.push(Entry::of_uki(name, shown, os_release));
+        }
     }
 
     /// The counters in a name.
@@ -422,64 +526,82 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn profile(&mut self, subject: &Subject, shown: &str, profile: &Profile<'_>, has_pcr: bool) {
+    fn profile(
+        &mut self,
+        subject: &Subject,
+        shown: &str,
+        profile: &Profile<'_>,
+        has_pcr: bool,
+        texts: &mut Texts,
+    ) {
         let number = profile.number;
-        match profile.os_release() {
-            Some(Err(error)) => {
-                self.find(Error, "osrel-invalid", subject, format!("profile @{number}: {error}"), UAPI_5);
-            }
-            Some(Ok(fields)) => {
-                let id = fields.get_non_empty("ID").map(str::to_owned);
-                if id.is_none() && fields.get_non_empty("IMAGE_ID").is_none() {
-                    let reason = format!("profile @{number}: its os-release has neither ID= nor IMAGE_ID=");
-                    self.find(Warning, "osrel-incomplete", subject, reason, UAPI_5);
-                }
-                if let (Some(id), Some(system)) = (id, self.id.clone().filter(|_| number == 0))
-                    && id != system
-                {
-                    let reason = format!("it says ID={id}, the image says ID={system}");
-                    self.find(Warning, "os-differs", subject, reason, UAPI_5);
-                }
-            }
-            None => {}
+        if Texts::is_new(&mut texts.os_release, profile, ".osrel") {
+            self.os_release(subject, profile, texts);
         }
         self.kernel(subject, profile);
-        match profile.pcr_signatures() {
-            Some(Err(error)) => {
-                self.find(
-                    Error,
-                    "pcrsig-invalid",
-                    subject,
-                    format!("profile @{number}: .pcrsig: {error}"),
-                    UAPI_5,
-                );
-            }
-            found => {
-                let signed = found.is_some_and(|found| found.is_ok_and(|found| !found.is_empty()));
-                if has_pcr && !(signed && profile.has_own(".pcrsig")) {
-                    let reason =
-                        format!("profile @{number} has no signed PCR policy of its own, others have");
-                    self.find(Warning, "profile-without-pcrsig", subject, reason, UAPI_5);
+        let own_pcr = profile.has_own(".pcrsig");
+        let mut has_policy = false;
+        if Texts::is_new(&mut texts.pcr, profile, ".pcrsig") {
+            match profile.pcr_signatures() {
+                Some(Err(error)) => {
+                    let reason = format!("profile @{number}: .pcrsig: {error}");
+                    self.find(Error, "pcrsig-invalid", subject, reason, UAPI_5);
                 }
+                Some(Ok(found)) => has_policy = own_pcr && !found.is_empty(),
+                None => {}
             }
         }
+        if has_pcr && !has_policy {
+            let reason = format!("profile @{number} has no signed PCR policy of its own, others have");
+            self.find(Warning, "profile-without-pcrsig", subject, reason, UAPI_5);
+        }
         let (id, title) = profile.identity();
-        let line = profile.command_line();
         let mut text = format!("{shown} @{number}:");
         for (key, value) in [("ID", id), ("TITLE", title)] {
             if let Some(value) = value {
-                let _ = write!(text, " {key}={value}");
+                let _ = write!(text, " {key}={}", shortened(&value, MAX_FIELD));
             }
         }
-        let words = line.as_ref().map(|line| line.words().collect::<Vec<_>>().join(" "));
-        let _ = write!(text, " {}", words.as_deref().unwrap_or("no command line"));
-        self.profiles.push(text);
-        self.root_hashes(
-            subject,
-            &format!("{shown} @{number}"),
-            &format!("profile @{number}: "),
-            &line.unwrap_or_default(),
-        );
+        let is_new = Texts::is_new(&mut texts.line, profile, ".cmdline");
+        let parse = || profile.command_line().map(|line| Line::new(&line));
+        let own = if profile.has_own(".cmdline") { parse() } else { None };
+        let line = match own {
+            Some(_) => own.as_ref(),
+            None => texts.inherited.get_or_insert_with(parse).as_ref(),
+        };
+        let _ = write!(text, " {}", line.map_or("no command line", |line| &line.shown));
+        self.tell("profiles", &text);
+        if is_new {
+            let (shown, place) = (format!("{shown} @{number}"), format!("profile @{number}: "));
+            self.root_hashes(subject, &shown, &place, line.unwrap_or(&Line::default()));
+        }
+    }
+
+    fn os_release(&mut self, subject: &Subject, profile: &Profile<'_>, texts: &mut Texts) {
+        let number = profile.number;
+        let fields = match profile.os_release() {
+            Some(Ok(fields)) => fields,
+            Some(Err(error)) => {
+                let reason = format!("profile @{number}: {error}");
+                return self.find(Error, "osrel-invalid", subject, reason, UAPI_5);
+            }
+            None => return,
+        };
+        let id = fields.get_non_empty("ID");
+        if id.is_none() && fields.get_non_empty("IMAGE_ID").is_none() {
+            let reason = format!("profile @{number}: its os-release has neither ID= nor IMAGE_ID=");
+            self.find(Warning, "osrel-incomplete", subject, reason, UAPI_5);
+        }
+        if let (Some(id), Some(system)) = (id, self.id.as_deref().filter(|_| number == 0))
+            && id != system
+        {
+            let [id, system] = [id, system].map(|id| shortened(id, MAX_FIELD));
+            let reason = format!("it says ID={id}, the image says ID={system}");
+            self.find(Warning, "os-differs", subject, reason, UAPI_5);
+        }
+        if number == 0 {
+            texts.first = Some(fields);
+        }
     }
 
     /// Are the kernel's modules in the image?
@@ -491,95 +613,17 @@ impl<'a> Checker<'a> {
         match profile.uname() {
             None => self.find(Note, "uki-no-uname", subject, "it does not say which kernel it has", UAPI_5),
             Some(uname)
-                if !self.modules.is_empty() && !self.modules.iter().any(|name| *name == uname.as_bytes()) =>
+                if !self.modules.is_empty()
+                    && self.modules.binary_search_by(|name| (**name).cmp(uname.as_bytes())).is_err() =>
             {
                 let shown: Vec<_> =
-                    self.modules.iter().take(MAX_SHOWN).map(|name| String::from_utf8_lossy(name)).collect();
+                    self.modules.iter().take(MAX_NAMED).map(|name| String::from_utf8_lossy(name)).collect();
+                let uname = shortened(&uname, MAX_FIELD);
                 let reason = format!("kernel {uname}, and /usr/lib/modules has {}", shown.join(", "));
                 self.find(Warning, "modules-missing", subject, reason, "kernel-install(8)");
             }
             Some(_) => {}
         }
-    }
-
-    /// Does a command line name the image's own partitions?
-    fn root_hashes(&mut self, subject: &Subject, shown: &str, place: &str, line: &CommandLine) {
-        let mut given = Vec::new();
-        for role in Role::ALL {
-            let Some(text) = line.value(key(role)).filter(|text| !text.is_empty()) else { continue };
-            match text.parse::<RootHash>() {
-                Ok(hash) => given.push((role, hash)),
-                Err(error) => {
-                    let reason = format!("{place}{}=: {error}", key(role));
-                    self.find(Error, "root-hash-invalid", subject, reason, GENERATOR);
-                    return;
-                }
-            }
-        }
-        if given.len() > 1 {
-            let reason = format!("{place}both roothash= and usrhash=, which image dissection refuses");
-            self.find(Warning, "both-root-and-usr-hash", subject, reason, "systemd-dissect(1)");
-        }
-        if given.is_empty() && !self.sets.is_empty() {
-            // then the initrd looks for the partitions itself, and takes one that is signed if its image policy asks for that
-            let by_signature = ["root", "mount.usr"]
-                .iter()
-                .any(|key| line.value(key).is_some_and(|value| value.starts_with("dissect")));
-            let (severity, code) = match by_signature {
-                true => (Note, "root-hash-by-signature"),
-                false => (Error, "root-hash-missing"),
-            };
-            let reason = format!("{place}no root hash on the command line pins the protected partitions");
-            self.find(severity, code, subject, reason, GENERATOR);
-        }
-        for (role, hash) in given {
-            self.root_hash(subject, shown, place, role, hash);
-        }
-    }
-
-    fn root_hash(&mut self, subject: &Subject, shown: &str, place: &str, role: Role, hash: RootHash) {
-        let key = key(role);
-        let of_role = || self.sets.iter().filter(|set| set.role == role);
-        let Some(set) = of_role().find(|set| set.tree_root == Some(hash)) else {
-            let known: Vec<_> =
-                of_role().filter_map(|set| set.tree_root).map(|root| root.to_string()).collect();
-            let (code, reason) = if known.is_empty() {
-                (
-                    "root-hash-without-tree",
-                    format!("{place}{key}={hash}, and the image has no hash tree for {role}"),
-                )
-            } else {
-                let known = known.join(", ");
-                (
-                    "root-hash-differs",
-                    format!("{place}{key}={hash}, and the hash tree of the image has {known}"),
-                )
-            };
-            return self.find(Error, code, subject, reason, GENERATOR);
-        };
-        if !self.named.contains(&(role, hash)) {
-            self.named.push((role, hash));
-        }
-        if set.guids_match != Some(true) {
-            let reason = format!(
-                "{place}{key}= is that of the hash tree, but the GUIDs of the partitions are not its halves"
-            );
-            return self.find(Error, "root-hash-guids", subject, reason, GENERATOR);
-        }
-        let other =
-            set.signatures.iter().any(|found| matches!(found.state, SignatureState::OtherRootHash { .. }));
-        let is_signed = !set.signatures.is_empty() && !other;
-        if other {
-            let reason = format!("{place}{key}={hash}, and the signature partition is for another root hash");
-            self.find(Warning, "signature-other-root-hash", subject, reason, DPS_VERITY);
-        }
-        let number = |part: Option<u32>| part.map_or_else(|| "?".to_owned(), |number| number.to_string());
-        self.chain.push(format!(
-            "{shown}: {key}={hash}: partitions {} and {}, {}: consistent, not authenticated",
-            number(set.data.and_then(|data| data.number)),
-            number(set.hash.number),
-            if is_signed { "named by a signature too" } else { "no signature" },
-        ));
     }
 
     /// An entry of the boot loader: /loader/entries/NAME.conf.
@@ -591,7 +635,7 @@ impl<'a> Checker<'a> {
         file: &TreeFile,
     ) -> Result<(), Unreadable> {
         let subject = volume.subject(path);
-        let text = match file.tree.read(file.place, MAX_ENTRY) {
+        let text = match volume.tree.read(file.place, MAX_ENTRY) {
             Ok(text) => text,
             Err(error) => {
                 self.find(Error, "entry-unreadable", &subject, error.to_string(), UAPI_1);
@@ -606,36 +650,69 @@ impl<'a> Checker<'a> {
             self.find(Error, "entry-boots-nothing", &subject, reason, UAPI_1);
             return Ok(());
         }
-        for (key, path) in entry.paths() {
-            let subject = Subject::Field {
-                path: [volume.prefix, path_of(&subject, volume)].concat(),
-                key: key.to_owned(),
+        let mut starts_uki = false;
+        for (key, file) in entry.paths() {
+            if !take(&mut self.left.paths, 1) {
+                let reason = format!("more than {MAX_PATHS} files that entries name");
+                self.limit("too-many-paths", reason);
+                break;
+            }
+            let subject = Subject::Field { path: volume.path(path), key: key.to_owned() };
+            let place = find(&volume.tree, file.as_bytes())?;
+            let Some(found) = place.and_then(|place| TreeFile::new(&volume.tree, place)) else {
+                let reason = format!("{} is not there", shortened(&file, MAX_FIELD));
+                self.find(Error, "entry-file-missing", &subject, reason, UAPI_1);
+                continue;
             };
-            match find(&volume.tree, path.as_bytes())?.and_then(|place| TreeFile::new(&volume.tree, place)) {
-                None => {
-                    self.find(Error, "entry-file-missing", &subject, format!("{path} is not there"), UAPI_1);
-                }
-                // those in there are looked at anyway
-                Some(file) if key == "uki" && !path.to_ascii_lowercase().starts_with("/efi/linux/") => {
-                    let base_name = path.rsplit('/').next().unwrap_or_default();
-                    self.uki(
-                        &volume.subject(path.as_bytes()),
-                        &volume.shown(path.as_bytes()),
-                        base_name.as_bytes(),
-                        &file,
-                    );
-                }
-                Some(_) => {}
+            if matches!(key, "linux" | "efi" | "uki") {
+                starts_uki |= self.target(volume, &subject, key, file.as_bytes(), &found)?;
             }
         }
-        let line = CommandLine::parse(entry.options().as_bytes());
-        let has_hash = Role::ALL.iter().any(|role| line.value(key(*role)).is_some());
+        let line = Line::new(&CommandLine::parse(entry.options().as_bytes()));
         // without options, what it starts has its own command line
-        if has_hash || entry.boots().any(|key| key == "linux") {
+        if line.names_any() || (!starts_uki && entry.boots().any(|key| key == "linux")) {
             self.root_hashes(&subject, &shown, "", &line);
         }
         self.entries.push(Entry::of_type_one(name, &shown, &entry));
         Ok(())
+    }
+
+    /// What an entry starts, unless that was looked at before. Is it a UKI?
+    fn target(
+        &mut self,
+        volume: &Volume,
+        field: &Subject,
+        key: &str,
+        path: &[u8],
+        file: &TreeFile,
+    ) -> Result<bool, Unreadable> {
+        let kind = match self.looked.get(&(volume.designator, file.place)) {
+            Some(kind) => *kind,
+            None => {
+                let subject = volume.subject(path);
+                match self.read_in(volume, file) {
+                    Some(Ok(uki)) => {
+                        if uki.kind == Kind::Uki {
+                            self.uki(&subject, &volume.shown(path), None, &uki);
+                            self.addons_of(volume, path)?;
+                        }
+                        Some(uki.kind)
+                    }
+                    // a kernel of some machines is no PE file
+                    Some(Err(_)) if key == "linux" => None,
+                    Some(Err(error)) => {
+                        self.find(Error, error.code(), &subject, error.to_string(), PE);
+                        None
+                    }
+                    None => None,
+                }
+            }
+        };
+        if key == "uki" && kind.is_some_and(|kind| kind != Kind::Uki) {
+            let reason = "it has not both a kernel and an os-release, or is no EFI application";
+            self.find(Error, "not-a-uki", field, reason, UAPI_5);
+        }
+        Ok(kind == Some(Kind::Uki))
     }
 
     /// What is about all of them.
@@ -647,37 +724,45 @@ impl<'a> Checker<'a> {
             let reason = "there are entries of the boot loader only: nothing signs kernel, initrd and command line together";
             self.find(Warning, "no-uki", &Subject::Whole, reason, UAPI_5);
         }
-        let unnamed: Vec<_> = self
-            .sets
-            .iter()
-            .filter(|set| set.tree_root.is_some_and(|root| !self.named.contains(&(set.role, root))))
-            .map(|set| (set.data.and_then(|data| data.number), set.role))
-            .collect();
-        let has_entries = !self.entries.is_empty();
-        for (number, role) in unnamed.into_iter().filter(|_| has_entries) {
-            let subject = Subject::Partition { number, designator: Some(role.data()) };
-            self.find(Note, "set-not-named", &subject, "no command line names its root hash", GENERATOR);
+        self.sum_up_sets();
+        if self.system.unwrap_or_default() < self.options.required && self.report.passed() {
+            let reason = "not all that was read of the root and /usr file systems is authenticated by a root hash or certificate that was given";
+            self.find(Error, "not-authenticated", &Subject::Whole, reason, "ddi: trust options");
         }
+        self.tell("system", self.system.map_or("not read", Assurance::name));
         self.entries.sort_by(Entry::compare);
-        let order: Vec<_> = self.entries.iter().map(Entry::shown).collect();
-        for (name, values) in [
-            ("loaders", std::mem::take(&mut self.loaders)),
-            ("ukis", std::mem::take(&mut self.ukis)),
-            ("sections", std::mem::take(&mut self.sections)),
-            ("profiles", std::mem::take(&mut self.profiles)),
-            ("addons", std::mem::take(&mut self.addons)),
-            ("order", order),
-            ("chain", std::mem::take(&mut self.chain)),
-        ] {
+        for entry in std::mem::take(&mut self.entries) {
+            self.tell("order", entry.shown());
+        }
+        if self.is_fact_left_out {
+            let reason = format!(
+                "facts longer than {MAX_FACT} bytes, and more than {MAX_FACTS} bytes of all, are left out"
+            );
+            self.find(Note, "facts-left-out", &Subject::Whole, reason, "limit of ours");
+        }
+        for (name, values) in FACTS.into_iter().zip(std::mem::take(&mut self.facts)) {
             self.report.fact(name, values);
         }
     }
 }
 
-fn path_of<'s>(subject: &'s Subject, volume: &Volume) -> &'s [u8] {
-    match subject {
-        Subject::Path(path) => path.strip_prefix(volume.prefix).unwrap_or(path),
-        _ => &[],
+/// What the profiles of one UKI have in common: each section is looked at once, whatever number of profiles it is for.
+#[derive(Default)]
+struct Texts {
+    /// Was the base's own one looked at?
+    os_release: bool,
+    pcr: bool,
+    line: bool,
+    /// The os-release of profile @0.
+    first: Option<EnvFile>,
+    /// The command line of the base, if it was parsed.
+    inherited: Option<Option<Line>>,
+}
+
+impl Texts {
+    /// Is the section that the profile has one that was not seen: its own, or that of the base for the first time?
+    fn is_new(seen: &mut bool, profile: &Profile<'_>, name: &str) -> bool {
+        profile.has_own(name) || !std::mem::replace(seen, true)
     }
 }
 
@@ -692,3 +777,17 @@ fn key(role: Role) -> &'static str {
 fn signed(uki: &Uki) -> &'static str {
     if uki.pe.certificates.is_some() { "with a signature that nobody checked" } else { "unsigned" }
 }
+
+/// The beginning of a text that is too long to be told, in whole characters.
+fn shortened(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    // a character has four bytes at most
+    let ends = (0..4).filter_map(|back| max.checked_sub(back));
+    let start = ends.filter_map(|end| text.get(..end)).next().unwrap_or_default();
+    Cow::Owned(format!("{start}…"))
+}
+
+#[cfg(test)]
+mod tests;

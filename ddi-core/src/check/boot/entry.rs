@@ -117,8 +117,8 @@ impl Entry {
             .then_with(|| done(self).cmp(&done(other)))
     }
 
-    pub(super) fn shown(&self) -> String {
-        self.shown.clone()
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
     }
 }
 

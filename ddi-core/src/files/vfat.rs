@@ -29,8 +29,14 @@ const LOWER_EXTENSION: u8 = 0x10;
 const ENTRY: u64 = 32;
 /// Entries of one directory, as in the specification: 65536 of 32 bytes.
 const MAX_DIRECTORY: u64 = 65536 * ENTRY;
-/// UTF-16 units in a long name, in 20 entries of 13.
+/// Short names of the entries for a directory itself and its parent.
+const DOT: &[u8] = b".          ";
+const DOT_DOT: &[u8] = b"..         ";
+/// Entries of a long name, and UTF-16 units in them: 13 in each.
+const MAX_ORDER: u8 = 20;
 const MAX_UNITS: usize = 260;
+/// UTF-16 units that a name may have.
+const MAX_NAME: usize = 255;
 /// The root directory has no entry.
 const ROOT: Node = Node(0);
 
@@ -251,12 +257,12 @@ impl Vfat {
                 if attributes & ATTR_VOLUME_ID != 0 {
                     continue;
                 }
-                let short = short_name(entry)?;
-                if matches!(&*short, b"." | b"..") {
+                if matches!(entry.slice(0, 11)?, DOT | DOT_DOT) {
                     continue;
                 }
+                let short = short_name(entry)?;
                 let name = long.unwrap_or_else(|| short.clone());
-                if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
+                if !is_name(&name) {
                     return Err(entry.corrupt());
                 }
                 if found(&Found { offset: at, attributes, name, short }).is_break() {
@@ -314,6 +320,7 @@ impl FileSystem for Vfat {
     }
 
     fn lookup(&self, dir: Node, name: &[u8], left: &mut u64) -> Result<Option<Node>, Error> {
+        // the file that is listed under this very name, or else the first that it may mean
         let mut node = None;
         let mut spent = false;
         self.each(dir, &mut |found| {
@@ -322,11 +329,14 @@ impl FileSystem for Vfat {
                 return ControlFlow::Break(());
             };
             *left = rest;
-            if !same(&found.name, name) && !same(&found.short, name) {
-                return ControlFlow::Continue(());
+            if found.name == name {
+                node = Some(Node(found.offset));
+                return ControlFlow::Break(());
             }
-            node = Some(Node(found.offset));
-            ControlFlow::Break(())
+            if node.is_none() && (same(&found.name, name) || same(&found.short, name)) {
+                node = Some(Node(found.offset));
+            }
+            ControlFlow::Continue(())
         })?;
         if spent { Err(Error::Budget(Limit::Lookup)) } else { Ok(node) }
     }
@@ -362,11 +372,29 @@ impl FileSystem for Vfat {
     }
 }
 
-/// Are these the same name? Case is folded as Unicode says, code point by code point.
+/// May a directory hold this name?
+fn is_name(name: &[u8]) -> bool {
+    let units = std::str::from_utf8(name).map_or(usize::MAX, |name| name.encode_utf16().count());
+    (1..=MAX_NAME).contains(&units)
+        && !matches!(name, b"." | b"..")
+        && !name.contains(&b'/')
+        && !name.contains(&0)
+}
+
+/// Are these the same name? The case of Latin-1 letters does not matter, as to firmware. Unicode's folding would be
+/// more than case: to it `ß` is SS, and `ﬁ` FI.
 fn same(a: &[u8], b: &[u8]) -> bool {
     match (std::str::from_utf8(a), std::str::from_utf8(b)) {
-        (Ok(a), Ok(b)) => a.chars().flat_map(char::to_uppercase).eq(b.chars().flat_map(char::to_uppercase)),
+        (Ok(a), Ok(b)) => a.chars().map(fold).eq(b.chars().map(fold)),
         _ => a == b,
+    }
+}
+
+/// The small letter; no letter outside of ASCII becomes one of it.
+fn fold(c: char) -> char {
+    match c {
+        'À'..='Ö' | 'Ø'..='Þ' => char::from_u32(u32::from(c) | 0x20).unwrap_or(c),
+        _ => c.to_ascii_lowercase(),
     }
 }
 
@@ -382,7 +410,8 @@ struct LongName {
 impl LongName {
     fn push(&mut self, entry: Bytes<'_>) -> Result<(), Error> {
         let (order, checksum) = (entry.u8(0)?, entry.u8(13)?);
-        if order & LAST_LONG_ENTRY != 0 {
+        // as Linux: a row that is too long is not one
+        if order & LAST_LONG_ENTRY != 0 && order & !LAST_LONG_ENTRY <= MAX_ORDER {
             *self = LongName { units: Vec::new(), checksum, order: order & !LAST_LONG_ENTRY };
         } else if self.order.checked_sub(1) == Some(order) && order != 0 && checksum == self.checksum {
             self.order = order;
@@ -468,3 +497,6 @@ fn unix_time(date: u16, time: u16) -> i64 {
     ];
     seconds.iter().fold(0_i64, |sum, n| sum.saturating_add(*n))
 }
+
+#[cfg(test)]
+mod tests;

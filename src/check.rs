@@ -45,7 +45,7 @@ pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<Outcome> {
 /// `ddi check extension`
 pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<Outcome> {
     let trust = Trust::load(&args.reading.trust)?;
-    let host = Host::open(&args.host, &args.reading, &trust)?;
+    let host = Host::new(args, &trust)?;
     let open = |path: &PathBuf| Layer::open(path, &args.reading, &trust);
     let images = args.images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let architecture = args.reading.architecture(host.architecture)?;
@@ -66,6 +66,7 @@ pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<Outcome> {
         let mut report = ddi_core::check::extension(&layers, &about, scope, class)?;
         // what the host says decides as much as what the extension says
         report.assurance = report.assurance.min(host.assurance);
+        report.fact("host-from", [&host.origin]);
         Ok(report)
     })();
     let paths: Vec<_> = args.images.iter().map(|path| path.display().to_string()).collect();
@@ -209,10 +210,22 @@ struct Host {
     os_release: EnvFile,
     architecture: Option<Architecture>,
     assurance: Assurance,
+    /// Whether it is the user's own word, or an image's.
+    origin: String,
 }
 
 impl Host {
-    /// An os-release file or a directory with one is the user's own word; an image must be proven like any other.
+    fn new(args: &ExtensionArgs, trust: &Trust) -> anyhow::Result<Self> {
+        match (&args.host_os_release, &args.host) {
+            (Some(path), _) => Self::from_file(path),
+            (None, Some(path)) => Self::open(path, &args.reading, trust),
+            (None, None) => bail!("neither --host nor --host-os-release is given"),
+        }
+    }
+
+    /// A directory is the user's own word, and so is a file that is called as such files are: whoever writes an image chooses its
+    /// bytes, but not the name that it is given here. An image must be proven like any other. Only if nothing has to be proven,
+    /// what looks like an os-release is taken for one.
     fn open(path: &Path, args: &CheckArgs, trust: &Trust) -> anyhow::Result<Self> {
         let shown = || path.display().to_string();
         if path.is_dir() {
@@ -220,30 +233,42 @@ impl Host {
             let Some(found) = places.iter().find(|place| place.is_file()) else {
                 bail!("{}: there is no os-release in it", shown());
             };
-            let Some(text) = env_text(found)? else { bail!("{}: it is no os-release", found.display()) };
-            return Self::from_text(&text).with_context(|| found.display().to_string());
+            return Self::from_file(found);
         }
-        if let Some(text) = env_text(path)? {
-            return Self::from_text(&text).with_context(shown);
+        let is_called_so = ["os-release", "initrd-release"].iter().any(|name| path.ends_with(name));
+        if is_called_so || !trust.demanded && env_text(path)?.is_some() {
+            return Self::from_file(path);
         }
         let opened = Opened::new(path, args, trust)?;
-        let files = opened.contents(&trust.options()).system().with_context(shown)?;
+        let files = match opened.contents(&trust.options()).system() {
+            Ok(files) => files,
+            Err(error @ Unreadable::Refused(ddi_core::Error::NothingRecognised)) => {
+                let hint = "an os-release of any name is given with --host-os-release";
+                return Err(error).with_context(|| format!("{}: {hint}", shown()));
+            }
+            Err(error) => return Err(error).with_context(shown),
+        };
         match Metadata::read(&files.tree, None).os_release {
             Ok(Some(found)) => Ok(Host {
                 os_release: found.value,
                 architecture: opened.architecture(),
                 assurance: files.assurance(),
+                origin: format!("image {}, {}", shown(), files.assurance().name()),
             }),
             Ok(None) => bail!("{}: there is no os-release in it", shown()),
             Err(error) => Err(error).with_context(shown),
         }
     }
 
-    fn from_text(text: &[u8]) -> anyhow::Result<Self> {
+    /// Takes an os-release for the user's own word.
+    fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let shown = || path.display().to_string();
+        let Some(text) = env_text(path)? else { bail!("{}: it is no os-release", shown()) };
         Ok(Host {
-            os_release: EnvFile::parse(text)?,
+            os_release: EnvFile::parse(&text).with_context(shown)?,
             architecture: None,
             assurance: Assurance::Authenticated,
+            origin: format!("file {}, taken as it is", shown()),
         })
     }
 }

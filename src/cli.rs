@@ -443,8 +443,14 @@ pub(crate) struct ExtensionArgs {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
     /// What they are to extend: an os-release file, a directory with one, such as / for this system, or an image
-    #[arg(long, value_name = "OS_RELEASE|DIR|IMAGE")]
-    pub(crate) host: PathBuf,
+    ///
+    /// A directory, and a file called os-release or initrd-release, is taken at its word. With --root-hash, --usr-hash or
+    /// --certificate anything else is an image, and must be authenticated like the others.
+    #[arg(long, value_name = "OS_RELEASE|DIR|IMAGE", required_unless_present = "host_os_release")]
+    pub(crate) host: Option<PathBuf>,
+    /// What they are to extend: an os-release file of any name, which is taken at its word
+    #[arg(long, value_name = "FILE", conflicts_with = "host")]
+    pub(crate) host_os_release: Option<PathBuf>,
     /// Where they are merged
     #[arg(long, value_name = "SCOPE", value_parser = ["system", "initrd", "portable"], default_value = "system")]
     pub(crate) scope: String,

@@ -110,13 +110,15 @@ impl CheckFinding {
         const NOT_PROVEN: (&str, &str) = ("not-proven", "dm-verity");
         let is_about_image = |error: &Error| !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage);
         let (code, rule) = match error {
+            // no image at all: not a bad one
+            Unreadable::Refused(Error::NothingRecognised)
+            | Unreadable::Unproven(Error::RootHashUnknown { .. }) => return None,
             Unreadable::Refused(Error::NoDataForRootHash { .. } | Error::NoHashForRootHash { .. }) => {
                 NOT_PROVEN
             }
             Unreadable::Refused(error) if is_about_image(error) => {
                 ("image-refused", "Discoverable Disk Image Specification")
             }
-            Unreadable::Unproven(Error::RootHashUnknown { .. }) => return None,
             Unreadable::Unproven(error) if is_about_image(error) => NOT_PROVEN,
             Unreadable::FileSystem(error) if error.code() == "mismatch" => NOT_PROVEN,
             _ => return None,

@@ -132,6 +132,16 @@ fn what_is_no_answer_ends_with_2() {
         assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
         assert!(ended.stdout.is_empty() && !ended.stderr.is_empty(), "{ended:?}");
     }
+    // no image at all
+    let text = folder.write("text.raw", b"some text\n");
+    let holes = folder.write("holes.raw", &[0; 1 << 20]);
+    for path in [&nonsense, &text, &holes] {
+        for check in ["golden", "portable", "boot"] {
+            let ended = ddi(["check", check, "--json", path]);
+            assert_eq!(ended.code, Some(2), "{check} {path}: {ended:?}");
+            assert!(ended.stdout.is_empty() && ended.stderr.contains(&**path), "{ended:?}");
+        }
+    }
     if let Some(corpus) = corpus() {
         let encrypted = corpus.join("images/fs-luks2.raw");
         let ended = ddi(["check", "golden", encrypted.to_str().unwrap()]);

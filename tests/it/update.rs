@@ -340,6 +340,29 @@ fn slots() {
     }
 }
 
+/// Two transfers whose free slots are the same.
+#[test]
+fn a_slot_that_is_taken_twice() {
+    for (free, expected) in [(1, &["slot-taken-twice"][..]), (0, &[])] {
+        let mut set = Set::new();
+        let mut builder = ImageBuilder::new();
+        for label in [&["_empty"][..free], &["os_6", "tree_6", "os_5", "tree_5"]].concat() {
+            builder = builder.partition("root-x86-64", label, vec![0; 4096]);
+        }
+        let image = set.folder.write("disk.raw", &builder.build().bytes);
+        let text =
+            "--match os_@v.root --slot root-x86-64:os_@v --match os_@v.verity --slot root-x86-64:tree_@v";
+        set.args = words(text);
+        set.args.extend(["--image".to_owned(), image]);
+        let ended = set.check();
+        assert_eq!((codes(&ended.json()), ended.code), (words_of(expected), Some(i32::from(free == 1))));
+    }
+}
+
+fn words_of(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
 /// Definitions as systemd-sysupdate has them, and what it says to them.
 #[test]
 fn definitions() {

@@ -79,6 +79,14 @@ impl ImageBuilder {
             .with(&format!("{type_name}-verity-sig"), sig_guid, name("_s"), json)
     }
 
+    /// With no partition marked read-only.
+    pub(crate) fn writable(mut self) -> Self {
+        for (partition, _) in &mut self.partitions {
+            *partition = partition.attributes(Attributes::default());
+        }
+        self
+    }
+
     pub(crate) fn build(self) -> Image {
         let content: u64 = self.partitions.iter().map(|(_, content)| content.len() as u64).sum();
         let room = (self.partitions.len() as u64 + 2) << 20;

@@ -773,6 +773,15 @@ mod tests {
             // the keys of a system extension are asked of both
             (of(confext, "ID=_any\nSYSEXT_SCOPE=system\n"), &["other-scope"]),
             (of(confext, "ID=_any\nCONFEXT_SCOPE=system\n"), &[]),
+            // as a sysext it has one: the other class is not asked
+            (
+                of(sysext, good_release)
+                    .file("/etc/extension-release.d/extension-release.y", "ID=b\n")
+                    .xattr("user.extension-release.strict", "0")
+                    .file("/etc/extension-release.d/extension-release.z", "ID=b\n")
+                    .xattr("user.extension-release.strict", "0"),
+                &[],
+            ),
             (Memory::new(), &["no-extension-release"]),
             (of(sysext, good_release).file("/usr/lib/os-release", "ID=a\n"), &["os-release-inside"]),
         ] {

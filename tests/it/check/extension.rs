@@ -7,6 +7,7 @@ use ddi_core::gpt::Architecture;
 use ddi_core::metadata::{EnvFile, ExtensionClass};
 
 use super::{assert_exit, codes, corpus, image, image_of};
+use crate::support::image::ImageBuilder;
 use crate::support::{Folder, ddi, require_root, require_tool, run, skip};
 
 #[test]
@@ -76,6 +77,49 @@ fn each_rule_broken_once() {
         assert_exit(&ended, code);
         assert_eq!(codes(&ended), expected, "{name} {files:?}");
     }
+}
+
+/// Whoever writes an image must not be able to make it the user's own word.
+#[test]
+fn who_speaks_for_the_host() {
+    const RELEASE: &str = "/usr/lib/extension-release.d/extension-release.x";
+    let folder = Folder::new();
+    let Some(data) = image_of(&folder, "data", &[(RELEASE, "ID=a\n")]) else { return };
+    let image = ImageBuilder::new().verity("root-x86-64", "x", fs::read(data).unwrap()).build();
+    let root_hash = image.root_hashes[0].to_string();
+    let path = folder.write("x.raw", &image.bytes);
+    let named = folder.write("os-release", b"ID=a\n");
+    let other = folder.write("host.raw", b"ID=a\n");
+    let directory = super::tree(&folder, "system", &[("/etc/os-release", "ID=a\n")]);
+    let directory = directory.to_str().unwrap();
+    let check = |option: &str, host: &str, demanded: bool| {
+        let args = ["check", "extension", "--json", "--architecture", "x86-64", option, host, &path];
+        let trust = if demanded { &["--root-hash", &*root_hash][..] } else { &[] };
+        ddi(args.iter().chain(trust))
+    };
+    for (option, host, demanded) in [
+        ("--host", &*named, true),
+        ("--host", directory, true),
+        ("--host-os-release", &other, true),
+        ("--host", &other, false),
+    ] {
+        let ended = check(option, host, demanded);
+        assert_exit(&ended, 0);
+        let json = ended.json();
+        assert_eq!(json["assurance"], if demanded { "authenticated" } else { "intact" }, "{json}");
+        let from = json["facts"]["host-from"][0].as_str().unwrap().to_owned();
+        assert!(from.starts_with("file ") && from.ends_with(", taken as it is"), "{from}");
+    }
+    let ended = check("--host", &other, true);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--host-os-release"), "{ended:?}");
+    // an image is not taken at its word
+    let system = [("/etc/os-release", "ID=a\n")];
+    let Some(bare) = image_of(&folder, "bare.raw", &system) else { return };
+    let ended = check("--host", &bare, false);
+    assert_eq!(ended.json()["facts"]["host-from"][0], format!("image {bare}, claimed"));
+    assert_ne!(check("--host", &bare, true).code, Some(0));
+    assert_eq!(check("--host-os-release", &bare, true).code, Some(2));
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{assert_exit, codes, corpus, image, image_of, tree};
+use super::{assert_exit, codes, corpus, image, image_of, tree, writable_image_of};
 use crate::support::image::ImageBuilder;
-use crate::support::{Folder, ddi, require_tool, run, skip};
+use crate::support::{Folder, ddi, require_tool, run, run_within, skip};
 
 /// What the corpus says was left in is what is found, and nothing else.
 #[test]
@@ -108,6 +108,112 @@ fn slots_and_versions_of_the_table() {
     let ended = built("os_1");
     assert_eq!(codes(&ended)[0], "same-version");
     assert_eq!(ended.json()["findings"][0]["partition"], 2);
+}
+
+/// A block that does not match is neither content nor a reason to look elsewhere.
+#[test]
+fn what_is_not_proven_is_no_content() {
+    let files = ["/etc/os-release", "/etc/machine-id", "/etc/hostname", "/etc/machine-info"];
+    let padding = |path: &str| format!("# {path} is long\n").repeat(300);
+    let contents: Vec<_> = files.iter().map(|path| padding(path)).collect();
+    let folder = Folder::new();
+    let listed: Vec<_> = files.into_iter().zip(contents.iter().map(|text| &**text)).collect();
+    let Some(root) = root(&folder, "root", &listed) else { return };
+    let good = ImageBuilder::new().verity("root-x86-64", "os_1", root).build();
+    let root_hash = good.root_hashes[0].to_string();
+    let check = |bytes: &[u8]| {
+        let path = folder.write("image.raw", bytes);
+        ddi(["check", "golden", "--json", "--architecture", "x86-64", "--root-hash", &root_hash, &path])
+    };
+    let codes_of_good = codes(&check(&good.bytes));
+    assert!(!codes_of_good.contains(&"not-proven".to_owned()), "{codes_of_good:?}");
+    for path in files {
+        let mark = format!("# {path} is long");
+        let at = good.bytes.windows(mark.len()).position(|bytes| bytes == mark.as_bytes()).unwrap();
+        let ended = check(&good.damage(at as u64).bytes);
+        assert_exit(&ended, 1);
+        assert_eq!(codes(&ended), ["not-proven"], "{path}");
+    }
+}
+
+/// Every slot is looked into, and what is not is told.
+#[test]
+fn slots_that_are_not_booted() {
+    const OS: (&str, &str) = ("/etc/os-release", "ID=a\nIMAGE_ID=i\nIMAGE_VERSION=1\n");
+    let folder = Folder::new();
+    let clean = [OS, ("/etc/machine-id", "uninitialized\n")];
+    let dirty = [
+        OS,
+        ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+        ("/etc/ssh/ssh_host_rsa_key", ""),
+        ("/usr/bin/x", ""),
+    ];
+    let Some(clean) = root(&folder, "clean", &clean) else { return };
+    let Some(dirty) = root(&folder, "dirty", &dirty) else { return };
+    let check = |builder: ImageBuilder| {
+        let path = folder.write("image.raw", &builder.build().bytes);
+        ddi(["check", "golden", "--json", "--architecture", "x86-64", &path])
+    };
+    let two = |label: &str| {
+        let builder = ImageBuilder::new().partition("root-x86-64", label, dirty.clone());
+        builder.partition("root-x86-64", "os_2", clean.clone())
+    };
+    let ended = check(two("os_1"));
+    assert_exit(&ended, 1);
+    assert_eq!(codes(&ended), ["machine-id", "ssh-host-key"]);
+    let value = ended.json();
+    assert_eq!(value["findings"][0]["path"], "partition 1:/etc/machine-id");
+    assert_eq!(value["facts"]["machine-id"][0], "uninitialized");
+    assert_eq!(value["facts"]["unprotected"], serde_json::json!(["root (partition 1)"]));
+    assert_exit(&check(two("_empty")), 0);
+    assert_eq!(codes(&check(two("_empty"))), [""; 0]);
+
+    let builder = ImageBuilder::new()
+        .partition("root-x86-64", "os_1", vec![7; 8192])
+        .partition("root-x86-64", "os_2", clean.clone())
+        .partition("linux-generic", "data", vec![0; 4096])
+        .partition("user-home", "home", vec![0; 4096])
+        .partition("swap", "swap", vec![0; 4096]);
+    let ended = check(builder);
+    assert_exit(&ended, 0);
+    assert_eq!(codes(&ended), ["not-looked-at"; 3]);
+    let numbers: Vec<_> = (0..3).map(|at| ended.json()["findings"][at]["partition"].clone()).collect();
+    assert_eq!(numbers, [1, 3, 4]);
+}
+
+/// What a hash tree protects is never written, and so does not grow.
+#[test]
+fn growing() {
+    let folder = Folder::new();
+    let Some(root) = writable_image_of(&folder, "root", &[("/etc/os-release", "ID=a\n")]) else { return };
+    let root = fs::read(root).unwrap();
+    let grows = |builder: ImageBuilder| {
+        let path = folder.write("image.raw", &builder.build().bytes);
+        let ended = ddi(["check", "golden", "--json", "--architecture", "x86-64", &path]);
+        codes(&ended).contains(&"no-grow-file-system".to_owned())
+    };
+    let plain = || ImageBuilder::new().partition("root-x86-64", "os", root.clone());
+    let protected = || ImageBuilder::new().verity("root-x86-64", "os", root.clone());
+    assert_eq!(
+        (grows(plain()), grows(plain().writable()), grows(protected().writable())),
+        (false, true, false)
+    );
+}
+
+/// A hostile number of definitions is told, and does not take long.
+#[test]
+fn many_definitions() {
+    let folder = Folder::new();
+    let names: Vec<_> = (0..20_000).map(|number| format!("/usr/lib/repart.d/{number}.conf")).collect();
+    let mut files: Vec<_> = names.iter().map(|name| (&**name, "")).collect();
+    files.push(("/etc/os-release", "ID=a\n"));
+    let Some(root) = root(&folder, "root", &files) else { return };
+    let image = ImageBuilder::new().partition("root-x86-64", "os", root).build();
+    let path = folder.write("image.raw", &image.bytes);
+    let mut command = std::process::Command::new(crate::support::DDI);
+    command.args(["check", "golden", "--json", "--architecture", "x86-64", &path]);
+    let ended = run_within(command, std::time::Duration::from_secs(20));
+    assert!(codes(&ended).contains(&"not-all-definitions".to_owned()), "{ended:?}");
 }
 
 /// Of these definitions systemd-repart creates those that we say it would.

@@ -1,6 +1,7 @@
 //! `ddi check portable`.
 
 use super::{assert_exit, codes, corpus, image, image_of, writable_image_of};
+use crate::support::image::ImageBuilder;
 use crate::support::{Folder, ddi};
 
 const UNIT: &str = "[Service]\nExecStart=/bin/true\n";
@@ -96,6 +97,21 @@ fn a_writable_image_needs_no_mount_points() {
     let ended = ddi(["check", "portable", "--json", &path]);
     assert_exit(&ended, 0);
     assert_eq!(codes(&ended), ["no-mount-point"; 8]);
+}
+
+/// The attribute of its partition says so too.
+#[test]
+fn a_read_only_partition_is_not_writable() {
+    let folder = Folder::new();
+    let Some(root) = writable_image_of(&folder, "root", &GOOD[8..]) else { return };
+    let root = std::fs::read(root).unwrap();
+    let check = |builder: ImageBuilder| {
+        let path = folder.write("foo.raw", &builder.build().bytes);
+        ddi(["check", "portable", "--json", "--architecture", "x86-64", &path])
+    };
+    let builder = || ImageBuilder::new().partition("root-x86-64", "foo", root.clone());
+    assert_exit(&check(builder()), 1);
+    assert_exit(&check(builder().writable()), 0);
 }
 
 #[test]

@@ -4,13 +4,14 @@
 mod pe;
 
 use std::fs;
+use std::sync::OnceLock;
 
 use ddi_core::gpt::{Guid, verity_guids};
 use ddi_core::verity::RootHash;
 use serde_json::Value;
 
 use self::pe::{PeBuilder, X64};
-use crate::support::image::{ImageBuilder, erofs, hash_tree, signature_partition};
+use crate::support::image::{ImageBuilder, hash_tree, signature_partition};
 use crate::support::{Chance, Ended, Folder, corpus, ddi, require_tool, run};
 
 /// An image that boots, until a test changes something.
@@ -20,6 +21,10 @@ struct Case {
     files: Vec<(String, Vec<u8>)>,
     has_esp: bool,
     guids_match: bool,
+    /// What is in the signature partition; `None`: there is none.
+    signature: Option<Vec<u8>>,
+    /// A bit of the data that is not what the hash tree says.
+    damaged: Option<usize>,
     args: Vec<String>,
     folder: Folder,
 }
@@ -39,11 +44,15 @@ fn uki(os_release: &str, command_line: &str) -> PeBuilder {
 
 impl Case {
     fn new() -> Self {
+        let data = root_file_system("ID=demo\n", "6.1.0");
+        let signature = signature_partition(&hash_tree(&data).0, GOOD_SIGNATURE);
         let mut case = Case {
-            data: erofs(20, 1),
+            data,
             files: Vec::new(),
             has_esp: true,
             guids_match: true,
+            signature: Some(signature),
+            damaged: None,
             args: Vec::new(),
             folder: Folder::new(),
         };
@@ -117,12 +126,20 @@ impl Case {
         if !self.guids_match {
             hash_guid = Guid::from_u128(77);
         }
-        let image = builder
-            .with_guid("root-x86-64", data_guid, "os", self.data.clone())
-            .with_guid("root-x86-64-verity", hash_guid, "os_v", hash)
-            .partition("root-x86-64-verity-sig", "os_s", signature_partition(&root, &[0x30, 0]))
-            .build();
-        let path = self.folder.write("image.raw", &image.bytes);
+        let mut data = self.data.clone();
+        if let Some(at) = self.damaged {
+            data[at] ^= 1;
+        }
+        builder = builder.with_guid("root-x86-64", data_guid, "os", data).with_guid(
+            "root-x86-64-verity",
+            hash_guid,
+            "os_v",
+            hash,
+        );
+        if let Some(signature) = &self.signature {
+            builder = builder.partition("root-x86-64-verity-sig", "os_s", signature.clone());
+        }
+        let path = self.folder.write("image.raw", &builder.build().bytes);
         let args = ["check", "boot", "--json", &path].map(str::to_owned);
         ddi(args.into_iter().chain(self.args.iter().cloned()))
     }
@@ -130,13 +147,33 @@ impl Case {
 
 fn codes(json: &Value) -> Vec<String> {
     let findings = json["findings"].as_array().unwrap();
-    let codes = findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned());
-    // the file system of most of these images is a superblock alone
-    codes.filter(|code| code != "system-not-read").collect()
+    findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Good, for another root hash and by a key that nobody trusts, which nobody finds out without its certificate.
+const GOOD_SIGNATURE: &[u8] = include_bytes!("../../ddi-verity/tests/data/signature/rsa2048.p7s");
+
+/// A root file system with an os-release and the modules of a kernel.
+fn root_file_system(os_release: &str, kernel: &str) -> Vec<u8> {
+    static USUAL: OnceLock<Vec<u8>> = OnceLock::new();
+    let make = || {
+        let folder = Folder::new();
+        let (tree, path) = (folder.file("tree"), folder.file("root"));
+        fs::create_dir_all(format!("{tree}/usr/lib/modules/{kernel}")).unwrap();
+        fs::write(format!("{tree}/usr/lib/os-release"), os_release).unwrap();
+        run("mkfs.erofs", ["--quiet", &path, &tree]).unwrap();
+        let mut bytes = fs::read(path).unwrap();
+        bytes.resize(bytes.len().next_multiple_of(4096), 0);
+        bytes
+    };
+    match (os_release, kernel) {
+        ("ID=demo\n", "6.1.0") => USUAL.get_or_init(make).clone(),
+        _ => make(),
+    }
 }
 
 fn tools() -> bool {
-    ["mkfs.vfat", "mmd", "mcopy"].into_iter().all(require_tool)
+    ["mkfs.vfat", "mmd", "mcopy", "mkfs.erofs"].into_iter().all(require_tool)
 }
 
 #[test]
@@ -155,6 +192,129 @@ fn an_image_that_boots() {
     );
     assert_eq!(fact("sections"), "/efi/EFI/Linux/os_7.efi: .osrel 21, .cmdline 79, .uname 5, .linux 3000");
     assert_eq!(json["assurance"], "claimed");
+    assert_eq!((fact("system"), fact("unprotected")), ("intact".to_owned(), "esp".to_owned()));
+}
+
+/// With a root hash or a certificate, the system must be what was meant, and the command lines must name it.
+#[test]
+fn what_is_given() {
+    if !tools() {
+        return;
+    }
+    type Change = fn(&mut Case);
+    let other = "11".repeat(32);
+    let mut case = Case::new();
+    let right = case.root().to_string();
+    let old = case.with(&format!("roothash={other}"));
+    let with = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+    case.args = with("--root-hash", &right);
+    let ended = case.check();
+    let json = ended.json();
+    assert_eq!((codes(&json), ended.code), (vec![], Some(0)), "{ended:?}");
+    assert_eq!(
+        (&json["assurance"], &json["facts"]["system"][0]),
+        (&"claimed".into(), &"authenticated".into())
+    );
+    assert!(json["facts"]["chain"][0].as_str().unwrap().contains("as it was given, "), "{json:#}");
+
+    let stranger = format!("{}/ddi-verity/tests/data/signature/rsa4096.crt", env!("CARGO_MANIFEST_DIR"));
+    let rows: [(Vec<String>, Change, &[&str]); 4] = [
+        (with("--root-hash", &other), |_| (), &["not-proven", "root-hash-not-given", "given-hash-not-named"]),
+        (with("--usr-hash", &right), |_| (), &["not-proven", "not-authenticated", "given-hash-not-named"]),
+        (with("--certificate", &stranger), |_| (), &["not-authenticated"]),
+        (with("--root-hash", &right), |case| case.damaged = Some(1024 + 40), &["not-proven"]),
+    ];
+    for (args, change, expected) in rows {
+        let mut case = Case::new();
+        case.args = args;
+        change(&mut case);
+        let ended = case.check();
+        assert_eq!(codes(&ended.json()), expected, "{:?}", case.args);
+        assert_eq!(ended.code, Some(1));
+    }
+    // an older entry that boots something else
+    let mut case = Case::new();
+    case.put("EFI/Linux/os_6.efi", old);
+    case.args = with("--root-hash", &right);
+    let ended = case.check();
+    assert_eq!(codes(&ended.json()), ["root-hash-not-given", "root-hash-differs"]);
+}
+
+/// One bit of the data that is read here, without anything given: never content, and never passed.
+#[test]
+fn damage_to_what_is_read() {
+    if !tools() {
+        return;
+    }
+    let whole = Case::new().data;
+    let find = |text: &[u8]| whole.windows(text.len()).position(|found| found == text).unwrap();
+    for at in [1024, find(b"ID=demo"), find(b"6.1.0")] {
+        let mut case = Case::new();
+        case.damaged = Some(at);
+        let ended = case.check();
+        assert_eq!((codes(&ended.json()), ended.code), (vec!["not-proven".to_owned()], Some(1)), "{at}");
+    }
+}
+
+/// Whatever an entry starts is looked at, and once, wherever it is and whatever its path is written like.
+#[test]
+fn what_entries_start() {
+    if !tools() {
+        return;
+    }
+    let mut case = Case::new();
+    let stale = case.with(&format!("roothash={}", "11".repeat(32)));
+    case.put("EFI/Linux/sub/a.efi", stale.clone());
+    case.put("EFI/b.efi", stale);
+    case.put("EFI/c.efi", loader());
+    let mut lines = String::from("efi /EFI/b.efi\nefi \\efi\\B.EFI\nefi /EFI/c.efi\n");
+    for _ in 0..100 {
+        lines += "uki /EFI/Linux/sub/a.efi\nuki /efi/linux/OS_7.EFI\n";
+    }
+    case.write("loader/entries/a.conf", lines);
+    let ended = case.check();
+    assert_eq!(codes(&ended.json()), ["root-hash-differs"; 2], "{}", ended.stdout);
+    assert_eq!(ended.json()["facts"]["ukis"].as_array().unwrap().len(), 3);
+    // not in the menu by themselves
+    assert_eq!(ended.json()["facts"]["order"].as_array().unwrap().len(), 2);
+
+    for (line, expected) in [
+        ("uki /EFI/BOOT/BOOTX64.EFI\n", "not-a-uki"),
+        ("efi /EFI/text\n", "uki-not-pe"),
+        ("uki /EFI/addon.addon.efi\n", "not-a-uki"),
+    ] {
+        let mut case = Case::new();
+        case.write("EFI/text", "#!/bin/sh");
+        case.put("EFI/addon.addon.efi", PeBuilder::new().section(".cmdline", b"debug"));
+        case.write("loader/entries/a.conf", line);
+        assert_eq!(codes(&case.check().json()), [expected], "{line}");
+    }
+}
+
+/// Neither entries nor the files that they name are looked at without end.
+#[test]
+fn many_entries() {
+    if !tools() {
+        return;
+    }
+    let mut case = Case::new();
+    case.write("loader/entries/a.conf", "efi /EFI/BOOT/BOOTX64.EFI\n".repeat(1024));
+    assert_eq!(codes(&case.check().json()), [""; 0]);
+    case.write("loader/entries/a.conf", "efi /EFI/BOOT/BOOTX64.EFI\n".repeat(1025));
+    assert_eq!(codes(&case.check().json()), ["too-many-paths"]);
+    let mut case = Case::new();
+    for number in 0..256 {
+        case.write(&format!("loader/entries/{number}.conf"), "efi /EFI/BOOT/BOOTX64.EFI\n");
+    }
+    let ended = case.check();
+    assert_eq!((codes(&ended.json()), ended.code), (vec!["too-many-files".to_owned()], Some(1)));
+    // what the firmware does not start by itself does not hide what it does
+    let mut case = Case::new();
+    for number in 0..300 {
+        case.write(&format!("EFI/BOOT/A{number}.efi"), "");
+    }
+    case.put("EFI/BOOT/BOOTX64.EFI", case.with(&format!("roothash={}", "11".repeat(32))));
+    assert_eq!(codes(&case.check().json()), ["root-hash-differs"]);
 }
 
 /// What is changed, the codes that are told, and the exit status.
@@ -164,7 +324,7 @@ fn each_rule_broken_once() {
         return;
     }
     type Change = fn(&mut Case);
-    let changes: [(Change, &[&str], i32); 32] = [
+    let changes: [(Change, &[&str], i32); 35] = [
         (|case| case.has_esp = false, &["no-esp"], 1),
         (|case| case.remove("EFI/Linux/os_7.efi"), &["nothing-to-boot"], 1),
         (|case| case.remove("EFI/BOOT/BOOTX64.EFI"), &["no-removable-loader"], 0),
@@ -235,7 +395,23 @@ fn each_rule_broken_once() {
             &["both-root-and-usr-hash", "root-hash-without-tree"],
             1,
         ),
-        (|case| case.guids_match = false, &["root-hash-guids"], 1),
+        (|case| case.guids_match = false, &["not-proven", "root-hash-guids"], 1),
+        (
+            |case| {
+                case.guids_match = false;
+                case.signature = None;
+            },
+            &["not-proven", "root-hash-guids"],
+            1,
+        ),
+        (|case| case.signature = Some(vec![b'x'; 4096]), &["signature-invalid"], 0),
+        (
+            |case| {
+                case.signature = Some(signature_partition(&"11".repeat(32).parse().unwrap(), GOOD_SIGNATURE))
+            },
+            &["not-proven", "signature-other-root-hash"],
+            1,
+        ),
         (|case| case.rename("os_7+0-3.efi"), &["boot-count-bad"], 0),
         (|case| case.rename("os_7+4294967296.efi"), &["boot-count-too-large"], 1),
         (
@@ -317,6 +493,9 @@ fn profiles() {
 /// A UKI that is not in the image: with it, an image without ESP is whole.
 #[test]
 fn a_uki_beside_the_image() {
+    if !tools() {
+        return;
+    }
     let mut case = Case::new();
     case.has_esp = false;
     let path = case.folder.write("os_7+3.efi", &case.good().build());
@@ -332,29 +511,24 @@ fn a_uki_beside_the_image() {
 /// What of the system is compared with the UKI.
 #[test]
 fn the_system() {
-    if !tools() || !require_tool("mkfs.erofs") {
+    if !tools() {
         return;
     }
-    for (id, module, expected) in [
-        ("demo", "6.1.0", &[][..]),
-        ("other", "6.1.0", &["os-differs"]),
-        ("demo", "6.2.0", &["modules-missing"]),
+    for (os_release, module, expected) in [
+        ("ID=demo\n", "6.1.0", &[][..]),
+        ("ID=other\n", "6.1.0", &["os-differs"]),
+        ("ID=demo\n", "6.2.0", &["modules-missing"]),
+        ("ID=\0\n", "6.1.0", &["os-release-unreadable"]),
     ] {
         let mut case = Case::new();
-        let tree = case.folder.file("tree");
-        fs::create_dir_all(format!("{tree}/usr/lib/modules/{module}")).unwrap();
-        fs::write(format!("{tree}/usr/lib/os-release"), format!("ID={id}\n")).unwrap();
-        let path = case.folder.file("root");
-        run("mkfs.erofs", ["--quiet", &path, &tree]).unwrap();
-        case.data = fs::read(path).unwrap();
-        case.data.resize(case.data.len().next_multiple_of(4096), 0);
+        case.data = root_file_system(os_release, module);
+        case.signature = Some(signature_partition(&case.root(), GOOD_SIGNATURE));
         case.uki(case.good());
         let ended = case.check();
         assert_eq!(
             (codes(&ended.json()), ended.code),
             (expected.iter().map(ToString::to_string).collect(), Some(0))
         );
-        assert!(!ended.stdout.contains("system-not-read"));
     }
 }
 

@@ -161,6 +161,8 @@ fn root_file_system(os_release: &str, kernel: &str) -> Vec<u8> {
         let (tree, path) = (folder.file("tree"), folder.file("root"));
         fs::create_dir_all(format!("{tree}/usr/lib/modules/{kernel}")).unwrap();
         fs::write(format!("{tree}/usr/lib/os-release"), os_release).unwrap();
+        // more than one block, so that there is a hash tree
+        fs::write(format!("{tree}/kernel"), Chance(3).bytes(40_000)).unwrap();
         run("mkfs.erofs", ["--quiet", &path, &tree]).unwrap();
         let mut bytes = fs::read(path).unwrap();
         bytes.resize(bytes.len().next_multiple_of(4096), 0);

@@ -307,6 +307,8 @@ impl<'a> Checker<'a> {
     fn look_at_system(&mut self, contents: &Contents<'_>) -> Result<(), Unreadable> {
         let files = match contents.system() {
             Ok(files) => files,
+            // no image at all
+            Err(error @ Unreadable::Refused(crate::Error::NothingRecognised)) => return Err(error),
             Err(error) => return self.no_system(error),
         };
         self.system = Some(files.assurance());
@@ -546,6 +548,7 @@ impl<'a> Checker<'a> {
                 Some(Err(error)) => {
                     let reason = format!("profile @{number}: .pcrsig: {error}");
                     self.find(Error, "pcrsig-invalid", subject, reason, UAPI_5);
+                    has_policy = true;
                 }
                 Some(Ok(found)) => has_policy = own_pcr && !found.is_empty(),
                 None => {}

@@ -83,8 +83,8 @@ pub use reader::{DEFAULT_CACHE_SIZE, Stream, VerifiedReader};
 #[cfg(feature = "signature")]
 pub use signature::{
     CERTIFICATE_DIRECTORIES, Certificate, CertificateFileError, Certificates, DetachedSignature,
-    EmbeddedCertificate, Fingerprint, MAX_SIGNATURE_SIZE, Oid, RootHashSignature, SignatureDigest,
-    SignatureError, SignatureScheme, Signer, SignerId, SkippedFile, VerifiedRootHash,
+    EmbeddedCertificate, Fingerprint, MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, Oid, RootHashSignature,
+    SignatureDigest, SignatureError, SignatureScheme, Signer, SignerId, SkippedFile, VerifiedRootHash,
 };
 pub use superblock::{Examined, SIGNATURE, SUPERBLOCK_SIZE, Superblock};
 pub use tree::HashTree;

@@ -17,6 +17,11 @@ pub enum SignatureError {
         /// Largest size in bytes.
         max: usize,
     },
+    /// The signature partitions of the image are larger together than what is looked at, and this is one of the last.
+    TooManyBytes {
+        /// Bytes that are looked at, in all signature partitions together.
+        max: u64,
+    },
     /// The partition has no byte other than NUL, or none at all.
     EmptyPartition,
     /// A byte other than NUL after the first NUL.
@@ -359,7 +364,8 @@ impl SignatureError {
             Self::MessageDigest | Self::NotTrusted { .. } | Self::BadSignature | Self::KeyScheme { .. } => {
                 ErrorKind::Mismatch
             }
-            Self::NotSignedData { .. }
+            Self::TooManyBytes { .. }
+            | Self::NotSignedData { .. }
             | Self::SignedDataVersion { .. }
             | Self::ContentType { .. }
             | Self::Attached { .. }
@@ -391,6 +397,7 @@ impl SignatureError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "signature-too-large",
+            Self::TooManyBytes { .. } => "signature-too-many-bytes",
             Self::EmptyPartition => "signature-partition-empty",
             Self::DataAfterNul { .. } => "signature-data-after-nul",
             Self::NotUtf8 { .. } => "signature-not-utf8",
@@ -468,6 +475,9 @@ impl fmt::Display for SignatureError {
         match self {
             Self::TooLarge { size, max } => {
                 write!(f, "signature has {size} bytes, at most {max} are allowed")
+            }
+            Self::TooManyBytes { max } => {
+                write!(f, "not looked at: of all signature partitions together, {max} bytes are")
             }
             Self::EmptyPartition => f.write_str("signature partition is empty"),
             Self::DataAfterNul { offset } => {

@@ -25,6 +25,9 @@ use crate::hash::RootHash;
 
 /// Size in bytes above which a signature partition or a signature file is refused, as systemd does.
 pub const MAX_SIGNATURE_SIZE: usize = 4 << 20;
+/// Size in bytes above which the text in front of the NULs is refused. systemd has no such limit; a signature with a
+/// hundred certificates in it is smaller.
+pub const MAX_SIGNATURE_TEXT: usize = 512 << 10;
 /// Nesting: the object itself counts as one. Writers use one level.
 const MAX_DEPTH: u32 = 8;
 /// Keys in all objects together, so that remembering them for the duplicate check takes little memory.
@@ -88,10 +91,13 @@ fn text_before_nuls(partition: &[u8]) -> Result<&[u8], SignatureError> {
     if let Some(at) = padding.iter().position(|&byte| byte != 0) {
         return Err(SignatureError::DataAfterNul { offset: end.saturating_add(at) });
     }
-    if text.is_empty() {
-        return Err(SignatureError::EmptyPartition);
+    match text.len() {
+        0 => Err(SignatureError::EmptyPartition),
+        size if size > MAX_SIGNATURE_TEXT => {
+            Err(SignatureError::TooLarge { size, max: MAX_SIGNATURE_TEXT })
+        }
+        _ => Ok(text),
     }
-    Ok(text)
 }
 
 fn parse_root_hash(text: &str) -> Result<RootHash, SignatureError> {
@@ -376,6 +382,14 @@ mod tests {
         partition[4095] = 0;
         partition[len + 1] = b'{';
         assert_eq!(RootHashSignature::parse(&partition).unwrap_err(), E::DataAfterNul { offset: len + 1 });
+        // the text has a limit of its own
+        partition.truncate(len);
+        partition.resize(MAX_SIGNATURE_TEXT, b' ');
+        assert!(RootHashSignature::parse(&partition).is_ok());
+        partition.push(b' ');
+        partition.resize(MAX_SIGNATURE_TEXT + 512, 0);
+        let too_large = E::TooLarge { size: MAX_SIGNATURE_TEXT + 1, max: MAX_SIGNATURE_TEXT };
+        assert_eq!(RootHashSignature::parse(&partition).unwrap_err(), too_large);
         for empty in [&[][..], &[0], &[0; 4096]] {
             assert_eq!(RootHashSignature::parse(empty).unwrap_err(), E::EmptyPartition);
         }

@@ -620,7 +620,7 @@ fn time_is_bounded() {
     }
     for text in ["[", "{\"a\":", "{\"a\":1,\"b\":[", "\"", "1", "[[],", "{\"\\u0061\":{},"] {
         let mut json = b"{\"a\":[".to_vec();
-        while json.len() + text.len() <= MAX_SIGNATURE_SIZE {
+        while json.len() + text.len() <= MAX_SIGNATURE_TEXT {
             json.extend(text.bytes());
         }
         assert!(RootHashSignature::parse(&json).is_err(), "{text}");

@@ -29,6 +29,7 @@
     )
 )]
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, ByteRange, Designator, Guid, PartitionType};
@@ -40,7 +41,7 @@ use crate::dissect::Dissection;
 use crate::error::{BindingError, Error};
 use crate::finding::{Finding, Oddity};
 use crate::image::{Image, Table};
-use crate::signed::{CheckedSignature, SignaturePlace, SignatureState};
+use crate::signed::{CheckedSignature, SignatureFacts, SignaturePlace, SignatureState};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
 /// A hash tree with its data and its signature.
@@ -94,6 +95,14 @@ pub struct Part {
 /// Signature partitions for one root hash that are checked. One is what there is; each costs a public-key operation.
 const MAX_SIGNATURES: usize = 8;
 
+/// Hash partitions that are looked at: as many as a table of the usual size has next to their data. Each costs a hash
+/// block of up to 512 KiB.
+const MAX_SETS: usize = 64;
+
+/// Bytes of data that are hashed to find out which partition a tree without levels is for: every one of the partitions in a
+/// table of the usual size with every other, at a block of 4 KiB.
+const MAX_SEARCHED: u64 = 32 << 20;
+
 /// What the search for sets starts from.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BindOptions<'a> {
@@ -123,6 +132,9 @@ impl From<&Candidate> for Part {
 
 /// Every hash tree of the image with what belongs to it, in the order of the table; for a bare image, the tree beside
 /// or behind it.
+///
+/// Of more than 64 hash partitions, those that systemd chooses or that a root hash from elsewhere is for are looked at, and
+/// the first ones. One set more then stands for the others: its problem is [`Error::NotSearched`].
 pub fn verity_sets(image: &Image, dissection: &Dissection, options: &BindOptions<'_>) -> Vec<VeritySet> {
     match image.table() {
         Table::Gpt(gpt) if !dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare) => {
@@ -130,8 +142,9 @@ pub fn verity_sets(image: &Image, dissection: &Dissection, options: &BindOptions
                 gpt.partitions().iter().filter_map(|partition| candidate(partition, designator)).collect()
             };
             let (data, hashes, signatures) = (with(Role::data), with(Role::hash), with(Role::signature));
-            let binder = Binder { image, dissection, options, data, signatures };
-            hashes.iter().map(|hash| binder.bind(hash)).collect()
+            let left = Cell::new(MAX_SEARCHED);
+            let binder = Binder { image, dissection, options, data, signatures, left };
+            binder.bind_all(&hashes)
         }
         _ => bare_set(image, options).into_iter().collect(),
     }
@@ -151,15 +164,46 @@ fn candidate(partition: &ddi_gpt::Partition, wanted: fn(Role) -> Designator) -> 
     })
 }
 
+/// More than [`MAX_SEARCHED`].
+struct TooMany;
+
 struct Binder<'a> {
     image: &'a Image,
     dissection: &'a Dissection,
     options: &'a BindOptions<'a>,
     data: Vec<Candidate>,
     signatures: Vec<Candidate>,
+    /// What is left of [`MAX_SEARCHED`].
+    left: Cell<u64>,
 }
 
 impl Binder<'_> {
+    fn bind_all(&self, hashes: &[Candidate]) -> Vec<VeritySet> {
+        if hashes.len() <= MAX_SETS {
+            return hashes.iter().map(|hash| self.bind(hash)).collect();
+        }
+        let is_wanted = |hash: &&Candidate| {
+            let halves = |known: KnownRootHash| ddi_gpt::verity_guids(known.hash.as_bytes()).ok();
+            self.dissection.chosen(hash.role.hash()) == Some(hash.number)
+                || self.known().filter_map(halves).any(|(_, guid)| guid == hash.guid)
+        };
+        let (mut looked_at, others): (Vec<&Candidate>, Vec<&Candidate>) = hashes.iter().partition(is_wanted);
+        looked_at.truncate(MAX_SETS);
+        let (more, left_out) = others.split_at(MAX_SETS.saturating_sub(looked_at.len()).min(others.len()));
+        looked_at.extend(more);
+        looked_at.sort_by_key(|hash| hash.number);
+        let mut sets: Vec<VeritySet> = looked_at.into_iter().map(|hash| self.bind(hash)).collect();
+        if let [first, rest @ ..] = left_out {
+            let (role, partition, others) = (first.role, first.number, rest.len());
+            let mut set = VeritySet::new(role, Part::from(*first));
+            set.architecture = first.architecture;
+            set.fail(Error::NotSearched { role, partition, others });
+            sets.push(set);
+            sets.sort_by_key(|set| set.hash.number);
+        }
+        sets
+    }
+
     fn bind(&self, hash: &Candidate) -> VeritySet {
         let role = hash.role;
         let mut set = VeritySet::new(role, Part::from(hash));
@@ -168,16 +212,14 @@ impl Binder<'_> {
         if let Some(section) = self.image.partition_metadata(hash.number) {
             set.read_tree(&section, 0);
         }
-        set.tree_root = set.tree_root.or_else(|| {
-            // a tree without levels: the root hash is that of the one data block, and it fits one partition at most
-            let mut roots = data.iter().filter_map(|data| {
-                let root = set.one_block_root(&self.image.partition_metadata(data.number)?)?;
-                let (data_guid, hash_guid) = ddi_gpt::verity_guids(root.as_bytes()).ok()?;
-                (data_guid == data.guid && hash_guid == hash.guid).then_some(root)
-            });
-            roots.next()
-        });
-        let data = self.data_for(&set, hash, &data);
+        let searched = self.search(&set, hash, &data);
+        let is_searched = searched.is_ok();
+        set.tree_root = set.tree_root.or(searched.unwrap_or(None));
+        let bound = self.data_for(&set, hash, &data);
+        if bound.is_none() && !is_searched {
+            set.fail(Error::NotSearched { role, partition: hash.number, others: 0 });
+        }
+        let data = bound.or_else(|| self.chosen_or_only(hash, role.hash(), role.data(), &data));
         set.data = data.map(Part::from);
         let is_chosen = |number, designator| self.dissection.chosen(designator) == Some(number);
         set.selected = is_chosen(hash.number, role.hash())
@@ -200,6 +242,30 @@ impl Binder<'_> {
         set
     }
 
+    /// For a tree without levels: the root hash is that of the one data block, and it fits one partition at most. An error if
+    /// there are too many to look at.
+    fn search(
+        &self,
+        set: &VeritySet,
+        hash: &Candidate,
+        data: &[Candidate],
+    ) -> Result<Option<RootHash>, TooMany> {
+        let Some(tree) = set.tree.as_ref().filter(|tree| tree.layout().levels().is_empty()) else {
+            return Ok(None);
+        };
+        // what is read of a partition is not less
+        let cost = u64::from(tree.params().data_block_size()).max(4096);
+        for data in data {
+            self.left.set(self.left.get().checked_sub(cost).ok_or(TooMany)?);
+            let section = self.image.partition_metadata(data.number);
+            let Some(root) = section.and_then(|section| set.one_block_root(&section)) else { continue };
+            if ddi_gpt::verity_guids(root.as_bytes()).is_ok_and(|guids| guids == (data.guid, hash.guid)) {
+                return Ok(Some(root));
+            }
+        }
+        Ok(None)
+    }
+
     /// The signature partitions for the root hash; else the one that should be, and what is wrong with it.
     fn signatures_of(&self, set: &VeritySet, hash: &Candidate) -> Vec<CheckedSignature> {
         let mut found = Vec::new();
@@ -210,11 +276,16 @@ impl Binder<'_> {
         for candidate in &candidates {
             let number = candidate.number;
             let state = match self.image.signature(number) {
-                Ok(signature) if signature.root_hash == known.hash || is_choice(number) => {
-                    SignatureState::of(signature, &known.hash, self.options.certificates)
+                Ok(facts) if facts.root_hash == known.hash || is_choice(number) => {
+                    self.check_signature(number, facts, &known.hash)
                 }
-                Err(Error::Signature { error, .. }) if is_choice(number) => SignatureState::Failed(error),
+                Err(error) if is_choice(number) => Err(error),
                 _ => continue,
+            };
+            let state = match state {
+                Ok(state) => state,
+                Err(Error::Signature { error, .. }) => SignatureState::Failed(error),
+                Err(_) => continue,
             };
             found.push(CheckedSignature { place: SignaturePlace::Partition(number), state });
             if found.len() >= MAX_SIGNATURES {
@@ -225,13 +296,29 @@ impl Binder<'_> {
         found
     }
 
+    /// Reads the signature once more: what is checked is what is told.
+    fn check_signature(
+        &self,
+        number: u32,
+        facts: &SignatureFacts,
+        root_hash: &RootHash,
+    ) -> Result<SignatureState, Error> {
+        match self.options.certificates {
+            Some(_) if facts.root_hash == *root_hash => {
+                let signature = self.image.read_signature(number)?;
+                Ok(SignatureState::of(&signature, root_hash, self.options.certificates))
+            }
+            None if facts.root_hash == *root_hash => Ok(SignatureState::Unchecked),
+            _ => Ok(SignatureState::OtherRootHash { found: facts.root_hash }),
+        }
+    }
+
     fn like(&self, candidates: &[Candidate], hash: &Candidate) -> Vec<Candidate> {
         let like = |c: &&Candidate| c.role == hash.role && c.architecture == hash.architecture;
         candidates.iter().filter(like).copied().collect()
     }
 
-    /// By a root hash whose other half is the GUID of the hash partition; by the tree alone; else the one that systemd
-    /// would take; else the only one.
+    /// By a root hash whose other half is the GUID of the hash partition; by the tree alone.
     fn data_for<'a>(
         &self,
         set: &VeritySet,
@@ -245,8 +332,7 @@ impl Binder<'_> {
         let whole = halves.filter(|(_, hash_guid)| *hash_guid == hash.guid);
         let by_tree = set.tree_root.and_then(|root| ddi_gpt::verity_guids(root.as_bytes()).ok());
         let by_guid = |guid| data.iter().find(|data| data.guid == guid);
-        let bound = whole.chain(by_tree).find_map(|(data_guid, _)| by_guid(data_guid));
-        bound.or_else(|| self.chosen_or_only(hash, hash.role.hash(), hash.role.data(), data))
+        whole.chain(by_tree).find_map(|(data_guid, _)| by_guid(data_guid))
     }
 
     /// Root hashes from elsewhere than the table: the caller's, then those beside the image.
@@ -254,6 +340,7 @@ impl Binder<'_> {
         known(self.image, self.options)
     }
 
+    /// The one that systemd would take; else the only one.
     fn chosen_or_only<'a>(
         &self,
         hash: &Candidate,
@@ -313,7 +400,10 @@ impl Binder<'_> {
     ) {
         let role = set.role;
         let Some(data) = data else {
-            return set.fail(Error::DataMissing { role });
+            return match set.problem {
+                Some(Error::NotSearched { .. }) => {}
+                _ => set.fail(Error::DataMissing { role }),
+            };
         };
         let Some(known) = set.root_hash else {
             return set.fail(Error::RootHashUnknown { role });
@@ -515,5 +605,96 @@ impl VeritySet {
         let verified = self.signatures.iter().find_map(|signature| signature.state.verified());
         let signed = verified.map(|verified| TrustedRootHash::by_signature(verified, self.role));
         signed.filter(|signed| signed.vouches_for(&known.hash, self.role)).or_else(|| self.named(trusted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ddi_verity::{Algorithm, HashType};
+
+    use super::*;
+    use crate::dissect::{DissectOptions, VeritySettings};
+    use crate::prove::{Outcome, ProveOptions, prove};
+    use crate::report::{Report, ReportOptions};
+    use crate::testing::{Disk, Set, erofs};
+
+    const DATA: &str = "root-x86-64";
+    const HASH: &str = "root-x86-64-verity";
+
+    fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> Dissection {
+        let mut options = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+        options.native = Some(Architecture::X86_64);
+        Dissection::new(image, &options)
+    }
+
+    fn bind(image: &Image, trusted: &[TrustedRootHash]) -> Vec<VeritySet> {
+        let options = BindOptions { trusted, ..BindOptions::default() };
+        verity_sets(image, &dissect(image, trusted), &options)
+    }
+
+    #[test]
+    fn of_many_hash_partitions_one_stands_for_those_that_are_not_looked_at() {
+        let set = Set::new(erofs(8, 1));
+        let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+        for others in [63, 64, 70] {
+            let disk = (0..others).fold(Disk::new(), |disk, _| disk.part(HASH, "", &set.hash));
+            let image = disk.pair(DATA, "", &set).image();
+            let hash = others + 2;
+
+            let sets = bind(&image, &[]);
+            assert_eq!(sets.len(), (others as usize + 1).min(MAX_SETS + 1), "{others}");
+            let rest: Vec<_> = sets
+                .iter()
+                .filter_map(|set| match set.problem {
+                    Some(Error::NotSearched { partition, others, .. }) => Some((partition, others)),
+                    _ => None,
+                })
+                .collect();
+            let report = Report::of(&image, &dissect(&image, &[]), &ReportOptions::new(&image));
+            let told = report.findings.iter().filter(|finding| finding.code() == "not-searched").count();
+            if others < 64 {
+                assert!(rest.is_empty() && told == 0, "{others}: {rest:?}");
+            } else {
+                // those after it, but for its own
+                let first = if others == 64 { hash } else { 65 };
+                assert_eq!(rest, [(first, others as usize - MAX_SETS)], "{others}");
+                assert!(told == 1 && report.broken(), "{others}");
+            }
+
+            // what the caller's root hash is for is looked at, wherever it is
+            let sets = bind(&image, &trusted);
+            let own = sets.iter().find(|set| set.named(&trusted).is_some()).unwrap();
+            assert_eq!(own.hash.number, Some(hash), "{others}");
+            assert!(sets.is_sorted_by_key(|set| set.hash.number), "{others}");
+            let options = ProveOptions { trusted: &trusted, ..ProveOptions::default() };
+            let proven = prove(&image, &dissect(&image, &trusted), &options).outcome;
+            assert_eq!(proven, Outcome::TrustedAndProven, "{others}");
+            let unnamed = prove(&image, &dissect(&image, &[]), &ProveOptions::default()).outcome;
+            assert_eq!(unnamed, Outcome::NotProven, "{others}");
+        }
+    }
+
+    #[test]
+    fn data_of_a_tree_without_levels_is_looked_for_within_bounds() {
+        let block = 512 << 10;
+        let mut data = erofs(1, 1);
+        data.resize(block, 0);
+        let mut set = Set::with(data, HashType::Normal, Algorithm::Sha256, block as u32);
+        set.hash.truncate(4096);
+        for others in [MAX_SEARCHED as usize / block - 1, MAX_SEARCHED as usize / block] {
+            // too short for a block, and tried nevertheless
+            let disk = (0..others).fold(Disk::new(), |disk, _| disk.part(DATA, "", &[0; 512]));
+            let image = disk.pair(DATA, "", &set).image();
+            let sets = bind(&image, &[]);
+            let is_found = others * block < MAX_SEARCHED as usize;
+            assert_eq!(sets[0].tree_root, is_found.then_some(set.root), "{others}");
+            let problem = sets[0].problem.as_ref().map(Error::code);
+            assert_eq!(problem, (!is_found).then_some("not-searched"), "{others}");
+            // with the root hash at hand nothing has to be looked for
+            let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+            let sets = bind(&image, &trusted);
+            assert_eq!(sets[0].data.unwrap().number, Some(others as u32 + 1), "{others}");
+            assert!(sets[0].problem.is_none(), "{others}");
+        }
     }
 }

@@ -170,6 +170,15 @@ pub enum Error {
     },
     /// Data, hash and signature do not belong together.
     Binding(Box<BindingError>),
+    /// There are more partitions than anybody needs, and what belongs to this hash partition was not looked for.
+    NotSearched {
+        /// What the set is for.
+        role: Role,
+        /// Number of the hash partition.
+        partition: u32,
+        /// How many hash partitions after it are in the same case.
+        others: usize,
+    },
     /// No root hash was given, found or guessed.
     RootHashUnknown {
         /// For which partition.
@@ -324,6 +333,7 @@ impl Error {
             Error::ExcludedByFilter => "excluded-by-filter",
             Error::Verity { error, .. } => error.code(),
             Error::Binding(error) => error.code(),
+            Error::NotSearched { .. } => "not-searched",
             Error::RootHashUnknown { .. } => "root-hash-unknown",
             Error::Unprotected { .. } => "unprotected",
             Error::UnrecognisedContent { .. } => "unrecognised-content",
@@ -335,7 +345,7 @@ impl Error {
     /// The partition at fault, if it is one.
     pub fn partition(&self) -> Option<u32> {
         match self {
-            Error::Signature { partition, .. } => Some(*partition),
+            Error::Signature { partition, .. } | Error::NotSearched { partition, .. } => Some(*partition),
             Error::SeveralGenericRoots { second, .. } => Some(*second),
             Error::AmbiguousFileSystem { partition, .. }
             | Error::Verity { partition, .. }
@@ -372,6 +382,7 @@ impl Error {
             | Error::Unpack(_)
             | Error::Verity { .. }
             | Error::Binding(_)
+            | Error::NotSearched { .. }
             | Error::RootHashUnknown { .. }
             | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
@@ -403,6 +414,7 @@ impl Error {
             | Error::RootVerityWithUsr
             | Error::NothingUsable
             | Error::AmbiguousFileSystem { .. }
+            | Error::NotSearched { .. }
             | Error::RootHashUnknown { .. } => ErrorKind::Unsupported,
             Error::UnusableRootHash(_) | Error::ExternalVerityWithTable => ErrorKind::Usage,
             Error::Signature { .. } | Error::DataMissing { .. } | Error::HashMissing { .. } => {
@@ -477,6 +489,13 @@ impl fmt::Display for Error {
             }
             Error::Verity { role, partition: None, error } => write!(f, "{role} verity data: {error}"),
             Error::Binding(error) => error.fmt(f),
+            Error::NotSearched { role, partition, others } => {
+                write!(f, "{role} verity partition {partition}")?;
+                if *others > 0 {
+                    write!(f, " and {others} after it")?;
+                }
+                f.write_str(": there are too many partitions to find out what belongs to it")
+            }
             Error::RootHashUnknown { role } => write!(f, "no root hash known for {role}"),
             Error::Unprotected { role, partition: Some(number) } => {
                 write!(f, "{role} partition {number} is not protected by verity")

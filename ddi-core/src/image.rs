@@ -20,14 +20,26 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use ddi_gpt::{BlockSize, ByteRange, Examination, Gpt, Mode};
-use ddi_verity::{MAX_SIGNATURE_SIZE, ReadAt, RootHashSignature, Section, SignatureError};
+use ddi_verity::{
+    MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, ReadAt, RootHashSignature, Section, SignatureError,
+};
 
 use crate::error::{Error, Step};
 use crate::fs::{self, FsKind, Probe};
 use crate::kept::Kept;
 use crate::mbr::{self, Mbr};
+use crate::signed::SignatureFacts;
 use crate::source::{ImageFile, Sidecars, image_name};
 use crate::spool::{SpoolOptions, spool};
+use crate::trust::Role;
+
+/// Bytes of all signature partitions together that are looked at: sixteen of the largest, 4,096 as systemd-repart makes
+/// them.
+const MAX_SIGNATURES_SIZE: u64 = 64 << 20;
+/// Bytes of a signature partition that are read at a time. systemd-repart makes it of 16 KiB.
+const CHUNK: usize = 16 << 10;
+/// So much of its beginning is read through what is kept.
+const KEPT: usize = 128 << 10;
 
 /// The partition table of an image.
 #[derive(Debug, Clone)]
@@ -68,7 +80,10 @@ pub struct Image {
 struct Part {
     place: Place,
     looked: OnceLock<Looked>,
-    signature: OnceLock<Result<RootHashSignature, Error>>,
+    /// What it says, not the signature itself, of which there may be thousands.
+    signature: OnceLock<Result<SignatureFacts, Error>>,
+    /// One of the last signature partitions, of too many.
+    is_left_out: bool,
 }
 
 /// What a piece of storage looks like.
@@ -178,10 +193,7 @@ impl Image {
             error: Arc::new(error),
         })?;
         let table = find_table(&examination);
-        let parts: Vec<_> = places(&table)
-            .into_iter()
-            .map(|place| Part { place, looked: OnceLock::new(), signature: OnceLock::new() })
-            .collect();
+        let parts = parts(&table);
         let ranges: Vec<_> =
             parts.iter().map(|part| part.place.range.offset..part.place.range.end()).collect();
         let whole = Looked::new(&metadata, &ranges);
@@ -270,29 +282,72 @@ impl Image {
         Some(part.looked.get_or_init(|| Looked::new(&section, &[])))
     }
 
-    /// The content of signature partition `number`. That it is there says nothing about who made it.
+    /// What signature partition `number` says, looked at once. That it is there says nothing about who made it.
     ///
     /// # Errors
     /// [`Error::Signature`] if it is not what it should be, [`Error::Io`].
-    pub fn signature(&self, number: u32) -> Result<&RootHashSignature, Error> {
-        let none = || Error::Signature { partition: number, error: SignatureError::EmptyPartition };
-        let part = self.part(number).ok_or_else(none)?;
-        let read = || {
-            let section = self.partition_metadata(number).ok_or_else(none)?;
-            let error = |error| Error::Signature { partition: number, error };
-            let size = usize::try_from(section.size()).unwrap_or(usize::MAX);
-            if size > MAX_SIGNATURE_SIZE {
-                return Err(error(SignatureError::TooLarge { size, max: MAX_SIGNATURE_SIZE }));
-            }
-            let mut content = vec![0; size];
-            section.read_exact_at(0, &mut content).map_err(|error| Error::Io {
+    pub fn signature(&self, number: u32) -> Result<&SignatureFacts, Error> {
+        let none = Error::Signature { partition: number, error: SignatureError::EmptyPartition };
+        let part = self.part(number).ok_or(none)?;
+        let facts = || self.read_signature(number).map(|signature| SignatureFacts::of(&signature));
+        part.signature.get_or_init(facts).as_ref().map_err(Clone::clone)
+    }
+
+    /// The content of signature partition `number`, read anew: what comes of checking it holds for what is given here, and
+    /// not for what [`signature`](Self::signature) said.
+    ///
+    /// # Errors
+    /// As [`signature`](Self::signature).
+    pub fn read_signature(&self, number: u32) -> Result<RootHashSignature, Error> {
+        let text = self.signature_text(number)?;
+        RootHashSignature::parse(&text).map_err(|error| Error::Signature { partition: number, error })
+    }
+
+    /// What is in front of the NULs of signature partition `number`. Only that much of it is in memory.
+    fn signature_text(&self, number: u32) -> Result<Vec<u8>, Error> {
+        let fault = |error| Error::Signature { partition: number, error };
+        let (Some(part), Some(kept), Some(rest)) =
+            (self.part(number), self.partition_metadata(number), self.partition(number))
+        else {
+            return Err(fault(SignatureError::EmptyPartition));
+        };
+        let size = usize::try_from(kept.size()).unwrap_or(usize::MAX);
+        if size > MAX_SIGNATURE_SIZE {
+            return Err(fault(SignatureError::TooLarge { size, max: MAX_SIGNATURE_SIZE }));
+        }
+        if part.is_left_out {
+            return Err(fault(SignatureError::TooManyBytes { max: MAX_SIGNATURES_SIZE }));
+        }
+        let mut chunk = vec![0; CHUNK];
+        let (mut text, mut text_size, mut has_ended, mut offset) = (Vec::new(), 0_usize, false, 0_usize);
+        while let Some(next) = rest.next_data(wide(offset)).and_then(|next| usize::try_from(next).ok()) {
+            // a hole is zeros
+            has_ended |= next > offset;
+            offset = next;
+            let Some(chunk) = chunk.get_mut(..CHUNK.min(size.saturating_sub(offset))) else { break };
+            let source: &dyn ReadAt = if offset < KEPT { &kept } else { &rest };
+            source.read_exact_at(wide(offset), chunk).map_err(|error| Error::Io {
                 step: Step::Signature,
-                offset: Some(part.place.range.offset),
+                offset: Some(part.place.range.offset.saturating_add(wide(offset))),
                 error: Arc::new(error),
             })?;
-            RootHashSignature::parse(&content).map_err(error)
-        };
-        part.signature.get_or_init(read).as_ref().map_err(Clone::clone)
+            let end = if has_ended { Some(0) } else { chunk.iter().position(|byte| *byte == 0) };
+            let (now, padding) = chunk.split_at(end.unwrap_or(chunk.len()));
+            has_ended |= end.is_some();
+            if let Some(at) = padding.iter().position(|byte| *byte != 0) {
+                let offset = offset.saturating_add(now.len()).saturating_add(at);
+                return Err(fault(SignatureError::DataAfterNul { offset }));
+            }
+            text_size = text_size.saturating_add(now.len());
+            if text_size <= MAX_SIGNATURE_TEXT {
+                text.extend_from_slice(now);
+            }
+            offset = offset.saturating_add(chunk.len());
+        }
+        if text_size > MAX_SIGNATURE_TEXT {
+            return Err(fault(SignatureError::TooLarge { size: text_size, max: MAX_SIGNATURE_TEXT }));
+        }
+        Ok(text)
     }
 
     fn part(&self, number: u32) -> Option<&Part> {
@@ -328,6 +383,34 @@ fn find_table(examination: &Examination) -> Table {
     }
 }
 
+fn wide(size: usize) -> u64 {
+    u64::try_from(size).unwrap_or(u64::MAX)
+}
+
+fn parts(table: &Table) -> Vec<Part> {
+    let mut left = MAX_SIGNATURES_SIZE;
+    let is_signature = |number| {
+        let Table::Gpt(gpt) = table else { return false };
+        gpt.partition(number).is_some_and(|partition| {
+            let designator = partition.partition_type().designator();
+            !partition.name.is_empty_slot()
+                && partition.range.size <= wide(MAX_SIGNATURE_SIZE)
+                && Role::ALL.iter().any(|role| Some(role.signature()) == designator)
+        })
+    };
+    let part = |place: Place| {
+        let mut is_left_out = false;
+        if is_signature(place.number) {
+            match left.checked_sub(place.range.size) {
+                Some(rest) => left = rest,
+                None => is_left_out = true,
+            }
+        }
+        Part { place, looked: OnceLock::new(), signature: OnceLock::new(), is_left_out }
+    };
+    places(table).into_iter().map(part).collect()
+}
+
 fn places(table: &Table) -> Vec<Place> {
     match table {
         Table::Gpt(gpt) => {
@@ -338,5 +421,125 @@ fn places(table: &Table) -> Vec<Place> {
             partitions.iter().map(|p| Place { number: p.number, range: range(p) }).collect()
         }
         Table::Broken(_) | Table::BrokenMbr(..) | Table::None => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ddi_gpt::{Builder, Guid, NewPartition, PartitionType};
+
+    use super::*;
+    use crate::testing::Disk;
+
+    const SIGNATURE: &str = "root-x86-64-verity-sig";
+
+    /// JSON of this many bytes.
+    fn json(size: usize) -> Vec<u8> {
+        let mut json = format!(r#"{{"rootHash":"{}","signature":"MAA="}}"#, "ab".repeat(32)).into_bytes();
+        assert!(json.len() <= size);
+        json.resize(size, b' ');
+        json
+    }
+
+    #[test]
+    fn a_signature_partition_in_pieces_is_what_it_is_in_one() {
+        let mut contents = Vec::new();
+        for size in [200, CHUNK - 1, CHUNK, CHUNK + 1, KEPT, 5 * CHUNK, MAX_SIGNATURE_TEXT] {
+            for padding in [0, 1, CHUNK - 1, CHUNK, 3 * CHUNK] {
+                let mut content = json(size);
+                content.resize((size + padding).next_multiple_of(512), 0);
+                contents.push(content.clone());
+                for at in [size + 1, size + CHUNK, content.len() - 1] {
+                    let mut damaged = content.clone();
+                    if let Some(byte) = damaged.get_mut(at).filter(|_| at > size) {
+                        *byte = b'x';
+                        contents.push(damaged);
+                    }
+                }
+            }
+        }
+        contents.push(vec![0; 3 * CHUNK]);
+        contents.push(json(MAX_SIGNATURE_TEXT + 512));
+        contents.push(json(MAX_SIGNATURE_SIZE));
+        contents.push(json(MAX_SIGNATURE_SIZE + 512));
+        let mut outcomes = std::collections::BTreeMap::<_, u32>::new();
+        for content in contents {
+            let image = Disk::new().part(SIGNATURE, "", &content).image();
+            let expected = RootHashSignature::parse(&content);
+            let code = expected.as_ref().map_or_else(SignatureError::code, |_| "");
+            *outcomes.entry(code).or_default() += 1;
+            let facts = image.signature(1).map(Clone::clone).map_err(|error| error.to_string());
+            match (image.read_signature(1), expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!(found, expected);
+                    assert_eq!(facts.unwrap(), SignatureFacts::of(&expected));
+                }
+                (Err(Error::Signature { partition: 1, error }), Err(expected)) => {
+                    assert_eq!(error, expected);
+                    assert!(facts.unwrap_err().ends_with(&expected.to_string()));
+                }
+                (found, expected) => panic!("{found:?} {expected:?}"),
+            }
+        }
+        let codes: Vec<_> = outcomes.into_keys().collect();
+        assert_eq!(
+            codes,
+            ["", "signature-data-after-nul", "signature-partition-empty", "signature-too-large"]
+        );
+    }
+
+    /// JSON, a hole, JSON again; and how often a byte is read.
+    #[test]
+    fn holes_are_not_read() {
+        struct Holes(Vec<u8>, std::sync::atomic::AtomicUsize);
+        impl ReadAt for Holes {
+            fn size(&self) -> u64 {
+                self.0.size()
+            }
+            fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+                self.1.fetch_add(buf.len(), std::sync::atomic::Ordering::Relaxed);
+                self.0.read_exact_at(offset, buf)
+            }
+            fn next_data(&self, offset: u64) -> Option<u64> {
+                let rest = self.0.get(offset as usize..)?;
+                rest.iter().position(|byte| *byte != 0).map(|at| offset + at as u64)
+            }
+        }
+        let mut content = json(1000);
+        content.resize(MAX_SIGNATURE_SIZE, 0);
+        for last in [0, b'x'] {
+            *content.last_mut().unwrap() = last;
+            let disk = Disk::new().part(SIGNATURE, "", &content).bytes();
+            let source = Arc::new(Holes(disk, 0.into()));
+            let image = Image::new(Box::new(source.clone())).unwrap();
+            let before = source.1.load(std::sync::atomic::Ordering::Relaxed);
+            let found = image.read_signature(1).map_err(|error| error.code());
+            assert_eq!(found.map(|_| ()), if last == 0 { Ok(()) } else { Err("signature-data-after-nul") });
+            assert!(source.1.load(std::sync::atomic::Ordering::Relaxed) - before <= 2 * CHUNK);
+        }
+    }
+
+    #[test]
+    fn signature_partitions_together_are_bounded() {
+        let guid = |name: &str| PartitionType::from_name(name, None).unwrap().guid().unwrap();
+        let mut builder = Builder::new(200 << 20, BlockSize::B512, Guid::from_u128(1));
+        let largest = wide(MAX_SIGNATURE_SIZE);
+        // a free slot, one that is too large and data do not count
+        let mut add = |number: u128, name: &str, label: &str, size| {
+            let partition = NewPartition::new(guid(name), Guid::from_u128(0x10 + number)).size(size);
+            builder = builder.clone().partition(partition.name(label.parse().unwrap()));
+        };
+        add(1, SIGNATURE, "_empty", largest);
+        add(2, SIGNATURE, "", largest + 4096);
+        add(3, "root-x86-64", "", largest);
+        (4..20).for_each(|number| add(number, SIGNATURE, "", largest));
+        add(20, "usr-x86-64-verity-sig", "", 4096);
+        let image = Image::new(Box::new(builder.build().unwrap().to_disk())).unwrap();
+        let code = |number| image.signature(number).unwrap_err().code();
+        assert_eq!(code(2), "signature-too-large");
+        for number in [1, 3, 4, 19] {
+            assert_eq!(code(number), "signature-partition-empty", "{number}");
+        }
+        assert_eq!(code(20), "signature-too-many-bytes");
     }
 }

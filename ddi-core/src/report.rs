@@ -31,6 +31,8 @@ use crate::trust::{KnownRootHash, Role};
 pub use build::ReportOptions;
 pub use inside::{Inside, InsideProblem};
 
+pub use crate::signed::SignatureFacts;
+
 /// How far a fact can be relied upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Assurance {
@@ -243,18 +245,6 @@ impl Content {
             Content::Nothing | Content::Unclear | Content::NotRead => None,
         }
     }
-}
-
-/// What a signature partition says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SignatureFacts {
-    /// The root hash that it is for.
-    pub root_hash: ddi_verity::RootHash,
-    /// SHA-256 of the certificate, as the writer says.
-    pub certificate_fingerprint: Option<ddi_verity::Fingerprint>,
-    /// Size of the PKCS#7 message in bytes.
-    pub pkcs7_size: usize,
 }
 
 /// One row of `systemd-dissect`.

@@ -27,8 +27,31 @@
 use core::fmt;
 
 use ddi_verity::{
-    Certificates, DetachedSignature, RootHash, RootHashSignature, SignatureError, SignerId, VerifiedRootHash,
+    Certificates, DetachedSignature, Fingerprint, RootHash, RootHashSignature, SignatureError, SignerId,
+    VerifiedRootHash,
 };
+
+/// What a signature partition says. That it says so is all there is to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignatureFacts {
+    /// The root hash that it is for.
+    pub root_hash: RootHash,
+    /// SHA-256 of the certificate, as the writer says.
+    pub certificate_fingerprint: Option<Fingerprint>,
+    /// Size of the PKCS#7 message in bytes.
+    pub pkcs7_size: usize,
+}
+
+impl SignatureFacts {
+    pub(crate) fn of(signature: &RootHashSignature) -> Self {
+        SignatureFacts {
+            root_hash: signature.root_hash,
+            certificate_fingerprint: signature.certificate_fingerprint,
+            pkcs7_size: signature.pkcs7.len(),
+        }
+    }
+}
 
 /// One signature that is there, and what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,8 +17,7 @@ use ddi_gpt::{ByteRange, Designator, Guid, PartitionType, Side};
 use ddi_verity::{Certificates, Section, Strictness};
 
 use super::{
-    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, SignatureFacts,
-    VerityColumn, gaps,
+    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, VerityColumn, gaps,
 };
 use crate::bind::{BindOptions, VeritySet, verity_sets};
 use crate::dissect::{
@@ -205,10 +204,12 @@ fn too_large(probe: &fs::Probe, available: u64) -> Finding {
 
 /// Every partition of the table, or what can be read of a broken one.
 fn partitions(image: &Image, dissection: &Dissection, findings: &mut Vec<Finding>) -> Vec<PartitionReport> {
-    let mut found = Vec::new();
+    let (mut found, mut inside) = (Vec::new(), Vec::new());
     let mut add = |number, range: Option<ByteRange>, entry: EntryFacts, selection| {
         let content = match range {
-            Some(range) if found.len() < MAX_LOOKED_INTO => content(image, number, range, &entry, findings),
+            Some(range) if found.len() < MAX_LOOKED_INTO => {
+                content(image, number, range, &entry, &mut inside)
+            }
             _ => Content::NotRead,
         };
         found.push(PartitionReport {
@@ -258,6 +259,7 @@ fn partitions(image: &Image, dissection: &Dissection, findings: &mut Vec<Finding
         }
         Table::None => {}
     }
+    findings.extend(inside.into_iter().take(MAX_REPEATED));
     let mut repeated = 0_usize;
     for partition in &found {
         if repeated < MAX_REPEATED {
@@ -284,11 +286,7 @@ fn content(
     let is_signature = Role::ALL.iter().any(|role| Some(role.signature()) == entry.designator());
     if is_signature && !entry.is_empty_slot() && image.range(number).is_some() {
         return match image.signature(number) {
-            Ok(signature) => Content::Signature(Box::new(SignatureFacts {
-                root_hash: signature.root_hash,
-                certificate_fingerprint: signature.certificate_fingerprint,
-                pkcs7_size: signature.pkcs7.len(),
-            })),
+            Ok(signature) => Content::Signature(Box::new(signature.clone())),
             Err(Error::Signature { error, .. }) => unclear(Oddity::Signature(error)),
             Err(error) => unclear(Oddity::Unreadable(error)),
         };
@@ -404,6 +402,9 @@ fn verity_findings(
     for set in sets {
         let role = set.role;
         findings.extend(set.findings.iter().cloned());
+        if matches!(set.problem, Some(Error::NotSearched { .. })) {
+            continue;
+        }
         let is_trusted = set.trusted(options.trusted).is_some();
         let mut add = |what| {
             let mut finding = Finding::new(what);

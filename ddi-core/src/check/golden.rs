@@ -344,11 +344,9 @@ fn named_by_machine_id(report: &mut CheckReport, place: &[u8], tree: &Tree) -> R
     }
     let path = b"/etc/kernel/entry-token";
     match find(tree, path)? {
-        Some(file) => {
-            if short_text(tree, file)?.is_some_and(|token| is_machine_id(token.trim_ascii())) {
-                let reason = "boot menu entries are named by the ID of one machine";
-                report.find(Severity::Warning, "entry-token", at(place, path), reason, BUILDING);
-            }
+        Some(file) if short_text(tree, file)?.is_some_and(|token| is_machine_id(token.trim_ascii())) => {
+            let reason = "boot menu entries are named by the ID of one machine";
+            report.find(Severity::Warning, "entry-token", at(place, path), reason, BUILDING);
         }
         None if find(tree, b"/usr/bin/kernel-install")?.is_some() => {
             let reason = "kernel-install would name boot menu entries by the machine ID, which is not known yet: \

@@ -59,9 +59,9 @@ mod spool;
 #[cfg(test)]
 mod testing;
 mod trust;
-mod unit_file;
 #[cfg(feature = "uki")]
 pub mod uki;
+mod unit_file;
 #[cfg(feature = "update")]
 pub mod update;
 

@@ -122,7 +122,10 @@ fn many_files_hide_none() {
         fs
     };
     let found = sysext(many(&["y"]), "x").unwrap();
-    assert_eq!((found.found.map(|(_, rule)| rule), found.passed_over.len()), (Some(NameRule::NotStrict), 1000));
+    assert_eq!(
+        (found.found.map(|(_, rule)| rule), found.passed_over.len()),
+        (Some(NameRule::NotStrict), 1000)
+    );
     assert!(matches!(sysext(many(&["y", "z"]), "x"), Err(Error::AmbiguousExtension)));
 }
 

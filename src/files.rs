@@ -6,7 +6,6 @@
 mod extract;
 mod watch;
 
-
 use anyhow::{Context, anyhow};
 use ddi_core::files::{Budget, Error, FileType, Place, Stat, Step, Tree, Walk};
 use ddi_core::gpt::Designator;

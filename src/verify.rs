@@ -18,13 +18,8 @@ use crate::trust::policy;
 use crate::{Outcome, output};
 
 /// To find the files that lie in corrupt blocks.
-const BUDGET: Budget = Budget {
-    entries: 10_000_000,
-    names: 4 << 20,
-    depth: 200,
-    bytes: 0,
-    time: Duration::from_secs(60),
-};
+const BUDGET: Budget =
+    Budget { entries: 10_000_000, names: 4 << 20, depth: 200, bytes: 0, time: Duration::from_secs(60) };
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let trusted = args.trust.root_hashes()?;

@@ -9,7 +9,8 @@ use ddi_core::fs::FsKind;
 use super::input::{Input, Sparse, let_others_panic};
 
 /// Enough for every seed; what a hostile image asks for beyond that is refused.
-const BUDGET: Budget = Budget { entries: 300, names: 1 << 20, depth: 16, bytes: 512 << 10, time: Duration::from_secs(2) };
+const BUDGET: Budget =
+    Budget { entries: 300, names: 1 << 20, depth: 16, bytes: 512 << 10, time: Duration::from_secs(2) };
 
 /// Asserts, as do the next ones: everything can be asked of everything in a file system, without a panic and within the
 /// budget; a file that is read to its end has the size that it says, the same bytes the second time, and nothing behind its end;

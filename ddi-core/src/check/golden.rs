@@ -353,7 +353,7 @@ fn named_by_machine_id(report: &mut CheckReport, place: &[u8], tree: &Tree) -> R
                           IMAGE_ID or ID could be written here";
             report.find(Severity::Note, "no-entry-token", at(place, path), reason, BUILDING);
         }
-        None => {}
+        _ => {}
     }
     Ok(())
 }

@@ -93,9 +93,7 @@ fn text_before_nuls(partition: &[u8]) -> Result<&[u8], SignatureError> {
     }
     match text.len() {
         0 => Err(SignatureError::EmptyPartition),
-        size if size > MAX_SIGNATURE_TEXT => {
-            Err(SignatureError::TooLarge { size, max: MAX_SIGNATURE_TEXT })
-        }
+        size if size > MAX_SIGNATURE_TEXT => Err(SignatureError::TooLarge { size, max: MAX_SIGNATURE_TEXT }),
         _ => Ok(text),
     }
 }

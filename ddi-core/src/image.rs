@@ -468,7 +468,7 @@ mod tests {
             let expected = RootHashSignature::parse(&content);
             let code = expected.as_ref().map_or_else(SignatureError::code, |_| "");
             *outcomes.entry(code).or_default() += 1;
-            let facts = image.signature(1).map(Clone::clone).map_err(|error| error.to_string());
+            let facts = image.signature(1).cloned().map_err(|error| error.to_string());
             match (image.read_signature(1), expected) {
                 (Ok(found), Ok(expected)) => {
                     assert_eq!(found, expected);

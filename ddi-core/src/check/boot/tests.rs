@@ -82,7 +82,7 @@ impl ReadAt for Watched {
         if !self.is_read.swap(true, Ordering::Relaxed) {
             self.read.fetch_add(1, Ordering::Relaxed);
         }
-        (&self.bytes[..]).read_exact_at(offset, buf)
+        self.bytes[..].read_exact_at(offset, buf)
     }
 }
 

@@ -83,18 +83,24 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
 /// The first words of the output, none of which begins or is part of another, and what they mean.
 fn headline(verified: &Verified<'_>) -> (&'static str, String) {
     let assessment = verified.assessment;
-    let mut outcomes = assessment.proofs.iter().map(|proof| proof.outcome);
+    let outcomes = || assessment.proofs.iter().map(|proof| proof.outcome);
     let is_whole = |outcome| matches!(outcome, Trusted::TrustedAndProven | Trusted::IntactUnvouched);
     let only_policy = verified.policy.is_some()
         && verified.permission == Permission::Refused
         && verified.refused_table.is_none()
         && !assessment.proofs.is_empty()
-        && outcomes.all(is_whole);
+        && outcomes().all(is_whole);
+    let some_whole = outcomes().any(is_whole);
     match (verified.outcome, assessment.outcome) {
         (Outcome::Good, Trusted::TrustedAndProven) => ("VERIFIED", proven(assessment)),
         (Outcome::Good | Outcome::Unvouched, _) => {
             ("INTACT ONLY", "every block matches, but nobody vouches for the root hash".into())
         }
+        (Outcome::Unknown, Trusted::TrustedAndProven | Trusted::IntactUnvouched) => (
+            "COULD NOT TELL",
+            "every block matches, but what the image policy says to it is not known".into(),
+        ),
+        (Outcome::Unknown, _) if some_whole => ("COULD NOT TELL", "not everything could be looked at".into()),
         (Outcome::Unknown, _) => ("COULD NOT TELL", "nothing is proven".into()),
         (Outcome::Bad, _) if only_policy => {
             ("REFUSED", "every block matches, but the image policy does not allow it".into())

@@ -395,6 +395,94 @@ fn signature_beside_a_bare_image() {
     verify(&path, &["--certificate", &certificate], 1, "NOT PROVEN ");
 }
 
+/// A root hash for usr opens no root file system, which is what an image without partitions is.
+#[test]
+fn a_root_hash_for_usr_beside_a_bare_image() {
+    let folder = Folder::new();
+    let data = erofs(20, 1);
+    let (root_hash, tree) = hash_tree(&data);
+    let hex = root_hash.to_string();
+    let path = folder.write("image.raw", &data);
+    folder.write("image.verity", &tree);
+    folder.write("image.usrhash", hex.as_bytes());
+    let (root, usr) = (["--root-hash", hex.as_str()], ["--usr-hash", hex.as_str()]);
+    for (policy, root_code, usr_code) in [("root=verity", 0, 1), ("root=unprotected", 1, 0), ("*", 0, 0)] {
+        for (given, code) in [(root, root_code), (usr, usr_code)] {
+            let ended = ddi(["policy", "check", policy, &path].iter().chain(&given));
+            assert_eq!(ended.code, Some(code), "{policy} {given:?}: {ended:?}");
+        }
+    }
+    // each block is as it should be in a /usr, and that is all that is said
+    let ended = verify(&path, &usr, 0, "VERIFIED ");
+    assert!(
+        ended.first_line().ends_with(": every block of usr matches the root hash that you gave"),
+        "{ended:?}"
+    );
+    let required = ["--image-policy", "root=verity"];
+    verify(&path, &[&usr[..], &required].concat(), 1, "REFUSED ");
+    verify(&path, &[&root[..], &required].concat(), 0, "VERIFIED ");
+    let read = |given: &[&str]| {
+        ddi(["read", &path, "--partition", "root", "--output", "/dev/null"].iter().chain(given))
+    };
+    assert_eq!((read(&root).code, read(&usr).code, read(&usr[..0]).code), (Some(0), Some(1), Some(1)));
+    // the file system of the test is a superblock alone; it is not even looked at
+    let ended = ddi(["ls", &path, "/"].iter().chain(&usr));
+    assert!(
+        ended.code == Some(1) && ended.stderr.contains("no usr partition for the root hash"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn each_role_is_used_by_its_own_root_hash() {
+    let folder = Folder::new();
+    let image = ImageBuilder::new()
+        .verity("root-x86-64", "os_1", erofs(20, 1))
+        .verity("usr-x86-64", "os_1", erofs(20, 2))
+        .verity("usr-x86-64", "os_2", erofs(20, 3))
+        .build();
+    let path = folder.write("image.raw", &image.bytes);
+    let [root, usr, _] = [0, 1, 2].map(|set: usize| image.root_hashes[set].to_string());
+    let given = ["--root-hash", root.as_str(), "--usr-hash", &usr];
+    verify(&path, &given, 0, "VERIFIED ");
+    let inspected = ddi(["inspect", "--json", &path].iter().chain(&given)).json();
+    let selected: Vec<_> = (inspected["verity"].as_array().unwrap().iter())
+        .map(|set| (set["data"]["partition"].as_u64().unwrap(), set["selected"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(selected, [(1, true), (4, true), (7, false)]);
+    // systemd refuses trees for both, so what a policy says of such an image cannot be told
+    let ended = verify(&path, &[&given[..], &["--image-policy", "*"]].concat(), 2, "COULD NOT TELL ");
+    assert!(
+        ended.first_line().contains("every block matches") && !ended.stdout.contains("nothing"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn hash_blocks_are_no_data() {
+    let folder = Folder::new();
+    let data = erofs(256, 1);
+    let (root_hash, tree) = hash_tree(&data);
+    let (confused, above) = hash_tree(&tree[2 * 4096..4 * 4096]);
+    assert_eq!(confused, root_hash);
+    let (data_guid, hash_guid) = verity_guids(root_hash.as_bytes()).unwrap();
+    let image = ImageBuilder::new()
+        .with_guid("root-x86-64", data_guid, "os", tree[2 * 4096..4 * 4096].to_vec())
+        .with_guid("root-x86-64-verity", hash_guid, "os", above)
+        .build();
+    let path = folder.write("image.raw", &image.bytes);
+    let root_hash = root_hash.to_string();
+    for (command, args) in
+        [("verify", &[][..]), ("inspect", &[]), ("inspect", &["--image-policy", "root=verity"])]
+    {
+        let ended = ddi([command, &path, "--root-hash", &root_hash].iter().chain(args));
+        assert_eq!(ended.code, Some(1), "{command} {args:?}: {ended:?}");
+    }
+    let json =
+        ddi(["inspect", "--json", &path, "--root-hash", &root_hash, "--image-policy", "root=verity"]).json();
+    assert_eq!(json["imagePolicy"]["ifProven"][0]["proof"], "none", "{json:#}");
+}
+
 #[test]
 fn what_systemd_repart_signed() {
     const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.raw");

@@ -105,9 +105,9 @@ pub(crate) fn images() -> Class {
     text(
         "a million levels of arrays",
         good.replacen('{', &format!("{{\"a\":{},", deep(1_000_000)), 1),
-        "signature-too-deep",
+        "signature-too-large",
     );
-    text("half a million levels of objects, not closed", "{\"a\":".repeat(500_000), "signature-too-deep");
+    text("half a million levels of objects, not closed", "{\"a\":".repeat(500_000), "signature-too-large");
     // values
     let value = |text: &str| good.replacen(&format!("\"{hash}\""), text, 1);
     text("the root hash is a number", value("7"), "signature-wrong-type");
@@ -124,7 +124,7 @@ pub(crate) fn images() -> Class {
     text("an empty root hash", digits(""), "signature-root-hash-length");
     text("a root hash of 63 digits", digits(&hash[1..]), "signature-root-hash-length");
     text("a root hash of 40 digits", digits(&hash[..40]), "signature-root-hash-length");
-    text("a root hash of a million digits", digits(&"0".repeat(1_000_000)), "signature-root-hash-length");
+    text("a root hash of a million digits", digits(&"0".repeat(1_000_000)), "signature-too-large");
     text(
         "the fingerprint in capitals",
         good.replacen(&other, &other.to_uppercase(), 1),

@@ -263,8 +263,13 @@ impl ImagePolicy {
         let allowed = self.effective(designator);
         let possible = facts.bare_use();
         if !allowed.intersects(possible) {
-            let is_encrypted = possible.intersects(Flags::ANY_ENCRYPTION);
-            let why = if is_encrypted { Refusal::Encryption } else { Refusal::Protection };
+            let others = Flags::VERITY | Flags::SIGNED | Flags::UNPROTECTED;
+            let is_about_encryption =
+                allowed.intersects(Flags::ANY_ENCRYPTION) && !allowed.intersects(others);
+            let why = match possible.intersects(Flags::ANY_ENCRYPTION) || is_about_encryption {
+                true => Refusal::Encryption,
+                false => Refusal::Protection,
+            };
             return Err(Violation { designator, why, allowed, possible });
         }
         self.check_attributes(designator, facts.read_only, facts.grow_file_system)

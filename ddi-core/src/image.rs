@@ -79,9 +79,10 @@ pub struct Image {
 /// A partition and what is in it, once somebody has asked.
 struct Part {
     place: Place,
-    looked: OnceLock<Looked>,
+    // of most partitions of a large table nobody asks
+    looked: OnceLock<Box<Looked>>,
     /// What it says, not the signature itself, of which there may be thousands.
-    signature: OnceLock<Result<SignatureFacts, Error>>,
+    signature: OnceLock<Box<Result<SignatureFacts, Error>>>,
     /// One of the last signature partitions, of too many.
     is_left_out: bool,
 }
@@ -279,7 +280,7 @@ impl Image {
     pub(crate) fn looked(&self, number: u32) -> Option<&Looked> {
         let part = self.part(number)?;
         let section = self.partition_metadata(number)?;
-        Some(part.looked.get_or_init(|| Looked::new(&section, &[])))
+        Some(part.looked.get_or_init(|| Box::new(Looked::new(&section, &[]))))
     }
 
     /// What signature partition `number` says, looked at once. That it is there says nothing about who made it.
@@ -290,7 +291,7 @@ impl Image {
         let none = Error::Signature { partition: number, error: SignatureError::EmptyPartition };
         let part = self.part(number).ok_or(none)?;
         let facts = || self.read_signature(number).map(|signature| SignatureFacts::of(&signature));
-        part.signature.get_or_init(facts).as_ref().map_err(Clone::clone)
+        (**part.signature.get_or_init(|| Box::new(facts()))).as_ref().map_err(Clone::clone)
     }
 
     /// The content of signature partition `number`, read anew: what comes of checking it holds for what is given here, and

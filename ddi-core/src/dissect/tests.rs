@@ -256,7 +256,7 @@ fn a_bare_file_system_is_the_root() {
     assert_eq!(refused(&image(erofs(4, 1)), &policy("-")), ("nothing-recognised", Some("ENOPKG")));
     assert_eq!(
         refused(&image(erofs(4, 1)), &policy("root=encrypted")),
-        ("policy-protection", Some("ERFKILL"))
+        ("policy-encryption", Some("ERFKILL"))
     );
     assert!(dissect(&image(luks()), &policy("root=encrypted")).is_ok());
     assert_eq!(

@@ -444,6 +444,9 @@ fn m1_memory_does_not_grow_with_the_image() {
     assert!(table.failed.is_empty(), "{:#?}", table.failed);
 }
 
+/// A partition: its type, size, and first bytes.
+type Content = (&'static str, u64, Arc<[u8]>);
+
 /// Storage that is zero but for these pieces, by offset. Counts what is read of it.
 struct Made {
     size: u64,
@@ -531,7 +534,7 @@ fn full_tables(table: &mut Table) {
     let repeat = |count: usize, parts: &[(&'static str, u64, &Arc<[u8]>)]| {
         parts.iter().flat_map(|part| vec![(part.0, part.1, Arc::clone(part.2)); count]).collect::<Vec<_>>()
     };
-    let rows: [(&str, u32, Vec<(&str, u64, Arc<[u8]>)>); 8] = [
+    let rows: [(&str, u32, Vec<Content>); 8] = [
         (
             "64 trees of one block, 64 for data",
             128,

@@ -666,6 +666,10 @@ mod tests {
             let own = sets.iter().find(|set| set.named(&trusted).is_some()).unwrap();
             assert_eq!(own.hash.number, Some(hash), "{others}");
             assert!(sets.is_sorted_by_key(|set| set.hash.number), "{others}");
+            // also where systemd would not choose it
+            let options = BindOptions { trusted: &trusted, ..BindOptions::default() };
+            let sets = verity_sets(&image, &dissect(&image, &[]), &options);
+            assert!(sets.iter().any(|set| set.named(&trusted).is_some()), "{others}");
             let options = ProveOptions { trusted: &trusted, ..ProveOptions::default() };
             let proven = prove(&image, &dissect(&image, &trusted), &options).outcome;
             assert_eq!(proven, Outcome::TrustedAndProven, "{others}");

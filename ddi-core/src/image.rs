@@ -506,9 +506,10 @@ mod tests {
                 rest.iter().position(|byte| *byte != 0).map(|at| offset + at as u64)
             }
         }
-        let mut content = json(1000);
-        content.resize(MAX_SIGNATURE_SIZE, 0);
-        for last in [0, b'x'] {
+        // the text ends before the hole, or where it begins
+        for (size, last) in [(1000, 0), (1000, b'x'), (CHUNK, 0), (CHUNK, b' ')] {
+            let mut content = json(size);
+            content.resize(MAX_SIGNATURE_SIZE, 0);
             *content.last_mut().unwrap() = last;
             let disk = Disk::new().part(SIGNATURE, "", &content).bytes();
             let source = Arc::new(Holes(disk, 0.into()));

@@ -385,8 +385,13 @@ fn m1_memory_does_not_grow_with_the_image() {
         assert!(!report.broken(), "{name}: {:?}", report.findings);
         table.add(&format!("heap, inspect, {name}"), opening + rest, INSPECT);
         for threads in [1, 4, 16] {
-            let (outcome, found) = peak(|| verify(&image, Some(*root), threads));
-            assert_eq!(outcome, Outcome::TrustedAndProven, "{name}");
+            // threads of the pool before may still be at their end and count, so the lesser of two
+            let [found, again] = [(); 2].map(|()| {
+                let (outcome, found) = peak(|| verify(&image, Some(*root), threads));
+                assert_eq!(outcome, Outcome::TrustedAndProven, "{name}");
+                found
+            });
+            let found = found.min(again);
             let what = format!("heap, verify, {threads} threads, {name}");
             table.add(&what, opening + found, verify_bound(threads as u64));
         }

@@ -316,10 +316,13 @@ fn secrets(report: &mut CheckReport, place: &[u8], tree: &Tree) -> Result<(), Un
         let reason = "every machine would have this ID; a link to /etc/machine-id would not";
         report.find(Severity::Error, "dbus-machine-id", at(place, dbus), reason, OWN);
     }
-    let history = b"/root/.bash_history";
-    if find(tree, history)?.is_some() {
-        let reason = "it tells how the image was made";
-        report.find(Severity::Note, "shell-history", at(place, history), reason, OWN);
+    let home = b"/root";
+    for (name, _) in names(tree, home)? {
+        if name.starts_with(b".") && name.ends_with(b"_history") {
+            let path = [home, b"/".as_slice(), &name].concat();
+            let reason = "it tells how the image was made";
+            report.find(Severity::Note, "shell-history", at(place, &path), reason, OWN);
+        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-use crate::support::{Chance, Folder, corpus, ddi, in_parallel};
+use crate::support::{Chance, Folder, corpus, corpus_at, ddi, in_parallel};
 
 /// Where we say other than the tools, and why: image, fact, reason.
 const EXPLAINED: &[(&str, &str, &str)] = &[
@@ -395,4 +395,18 @@ fn trees_of_veritysetup() {
         }
     }
     println!("{} trees proven, {} of algorithms that we do not have", counts.0, counts.1);
+}
+
+#[test]
+fn a_corpus_may_be_missing_but_not_where_it_is_named() {
+    let folder = Folder::new();
+    let empty = folder.path().to_owned();
+    assert_eq!(corpus_at(None, &empty), None);
+    assert!(std::panic::catch_unwind(|| corpus_at(Some(empty.clone()), &empty)).is_err());
+    let path = empty.join("ddi-corpus");
+    fs::create_dir(&path).unwrap();
+    assert_eq!(corpus_at(None, &empty), None);
+    fs::write(path.join("index.json"), "[]").unwrap();
+    assert_eq!(corpus_at(None, &empty), Some(path.clone()));
+    assert_eq!(corpus_at(Some(path.clone()), Path::new("/nonexistent")), Some(path));
 }

@@ -45,7 +45,7 @@ pub(crate) fn corpus() -> Option<PathBuf> {
 }
 
 #[track_caller]
-fn corpus_at(named: Option<PathBuf>, temporary: &Path) -> Option<PathBuf> {
+pub(crate) fn corpus_at(named: Option<PathBuf>, temporary: &Path) -> Option<PathBuf> {
     let is_named = named.is_some();
     let path = named.unwrap_or_else(|| temporary.join("ddi-corpus"));
     let is_there = path.join("index.json").is_file();
@@ -54,20 +54,6 @@ fn corpus_at(named: Option<PathBuf>, temporary: &Path) -> Option<PathBuf> {
         say_skipped(&format!("no corpus in {}", path.display()));
     }
     is_there.then_some(path)
-}
-
-#[test]
-fn a_corpus_may_be_missing_but_not_where_it_is_named() {
-    let folder = Folder::new();
-    let empty = folder.path().to_owned();
-    assert_eq!(corpus_at(None, &empty), None);
-    assert!(std::panic::catch_unwind(|| corpus_at(Some(empty.clone()), &empty)).is_err());
-    let path = empty.join("ddi-corpus");
-    fs::create_dir(&path).unwrap();
-    assert_eq!(corpus_at(None, &empty), None);
-    fs::write(path.join("index.json"), "[]").unwrap();
-    assert_eq!(corpus_at(None, &empty), Some(path.clone()));
-    assert_eq!(corpus_at(Some(path.clone()), Path::new("/nonexistent")), Some(path));
 }
 
 /// Are we root? If not, says that the test is skipped; nobody is required to be.

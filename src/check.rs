@@ -122,7 +122,7 @@ impl Trust {
                     return Err(error).with_context(|| path.display().to_string());
                 };
                 let mut report = CheckReport::new(check, Assurance::Claimed);
-                report.findings.push(finding);
+                report.add(finding);
                 report
             }
         };

@@ -24,6 +24,7 @@ mod portable;
 #[cfg(feature = "update")]
 mod update;
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use ddi_gpt::Designator;
@@ -47,6 +48,11 @@ pub use update::{UpdateOptions, update};
 
 /// Most names of one directory that a check takes: with more it cannot tell.
 const MAX_NAMES: usize = 100_000;
+
+/// Most findings that a report tells: an image can be made to have any number of them.
+const MAX_FINDINGS: usize = 1000;
+/// Bytes of one reason, which may quote the image.
+const MAX_REASON: usize = 1024;
 
 /// Where a finding is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +92,7 @@ pub struct CheckFinding {
     pub subject: Subject,
     /// In which image, as it was named, where several are checked together.
     pub image: Option<String>,
-    /// What is wrong: lower case, no full stop.
+    /// What is wrong: lower case, no full stop; 1 KiB of it at most.
     pub reason: String,
     /// The rule that says so: a specification with its section, or the manual page of the program that would refuse it.
     pub rule: &'static str,
@@ -101,7 +107,11 @@ impl CheckFinding {
         reason: impl Into<String>,
         rule: &'static str,
     ) -> Self {
-        CheckFinding { severity, code, subject, image: None, reason: reason.into(), rule }
+        let mut reason = reason.into();
+        if let Cow::Owned(beginning) = shortened(&reason, MAX_REASON) {
+            reason = beginning;
+        }
+        CheckFinding { severity, code, subject, image: None, reason, rule }
     }
 
     /// What an error of reading says about the image: that it is refused, or is not what its root hash says. `None` if it
@@ -145,7 +155,7 @@ pub struct CheckReport {
     /// What was found out on the way and is worth telling, in the order in which people want it: a name (`units`), and
     /// what there is for it.
     pub facts: Vec<(&'static str, Vec<String>)>,
-    /// What is wrong, in the order of the rules.
+    /// What is wrong, in the order of the rules; [`add`](Self::add) bounds it.
     pub findings: Vec<CheckFinding>,
 }
 
@@ -169,7 +179,28 @@ impl CheckReport {
         reason: impl Into<String>,
         rule: &'static str,
     ) {
-        self.findings.push(CheckFinding::new(severity, code, subject, reason, rule));
+        self.add(CheckFinding::new(severity, code, subject, reason, rule));
+    }
+
+    /// The same. Behind the thousandth, one more stands for all others, as bad as the worst of them.
+    pub fn add(&mut self, finding: CheckFinding) {
+        if self.findings.len() < MAX_FINDINGS {
+            return self.findings.push(finding);
+        }
+        match self.findings.get_mut(MAX_FINDINGS) {
+            Some(others) => others.severity = others.severity.max(finding.severity),
+            None => {
+                let reason = format!("more than {MAX_FINDINGS} findings: the others are not told");
+                let (severity, rule) = (finding.severity, "limit of ours");
+                self.findings.push(CheckFinding::new(
+                    severity,
+                    "too-many-findings",
+                    Subject::Whole,
+                    reason,
+                    rule,
+                ));
+            }
+        }
     }
 
     /// Notes a fact.
@@ -214,4 +245,49 @@ fn names(tree: &Tree, directory: &[u8]) -> Result<Vec<(Vec<u8>, Place)>, Unreada
 /// Is it an ID of a machine: 32 hexadecimal digits?
 fn is_machine_id(text: &[u8]) -> bool {
     text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// The beginning of a text that is too long to be told, in whole characters.
+fn shortened(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    // a character has four bytes at most
+    let ends = (0..4).filter_map(|back| max.checked_sub(back));
+    let start = ends.filter_map(|end| text.get(..end)).next().unwrap_or_default();
+    Cow::Owned(format!("{start}…"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_finding_stands_for_those_that_are_too_many() {
+        let mut report = CheckReport::new("golden", Assurance::Claimed);
+        let mut find = |severity, times| {
+            for _ in 0..times {
+                report.find(severity, "code", Subject::Whole, "reason", "rule");
+            }
+            let last = report.findings.last().unwrap();
+            (report.findings.len(), last.code, last.severity, report.passed())
+        };
+        assert_eq!(find(Severity::Note, MAX_FINDINGS), (MAX_FINDINGS, "code", Severity::Note, true));
+        let others = "too-many-findings";
+        assert_eq!(find(Severity::Note, 1), (MAX_FINDINGS + 1, others, Severity::Note, true));
+        assert_eq!(find(Severity::Error, 1), (MAX_FINDINGS + 1, others, Severity::Error, false));
+        assert_eq!(find(Severity::Warning, 5), (MAX_FINDINGS + 1, others, Severity::Error, false));
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        for (text, max, expected) in
+            [("abc", 3, "abc"), ("abcd", 3, "abc…"), ("aéb", 2, "a…"), ("é", 0, "…"), ("", 0, "")]
+        {
+            assert_eq!(shortened(text, max), expected, "{text}");
+        }
+        let long = "é".repeat(MAX_REASON);
+        let finding = CheckFinding::new(Severity::Note, "code", Subject::Whole, long, "rule");
+        assert_eq!(finding.reason, "é".repeat(MAX_REASON / 2) + "…");
+    }
 }

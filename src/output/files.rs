@@ -332,7 +332,4 @@ mod tests {
         assert_eq!(mtree_escape(b"n\nl\xff\x01\xc3\xa9"), r"n\x0al\xff\x01\xc3\xa9");
         assert_eq!(mtree_escape(b"back\\sl#hash=eq*?[q]"), r"back\x5csl\x23hash=eq\x2a\x3f\x5bq]");
     }
-
-    #[test]
-    fn text_can_be_turned_back() {}
 }

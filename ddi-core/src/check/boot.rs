@@ -28,7 +28,6 @@ mod chain;
 mod entry;
 mod volume;
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -39,7 +38,7 @@ use ddi_verity::{ReadAt, RootHash};
 use self::chain::Line;
 use self::entry::{Entry, TypeOne};
 use self::volume::{TreeFile, Volume};
-use super::{CheckFinding, CheckReport, Subject, find, names};
+use super::{CheckFinding, CheckReport, Subject, find, names, shortened};
 use crate::bind::VeritySet;
 use crate::contents::{Contents, Files, Unreadable};
 use crate::files::{self, Place};
@@ -66,10 +65,6 @@ const MAX_FILES: usize = 256;
 const MAX_PATHS: usize = 1024;
 /// Bytes of text in all UKIs and addons together; one of them has 4 MiB at most, and some ten KiB usually.
 const MAX_TEXT: usize = 16 << 20;
-/// Findings that are told.
-const MAX_FINDINGS: usize = 1000;
-/// Bytes of one reason.
-const MAX_REASON: usize = 1024;
 /// Bytes of all facts.
 const MAX_FACTS: usize = 1 << 20;
 /// Bytes of one fact.
@@ -240,11 +235,7 @@ impl<'a> Checker<'a> {
         reason: impl Into<String>,
         rule: &'static str,
     ) {
-        if self.report.findings.len() >= MAX_FINDINGS {
-            return self.limit("too-many-findings", format!("more than {MAX_FINDINGS} findings"));
-        }
-        let reason = reason.into();
-        self.report.find(severity, code, subject.clone(), shortened(&reason, MAX_REASON), rule);
+        self.report.find(severity, code, subject.clone(), reason, rule);
     }
 
     /// A limit is met: what is behind it is not known, so the image does not pass. Told once for each.
@@ -339,7 +330,7 @@ impl<'a> Checker<'a> {
     fn no_system(&mut self, error: Unreadable) -> Result<(), Unreadable> {
         self.system = None;
         if let Some(finding) = CheckFinding::of_unreadable(&error) {
-            self.report.findings.push(finding);
+            self.report.add(finding);
             return Ok(());
         }
         match error {
@@ -779,17 +770,6 @@ fn key(role: Role) -> &'static str {
 
 fn signed(uki: &Uki) -> &'static str {
     if uki.pe.certificates.is_some() { "with a signature that nobody checked" } else { "unsigned" }
-}
-
-/// The beginning of a text that is too long to be told, in whole characters.
-fn shortened(text: &str, max: usize) -> Cow<'_, str> {
-    if text.len() <= max {
-        return Cow::Borrowed(text);
-    }
-    // a character has four bytes at most
-    let ends = (0..4).filter_map(|back| max.checked_sub(back));
-    let start = ends.filter_map(|end| text.get(..end)).next().unwrap_or_default();
-    Cow::Owned(format!("{start}…"))
 }
 
 #[cfg(test)]

@@ -556,7 +556,7 @@ fn same_names(report: &mut CheckReport, stack: &[&ExtensionImage<'_>]) {
                 CheckFinding::new(Severity::Warning, "two-versions", Subject::Whole, reason, "systemd.v(7)")
             }
         };
-        report.findings.push(finding.in_image(image.shown.clone()));
+        report.add(finding.in_image(image.shown.clone()));
     }
 }
 
@@ -611,7 +611,7 @@ fn conflicts(
             let reason = "it is a whiteout: a file of the host is hidden";
             let finding =
                 CheckFinding::new(Severity::Warning, "whiteout", Subject::Path(path), reason, "overlayfs");
-            report.findings.push(finding.in_image(image.shown.clone()));
+            report.add(finding.in_image(image.shown.clone()));
         }
         let more = hidden.saturating_sub(named.len());
         for (path, other) in named {
@@ -619,12 +619,12 @@ fn conflicts(
             let reason = format!("it hides the one of {other}, which is lower in the stack");
             let finding =
                 CheckFinding::new(Severity::Warning, "conflict", Subject::Path(path), reason, SYSEXT);
-            report.findings.push(finding.in_image(image.shown.clone()));
+            report.add(finding.in_image(image.shown.clone()));
         }
         if more > 0 {
             let reason = format!("{more} more files hide those of extensions lower in the stack");
             let finding = CheckFinding::new(Severity::Warning, "conflict", Subject::Whole, reason, SYSEXT);
-            report.findings.push(finding.in_image(image.shown.clone()));
+            report.add(finding.in_image(image.shown.clone()));
         }
     }
     Ok(())

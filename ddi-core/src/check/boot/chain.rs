@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use ddi_gpt::{Designator, Guid, verity_guids};
 use ddi_verity::RootHash;
 
-use super::{Checker, DPS_VERITY, GENERATOR, MAX_NAMED, MAX_WORDS, key, shortened};
+use super::{Checker, DPS_VERITY, GENERATOR, MAX_NAMED, MAX_WORDS, key};
 use crate::bind::VeritySet;
-use crate::check::Subject;
+use crate::check::{Subject, shortened};
 use crate::finding::Severity::{Error, Note, Warning};
 use crate::image::{Image, Table};
 use crate::report::Assurance;

@@ -118,15 +118,6 @@ fn no_more_text_than_the_limit() {
     assert_eq!(fact(&report, "ukis").len(), 4);
 }
 
-#[test]
-fn no_more_findings_than_the_limit() {
-    let noisy = file(&with_profiles(uki(b"ID=a\n", "quiet"), &[(".pcrsig", b"(")]));
-    let report = of(&plain(), &vec![noisy; 4]);
-    assert_eq!(report.findings.len(), MAX_FINDINGS + 1);
-    assert_eq!(report.findings.last().unwrap().code, "too-many-findings");
-    assert!(!report.passed());
-}
-
 /// 256 profiles with the longest command line, in as many files as there may be.
 #[test]
 fn no_more_facts_than_the_limit() {
@@ -231,13 +222,4 @@ fn the_system() {
     let damaged = Disk::new().pair("root-x86-64", "os", &Set::new(luks()));
     let damaged = damaged.edit_number(1, |part| part.content[9] ^= 1);
     assert!(codes_of(&damaged).unwrap().contains(&"not-proven"));
-}
-
-#[test]
-fn texts_are_cut_between_characters() {
-    for (text, max, expected) in
-        [("abc", 3, "abc"), ("abcd", 3, "abc…"), ("aéb", 2, "a…"), ("é", 0, "…"), ("", 0, "")]
-    {
-        assert_eq!(shortened(text, max), expected, "{text}");
-    }
 }

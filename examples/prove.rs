@@ -8,7 +8,7 @@ pub(crate) fn is_genuine(path: &str, root_hash: &str) -> Result<bool, Box<dyn st
     // on our word: the root hash must come from a place that whoever made the image cannot write to
     let trusted = [TrustedRootHash::by_caller(root_hash.parse()?, Role::Root)];
     let image = Image::open(path)?;
-    let verity = VeritySettings::new(trusted.first(), image.sidecars());
+    let verity = VeritySettings::new(&trusted, image.sidecars());
     let dissection = Dissection::new(&image, &DissectOptions::new(verity));
     let mut options = ProveOptions::default();
     options.trusted = &trusted;

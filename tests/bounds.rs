@@ -146,7 +146,7 @@ fn inspect(image: &Image) -> Report {
 
 fn verify(image: &Image, root: Option<RootHash>, threads: usize) -> Outcome {
     let trusted: Vec<_> = root.iter().map(|root| TrustedRootHash::by_caller(*root, Role::Root)).collect();
-    let mut dissect = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+    let mut dissect = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
     dissect.native = Some(Architecture::X86_64);
     let dissection = Dissection::new(image, &dissect);
     let mut options = ProveOptions::default();

@@ -622,7 +622,7 @@ mod tests {
     const HASH: &str = "root-x86-64-verity";
 
     fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> Dissection {
-        let mut options = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+        let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
         options.native = Some(Architecture::X86_64);
         Dissection::new(image, &options)
     }

@@ -207,7 +207,7 @@ mod tests {
     use crate::testing::{Disk, Set, erofs, image};
 
     fn judge(image: &Image, policy: &str, trusted: &[TrustedRootHash]) -> (Judgement, Permission) {
-        let mut options = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+        let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
         options.policy = Some(policy.parse().unwrap());
         let dissection = Dissection::new(image, &options);
         let assessment = prove(image, &dissection, &ProveOptions { trusted, ..Default::default() });

@@ -21,7 +21,7 @@
 //! let root_hash = "29be02267c97efb053f9b32fc180ed39329d31533e5b2d9af7b1bc48a5297f44".parse()?;
 //! let trusted = [TrustedRootHash::by_caller(root_hash, Role::Root)];
 //!
-//! let verity = VeritySettings::new(trusted.first(), image.sidecars());
+//! let verity = VeritySettings::new(&trusted, image.sidecars());
 //! let dissection = Dissection::new(&image, &DissectOptions::new(verity));
 //! let mut options = ProveOptions::default();
 //! options.trusted = &trusted;

@@ -208,7 +208,7 @@ mod tests {
         then: impl FnOnce(Result<ProvenPartition, Error>) -> T,
     ) -> T {
         let image = disk.image();
-        let verity = VeritySettings::new(options.trusted.first(), image.sidecars());
+        let verity = VeritySettings::new(options.trusted, image.sidecars());
         let dissection = Dissection::new(&image, &DissectOptions::new(verity));
         let sets = verity_sets(&image, &dissection, &options.bind());
         then(ProvenPartition::open(&image, &sets[0], options))

@@ -62,7 +62,7 @@ pub fn image(input: &[u8]) {
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
     options.engine = Options::new().threads(1);
-    let dissect = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+    let dissect = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
     let dissection = Dissection::new(&image, &dissect);
     let assessment = prove(&image, &dissection, &options);
     proven_means_proven(&image, &dissection, &assessment, &options);
@@ -182,7 +182,7 @@ pub fn format(input: &[u8]) {
 fn outcome(bytes: Vec<u8>, trusted: &[TrustedRootHash]) -> Outcome {
     let image = Image::new(Box::new(bytes)).expect("reads stay on the disk");
     let dissection =
-        Dissection::new(&image, &DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars())));
+        Dissection::new(&image, &DissectOptions::new(VeritySettings::new(trusted, image.sidecars())));
     let mut options = ProveOptions::default();
     options.trusted = trusted;
     options.engine = Options::new().threads(1);

@@ -47,7 +47,7 @@ fn params(blocks: u64) -> Params {
 }
 
 fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> Dissection {
-    let mut options = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+    let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
     options.native = Some(ddi_core::gpt::Architecture::X86_64);
     Dissection::new(image, &options)
 }

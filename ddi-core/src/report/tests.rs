@@ -326,7 +326,7 @@ fn only_a_proof_raises_assurance() {
     let mut report = report(&image);
     assert!(report.partitions.iter().all(|partition| partition.assurance == Assurance::Claimed));
     let trusted = [TrustedRootHash::by_caller(new.root, Role::Usr)];
-    let options = DissectOptions::new(VeritySettings::new(trusted.first(), image.sidecars()));
+    let options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
     let dissection = Dissection::new(&image, &options);
     let proving = ProveOptions { trusted: &trusted, scope: Scope::All, ..Default::default() };
     report.record(&prove(&image, &dissection, &proving));

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Everything that CI runs, runnable by hand: installs the tools that the tests compare with (Debian 12, apt), then
-# formatting, lints, documentation, builds without features, all tests, the search for panics in the machine code, and
-# each fuzz target for a few seconds.
+# formatting, lints, documentation, builds without features, all tests, threads in every order, the search for panics in
+# the machine code, and each fuzz target for a few seconds.
 #
 #   ./ci.sh               everything
 #   ./ci.sh --no-install  the same, with the tools that are there; what is missing fails a test by name
@@ -57,6 +57,9 @@ fi
 
 step tests
 cargo test --workspace --locked
+
+step "interleavings of threads"
+RUSTFLAGS='--cfg shuttle' cargo test -p ddi-verity --no-default-features --lib --locked --target-dir target/shuttle p3_
 
 step "panics in the machine code"
 tests/panics.sh

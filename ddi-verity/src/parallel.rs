@@ -1,8 +1,18 @@
 //! Parts of a whole on as many threads as there are, results in order.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+#[cfg(not(all(test, shuttle)))]
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+// in whose place a test has others, by which it decides who goes on
+#[cfg(all(test, shuttle))]
+use shuttle::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 use crate::error::Error;
 use crate::options::Options;
@@ -155,7 +165,7 @@ pub(crate) fn run<S, T: Send>(
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-#[cfg(feature = "rayon")]
+#[cfg(all(feature = "rayon", not(all(test, shuttle))))]
 fn on_threads(options: &Options<'_>, workers: usize, work: &(impl Fn() + Sync)) {
     let spawn = || {
         rayon::scope(|scope| {
@@ -174,15 +184,28 @@ fn on_threads(options: &Options<'_>, workers: usize, work: &(impl Fn() + Sync)) 
     }
 }
 
-#[cfg(not(feature = "rayon"))]
+#[cfg(all(not(feature = "rayon"), not(all(test, shuttle))))]
 fn on_threads(_: &Options<'_>, _: usize, work: &(impl Fn() + Sync)) {
     work();
 }
 
-#[cfg(all(test, feature = "rayon"))]
+#[cfg(all(test, shuttle))]
+fn on_threads(_: &Options<'_>, workers: usize, work: &(impl Fn() + Sync)) {
+    shuttle::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+}
+
+#[cfg(all(test, any(shuttle, feature = "rayon")))]
+mod acts;
+#[cfg(all(test, shuttle))]
+mod interleavings;
+#[cfg(all(test, feature = "rayon", not(shuttle)))]
 mod schedules;
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
     use std::time::Duration;

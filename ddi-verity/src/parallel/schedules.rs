@@ -2,27 +2,13 @@
 //!
 //! What threads share here is little: the number of the next part, the lowest part at which to stop, a flag that says that
 //! it is over, and two lists behind locks; all of it is looked at in the end by one thread, after the others. So what can
-//! go wrong is not the order of single loads and stores but the order in which parts *end*, and these are all tried.
+//! go wrong first of all is the order in which parts *end*, and these are all tried.
 
 use std::sync::{Condvar, Mutex};
 
-use super::{Control, Halt, run};
-use crate::error::Error;
+use super::acts::{Act, PARTS};
+use super::{Control, run};
 use crate::options::Options;
-
-const PARTS: usize = 4;
-
-/// What a part does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
-    Ends,
-    /// Ends, and no part behind it matters.
-    Stops,
-    Fails,
-    Panics,
-}
-
-const ACTS: [Act; 4] = [Act::Ends, Act::Stops, Act::Fails, Act::Panics];
 
 /// Lets parts end in a given order, once all of them have begun.
 struct Order {
@@ -63,53 +49,26 @@ fn p2_every_order_of_ends_gives_the_same_result() {
     // one pool for all: in it, `run` takes the threads that are there
     let pool = rayon::ThreadPoolBuilder::new().num_threads(PARTS).build().unwrap();
     let orders = permutations();
-    // the panics on purpose say nothing
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload().downcast_ref::<&str>() != Some(&"on purpose") {
-            hook(info);
-        }
-    }));
-    for number in 0..ACTS.len().pow(PARTS as u32) {
-        let acts: [Act; PARTS] =
-            std::array::from_fn(|i| ACTS[number / ACTS.len().pow(i as u32) % ACTS.len()]);
+    for acts in Act::of_all_parts() {
         for order in &orders {
             let schedule = Order { order: *order, state: Mutex::new((0, 0)), changed: Condvar::new() };
             let options = Options::new();
             let control = Control::new(&options, 0);
-            let found = pool.install(|| {
-                run(
-                    &control,
-                    PARTS,
-                    PARTS,
-                    || (),
-                    |(), part| {
-                        schedule.wait(part);
-                        match acts[part] {
-                            Act::Ends => Ok(part),
-                            Act::Stops => {
-                                control.stop_behind(part);
-                                Ok(part)
-                            }
-                            Act::Fails => {
-                                Err(Halt::Error(Error::BlockRange { block: part as u64, data_blocks: 0 }))
-                            }
-                            Act::Panics => panic!("on purpose"),
-                        }
-                    },
-                )
-            });
+            let job = |_: &mut (), part| {
+                schedule.wait(part);
+                acts[part].perform(&control, part)
+            };
+            let found = pool.install(|| run(&control, PARTS, PARTS, || (), job));
             // all have begun, so the lowest that goes wrong counts, whoever was first
-            match acts.iter().position(|act| matches!(act, Act::Fails | Act::Panics)) {
-                Some(part) => match (acts[part], found) {
-                    (Act::Fails, Err(Error::BlockRange { block, .. })) => assert_eq!(block, part as u64),
-                    (Act::Panics, Err(Error::Worker)) => {}
-                    (_, other) => panic!("{acts:?} {order:?}: {other:?}"),
-                },
-                None => {
-                    let last = acts.iter().position(|act| *act == Act::Stops).unwrap_or(PARTS - 1);
-                    assert_eq!(found.unwrap(), (0..=last).collect::<Vec<_>>(), "{acts:?} {order:?}");
+            match (acts.iter().position(|act| act.is_bad()), found) {
+                (Some(part), Err(error)) => {
+                    assert!(acts[part].gives(part, &error), "{acts:?} {order:?}: {error:?}")
                 }
+                (None, Ok(found)) => {
+                    let last = acts.iter().position(|act| *act == Act::Stops).unwrap_or(PARTS - 1);
+                    assert_eq!(found, (0..=last).collect::<Vec<_>>(), "{acts:?} {order:?}");
+                }
+                (_, other) => panic!("{acts:?} {order:?}: {other:?}"),
             }
         }
     }

@@ -85,6 +85,8 @@ impl CertificateFileError {
 impl fmt::Display for CertificateFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // "entity not found" is no word for people
+            Self::Io(io::ErrorKind::NotFound) => f.write_str("no such file or directory"),
             Self::Io(kind) => kind.fmt(f),
             Self::NotRegular => f.write_str("not a regular file"),
             Self::TooLarge { size } => {

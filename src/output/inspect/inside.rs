@@ -86,17 +86,17 @@ fn proof(report: &Report, mounted: &Mounted) -> String {
                 Word::Certificate(fingerprint) => format!("signed with the key of certificate {fingerprint}"),
                 _ => String::new(),
             };
-            format!("{what} is proven under the root hash {}, {by}", trusted.hash())
+            format!("from proven blocks of {what}, under the root hash {}, {by}", trusted.hash())
         }
-        (Assurance::Claimed, _) => format!("{what} is the image's claim, not proven"),
+        (Assurance::Claimed, _) => format!("from {what}: the image's claim, not proven"),
         _ => match set_of(report, mounted).and_then(|set| set.root_hash) {
             Some(known) => {
                 format!(
-                    "{what} is intact under the root hash {} ({}), which nobody vouches for",
+                    "from blocks of {what} that match the root hash {} ({}), which nobody vouches for",
                     known.hash, known.origin
                 )
             }
-            None => format!("{what} is intact under a root hash that nobody vouches for"),
+            None => format!("from blocks of {what} that match a root hash that nobody vouches for"),
         },
     }
 }

@@ -354,6 +354,14 @@ mod tests {
 
     const CSV: &str = include_str!("testdata/partition-types.csv");
 
+    /// What the compiler makes is what the program would make.
+    #[test]
+    fn the_table_is_sorted() {
+        let rows = sorted_types();
+        assert_eq!(rows, SORTED);
+        assert!(rows.is_sorted_by(|a, b| a.0 < b.0));
+    }
+
     #[test]
     fn all_135_types_are_those_of_the_specification() {
         let mut lines = CSV.lines();

@@ -245,68 +245,74 @@ mod tests {
     use crate::testing::{TestDisk, builder};
 
     #[test]
-    fn places_and_texts() {
+    fn codes_places_and_texts() {
         let side = Side::Backup;
-        for (oddity, offset, text) in [
-            (Oddity::HybridMbr, Some(446), "the MBR describes partitions besides the GPT"),
+        let all = [
+            (Oddity::HybridMbr, "gpt-hybrid-mbr", Some(446), "the MBR describes partitions besides the GPT"),
             (
                 Oddity::ProtectiveMbrExtent { start: 0, size: 7, expected: 9 },
+                "gpt-protective-mbr-extent",
                 Some(446),
                 "the protective MBR covers 7 blocks from 0, expected 9 from 1",
             ),
             (
                 Oddity::PartialBlock { offset: 512, bytes: 3 },
+                "gpt-partial-block",
                 Some(512),
                 "the disk ends with 3 bytes of a block",
             ),
             (
                 Oddity::NilGuid { side, number: 2, offset: 99 },
+                "gpt-nil-guid",
                 Some(99),
                 "partition 2 of the backup array has no GUID",
             ),
-            (Oddity::BlockSizeFromBackup, None, "only the backup header tells the block size"),
+            (
+                Oddity::BlockSizeFromBackup,
+                "gpt-block-size-from-backup",
+                None,
+                "only the backup header tells the block size",
+            ),
             (
                 Oddity::DiskGrown { then: Lba(7), now: Lba(9) },
+                "gpt-disk-grown",
                 None,
                 "the disk ended at LBA 7 when it was partitioned, now at 9",
             ),
             (
                 Oddity::DiskTruncated { last_usable: Lba(9), now: Lba(7) },
+                "gpt-disk-truncated",
                 None,
                 "the disk ends at LBA 7, before its last usable LBA 9",
             ),
             (
                 Oddity::ReservedNotZero { side, offset: 612, bytes: 2 },
+                "gpt-reserved-not-zero",
                 Some(612),
                 "2 reserved bytes of the backup header's block are not zero",
             ),
             (
                 Oddity::EntrySize { side, size: 256 },
+                "gpt-unusual-entry-size",
                 None,
                 "the backup entry array has entries of 256 bytes, which Linux does not read",
             ),
             (
+                Oddity::EntryBytesNotZero { side, number: 4, offset: 99, entries: 3 },
+                "gpt-entry-bytes-not-zero",
+                Some(99),
+                "3 entries of the backup array have bytes without meaning that are not zero, the first is 4",
+            ),
+            (
                 Oddity::HiddenName { side, number: 2, offset: 99 },
+                "gpt-hidden-name",
                 Some(99),
                 "partition 2 of the backup array has text after the end of its name",
             ),
-        ] {
-            assert_eq!((oddity.offset(), oddity.to_string().as_str()), (offset, text));
-        }
-    }
-
-    #[test]
-    fn codes_are_told_apart() {
-        let side = Side::Primary;
-        let codes = [
-            Oddity::PartialBlock { offset: 0, bytes: 1 }.code(),
-            Oddity::HybridMbr.code(),
-            Oddity::BlockSizeFromBackup.code(),
-            Oddity::EntrySize { side, size: 256 }.code(),
         ];
-        let expected =
-            ["gpt-partial-block", "gpt-hybrid-mbr", "gpt-block-size-from-backup", "gpt-unusual-entry-size"];
-        assert_eq!(codes, expected);
+        for (oddity, code, offset, text) in all {
+            assert_eq!((oddity.code(), oddity.offset(), oddity.to_string().as_str()), (code, offset, text));
+        }
     }
 
     #[test]

@@ -210,6 +210,25 @@ mod tests {
         assert_eq!("X86-64".parse::<A>(), Err(Error::UnknownArchitecture));
     }
 
+    /// Rust has other words for some.
+    #[test]
+    fn native_is_that_of_this_program() {
+        let little = cfg!(target_endian = "little");
+        let expected = match (std::env::consts::ARCH, little) {
+            ("x86_64", _) => "x86-64",
+            ("aarch64", true) => "arm64",
+            ("loongarch64", _) => "loongarch64",
+            ("powerpc64", true) => "ppc64-le",
+            ("mips", true) => "mips-le",
+            ("mips64", true) => "mips64-le",
+            ("powerpc", false) => "ppc",
+            ("powerpc64", false) => "ppc64",
+            (name, _) => name,
+        };
+        assert_eq!(native(), A::NATIVE);
+        assert_eq!(native(), expected.parse().ok());
+    }
+
     #[test]
     fn native_then_secondary_then_a_tie() {
         use Ordering::{Equal, Greater, Less};

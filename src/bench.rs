@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use ddi_core::verity::{
     Algorithm, Backend, BlockHasher, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, Salt,
 };
@@ -64,15 +64,19 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     };
     let used = if args.backend.is_some() { available[0] } else { chosen };
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-
-    let backends = kernels(algorithm, &available);
+    ensure!(threads > 0, "--threads 0: one is the least");
+    // before anything takes its time
     let (data, from_file): (Box<dyn ReadAt>, bool) = match &args.file {
         Some(path) => {
             let file = FileSource::open(path).with_context(|| path.display().to_string())?;
+            let is_enough = file.size() >= BLOCK_SIZE as u64;
+            ensure!(is_enough, "{}: it has less than one block of {BLOCK_SIZE} bytes", path.display());
             (Box::new(file), true)
         }
         None => (Box::new(noise(MEMORY)), false),
     };
+
+    let backends = kernels(algorithm, &available);
     let (data_size, trees) = whole_trees(algorithm, used, &*data, threads)?;
     let measured =
         Measured { cpu: cpu(), threads, algorithm, chosen, backends, data_size, from_file, used, trees };
@@ -127,9 +131,6 @@ fn whole_trees(
 ) -> anyhow::Result<(u64, Vec<(usize, Speed)>)> {
     let block_size = BLOCK_SIZE as u32;
     let data_blocks = data.size() / u64::from(block_size);
-    if data_blocks == 0 {
-        bail!("the file has less than one block of {BLOCK_SIZE} bytes");
-    }
     let salt = Salt::new(&SALT)?;
     let params = Params::new(HashType::Normal, algorithm, block_size, block_size, data_blocks, salt)?;
     let data_size = params.data_size();

@@ -6,6 +6,7 @@ mod support;
 #[path = "../support/sources.rs"]
 mod sources;
 
+mod bench;
 mod boot;
 mod bounds;
 mod check;

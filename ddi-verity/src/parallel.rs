@@ -281,6 +281,9 @@ mod tests {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let options = Options::new().threads(8);
         let outside = AtomicBool::new(false);
+        assert_eq!(workers(&options, SMALL), 8);
+        assert_eq!(workers(&Options::new(), SMALL), rayon::current_num_threads());
+        assert_eq!(workers(&Options::new().threads(1), SMALL), 1);
         pool.install(|| {
             assert_eq!(workers(&options, SMALL), 3);
             assert_eq!(workers(&Options::new(), SMALL), 3);

@@ -252,6 +252,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn memory_is_all_data_and_is_lent_as_it_is() {
+        let disk = vec![0, 1, 2];
+        let part = Section::new(&disk, 1, 2).unwrap();
+        let sources: [(&dyn ReadAt, &[u8]); 3] =
+            [(&disk, &disk), (&disk.as_slice(), &disk), (&part, &[1, 2])];
+        for (source, bytes) in sources {
+            let size = bytes.len() as u64;
+            assert_eq!((source.size(), source.as_slice()), (size, Some(bytes)));
+            assert_eq!([0, 1, size - 1].map(|at| source.next_data(at)), [Some(0), Some(1), Some(size - 1)]);
+            assert_eq!([size, u64::MAX].map(|at| source.next_data(at)), [None; 2]);
+            assert!(source.reopen().is_none());
+        }
+    }
+
+    #[test]
     fn section_never_reads_outside_itself() {
         let disk: Vec<u8> = (0..100).collect();
         let part = Section::new(&disk, 10, 20).unwrap();

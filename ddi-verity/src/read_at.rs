@@ -143,8 +143,9 @@ impl<R: ReadAt> ReadAt for Section<R> {
         if offset >= self.size {
             return None;
         }
-        let next = self.source.next_data(self.offset + offset)?.checked_sub(self.offset)?;
-        (next < self.size).then_some(next.max(offset))
+        // a source that lags behind says that all is data
+        let next = self.source.next_data(self.offset + offset)?.saturating_sub(self.offset).max(offset);
+        (next < self.size).then_some(next)
     }
     fn reopen(&self) -> Option<Box<dyn ReadAt>> {
         let source = self.source.reopen()?;
@@ -307,18 +308,59 @@ mod tests {
         }
     }
 
+    /// What the kernel says of the file. A file system without holes says that all is data.
+    fn raw_next_data(file: &File, offset: u64) -> Option<u64> {
+        rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)).ok()
+    }
+
     #[test]
     fn holes_of_a_file() {
         let (scratch, file) = Scratch::new("holes", 1 << 20);
         file.write_all_at(&[1; 4096], 512 << 10).unwrap();
         let source = FileSource::open(&scratch.0).unwrap();
-        // a file system without holes says that all is data
-        let next = source.next_data(0).unwrap();
-        assert!(next == 512 << 10 || next == 0);
+        for offset in [0, (512 << 10) + 5, 800 << 10] {
+            assert_eq!(source.next_data(offset), raw_next_data(&file, offset), "{offset}");
+        }
         assert_eq!(source.next_data((512 << 10) + 5), Some((512 << 10) + 5));
         assert_eq!(source.next_data(1 << 20), None);
-        let part = Section::new(&source, 256 << 10, 512 << 10).unwrap();
-        assert!([0, 256 << 10].contains(&part.next_data(0).unwrap()));
+        // data that come after it has grown are not of it
+        file.write_all_at(&[1; 4096], 1 << 20).unwrap();
+        let expected = raw_next_data(&file, 800 << 10).filter(|next| *next < 1 << 20);
+        assert_eq!(source.next_data(800 << 10), expected);
+    }
+
+    /// Data at 40 to 49 and 70 to 79 of 100; or whatever is asked, this.
+    struct Sparse(Option<u64>);
+
+    impl ReadAt for Sparse {
+        fn size(&self) -> u64 {
+            100
+        }
+        fn read_exact_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            unreachable!()
+        }
+        fn next_data(&self, offset: u64) -> Option<u64> {
+            let is_data = |at: &u64| matches!(at, 40..50 | 70..80);
+            self.0.or_else(|| (offset..100).find(is_data))
+        }
+    }
+
+    #[test]
+    fn holes_of_a_section() {
+        let next = |start, size, offset| {
+            let part = Section::new(Sparse(None), start, size).unwrap();
+            assert_eq!((part.offset(), part.size()), (start, size));
+            part.next_data(offset)
+        };
+        for (offset, expected) in [(0, 10), (9, 10), (10, 10), (19, 19), (20, 40), (44, 44)] {
+            assert_eq!(next(30, 45, offset), Some(expected), "{offset}");
+        }
+        assert_eq!([45, 46, u64::MAX].map(|offset| next(30, 45, offset)), [None; 3]);
+        // behind its end there are data again
+        assert_eq!([next(50, 20, 0), next(50, 21, 0), next(80, 20, 0)], [None, Some(20), None]);
+        // one that lags behind
+        let part = Section::new(Sparse(Some(0)), 30, 45).unwrap();
+        assert_eq!([0, 44, 45].map(|offset| part.next_data(offset)), [Some(0), Some(44), None]);
     }
 
     #[test]
@@ -345,12 +387,29 @@ mod tests {
         let mut buf = [0; 4];
         again.read_exact_at(4000, &mut buf).unwrap();
         assert_eq!((&buf, again.size()), (b"here", 4096));
+        let again = Section::new(&source, 4000, 4).unwrap().reopen().unwrap();
+        again.read_exact_at(0, &mut buf).unwrap();
+        assert_eq!((&buf, again.size()), (b"here", 4));
     }
 
     #[test]
     fn directory_and_fifo_are_refused_at_once() {
-        let error = FileSource::open(std::env::temp_dir()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        assert!(FileSource::open("/dev/null").is_err());
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let (scratch, _) = Scratch::new("fifo", 0);
+        fs::remove_file(&scratch.0).unwrap();
+        // nobody writes into it
+        mknodat(CWD, &scratch.0, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for path in [&scratch.0, &std::env::temp_dir(), Path::new("/dev/null")] {
+            let error = FileSource::open(path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn files_are_not_left_to_other_programs() {
+        let (scratch, _) = Scratch::new("exec", 4096);
+        let source = FileSource::open(&scratch.0).unwrap();
+        let flags = rustix::io::fcntl_getfd(source.file()).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }
 }

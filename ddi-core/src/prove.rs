@@ -522,7 +522,7 @@ fn first_non_zero(image: &Image, range: ByteRange) -> Result<Option<u64>, Error>
     let mut chunk = vec![0; 64 << 10];
     let mut offset = range.offset;
     while let Some(next) = source.next_data(offset).filter(|next| *next < range.end()) {
-        offset = next;
+        offset = offset.max(next);
         let left = usize::try_from(range.end().saturating_sub(offset)).unwrap_or(usize::MAX);
         let len = left.min(chunk.len());
         let Some(buf) = chunk.get_mut(..len) else { break };

@@ -78,7 +78,7 @@ fn first_non_zero(
     let source = image.metadata();
     let mut offset = gap.offset;
     while let Some(next) = source.next_data(offset).filter(|next| *next < gap.end()) {
-        offset = next;
+        offset = offset.max(next);
         let left = gap.end().saturating_sub(offset);
         let len = usize::try_from(left.min(*budget)).unwrap_or(usize::MAX).min(chunk.len());
         let Some(buf) = chunk.get_mut(..len).filter(|buf| !buf.is_empty()) else {

@@ -887,7 +887,8 @@ impl ReadAt for Sparse {
 
 #[test]
 fn holes_are_not_read_and_change_nothing() {
-    let size = 24 << 20;
+    // the last hash block is not full
+    let size = (24 << 20) + (192 << 10);
     let sparse = Sparse {
         size,
         data: vec![(5, vec![1; 600]), ((8 << 20) - 3, vec![2; 10]), (20 << 20, vec![3; 512])],
@@ -896,16 +897,17 @@ fn holes_are_not_read_and_change_nothing() {
     for (start, bytes) in &sparse.data {
         dense[*start as usize..][..bytes.len()].copy_from_slice(bytes);
     }
-    for (data_block_size, hash_block_size) in [(512, 512), (4096, 4096), (4096, 512)] {
+    // of hash type 0, a hash block of 512 bytes ends with 128 that are in no slot
+    let old = (HashType::ChromeOs, Algorithm::Sha384);
+    for ((hash_type, algorithm), data_block_size, hash_block_size) in [
+        (SHA256, 512, 512),
+        (SHA256, 4096, 4096),
+        (SHA256, 4096, 512),
+        (SHA256, 65536, 4096),
+        (old, 4096, 512),
+    ] {
         let blocks = size / u64::from(data_block_size);
-        let params = Params::new(
-            HashType::Normal,
-            Algorithm::Sha256,
-            data_block_size,
-            hash_block_size,
-            blocks,
-            Salt::EMPTY,
-        );
+        let params = Params::new(hash_type, algorithm, data_block_size, hash_block_size, blocks, Salt::EMPTY);
         let example = Example::of(params.unwrap(), dense.clone());
         for threads in [1, 3] {
             let options = Options::new().threads(threads);

@@ -37,7 +37,7 @@ step lints
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
 step "without features"
-cargo clippy -p ddi-gpt -p ddi-verity --no-default-features --locked -- -D warnings
+cargo clippy -p ddi-gpt -p ddi-verity -p ddi-io --no-default-features --locked -- -D warnings
 
 step documentation
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet

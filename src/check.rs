@@ -8,15 +8,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use ddi_core::check::{
-    CheckFinding, CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, PortableScope, Subject,
-};
 use ddi_core::gpt::Architecture;
-use ddi_core::metadata::{EnvFile, ExtensionClass, MAX_FILE, Metadata};
-use ddi_core::verity::Certificates;
+use ddi_core::signature::Certificates;
 use ddi_core::{
     Assurance, Contents, Dissection, Files, Image, ProveOptions, Severity, TrustedRootHash, Unreadable,
     VeritySet, verity_sets,
+};
+use ddi_os::metadata::{EnvFile, ExtensionClass, MAX_FILE, Metadata};
+use ddi_os::{
+    CheckFinding, CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, PortableScope, Subject,
 };
 
 use crate::cli::{CheckArgs, ExtensionArgs, GoldenArgs, PortableArgs, TrustArgs};
@@ -37,7 +37,7 @@ pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<Outcome> {
         let layers: Vec<_> =
             extensions.iter().zip(&files).map(|(layer, files)| layer.as_extension(files)).collect();
         let image = root.as_extension(&root_files);
-        ddi_core::check::portable(&image, &layers, &args.prefixes, scope, architecture)
+        ddi_os::portable(&image, &layers, &args.prefixes, scope, architecture)
     })();
     trust.finish("portable", &args.image, result, args.reading.json)
 }
@@ -63,7 +63,7 @@ pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<Outcome> {
         let layers: Vec<_> =
             images.iter().zip(&files).map(|(layer, files)| layer.as_extension(files)).collect();
         let about = ExtensionHost { os_release: &host.os_release, architecture };
-        let mut report = ddi_core::check::extension(&layers, &about, scope, class)?;
+        let mut report = ddi_os::extension(&layers, &about, scope, class)?;
         // what the host says decides as much as what the extension says
         report.assurance = report.assurance.min(host.assurance);
         report.fact("host-from", [&host.origin]);
@@ -78,7 +78,7 @@ pub(crate) fn golden(args: &GoldenArgs) -> anyhow::Result<Outcome> {
     let trust = Trust::load(&args.reading.trust)?;
     let opened = Opened::new(&args.image, &args.reading, &trust)?;
     let options = trust.options();
-    let result = ddi_core::check::golden(&opened.image, &opened.contents(&options));
+    let result = ddi_os::golden(&opened.image, &opened.contents(&options));
     trust.finish("golden", &args.image, result, args.reading.json)
 }
 

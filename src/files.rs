@@ -7,7 +7,7 @@ mod extract;
 mod watch;
 
 use anyhow::{Context, anyhow};
-use ddi_core::files::{Budget, Error, FileType, Place, Stat, Step, Tree, Walk};
+use ddi_core::fs::{Budget, Error, FileType, Place, Stat, Step, Tree, Walk};
 use ddi_core::gpt::Designator;
 use ddi_core::{
     Assurance, Contents, Dissection, ErrorKind, Files, Mounted, ProveOptions, Unreadable, verity_sets,

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use ddi_core::gpt::Designator;
-use ddi_core::{Contents, Dissection, ImageFile, Inside, Judgement, ProveOptions, Report, ReportOptions};
+use ddi_core::{Contents, Dissection, ImageFile, Judgement, ProveOptions, Report, ReportOptions};
+use ddi_os::Inside;
 
 use crate::cli::InspectArgs;
 use crate::output::Inspected;
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
     let contents = Contents::new(&image, &dissection, &report.verity, &prove);
     let has_esp = dissection.chosen(Designator::Esp).is_some();
     let inside = Inside::read(&contents, report.name.as_deref(), has_esp);
-    report.note_inside(&inside);
+    Inside::note(&inside, &mut report);
 
     let judgement = policy.map(|policy| {
         (policy, Judgement::foresee(&image, &dissection, &options.dissect, &report.verity, options.trusted))

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use ddi_core::policy::ImagePolicy;
-use ddi_core::verity::{CERTIFICATE_DIRECTORIES, Certificates, RootHash};
+use ddi_core::signature::{CERTIFICATE_DIRECTORIES, Certificates};
+use ddi_core::verity::RootHash;
 use ddi_core::{Role, TrustedRootHash};
 
 use crate::cli::{CertificateArgs, TrustArgs};

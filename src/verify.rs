@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use ddi_core::files::Budget;
+use ddi_core::fs::Budget;
 use ddi_core::gpt::{Architecture, Mode};
 use ddi_core::verity::{Options, ReadAt};
 use ddi_core::{

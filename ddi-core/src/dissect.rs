@@ -31,19 +31,20 @@
     )
 )]
 
+mod filter;
 mod selection;
 mod steps;
 
 use ddi_gpt::{Architecture, Attributes, ByteRange, Designator, Guid};
 
 use crate::error::Error;
-use crate::filter::ImageFilter;
-use crate::fs::{self, FsKind};
 use crate::image::Image;
+use crate::image::file::Sidecars;
 use crate::policy::{Encryption, Facts, ImagePolicy, Presence};
-use crate::source::Sidecars;
 use crate::trust::{KnownRootHash, Role, TrustedRootHash};
+use ddi_fs::{FsKind, probe as fs};
 
+pub use filter::ImageFilter;
 pub use selection::{Better, Selection, Skipped};
 use steps::Dissector;
 

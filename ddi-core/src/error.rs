@@ -7,11 +7,11 @@ use std::sync::Arc;
 use ddi_gpt::{Architecture, Designator};
 use ddi_verity::RootHash;
 
-use crate::compressed::UnpackError;
-use crate::fs;
-use crate::mbr;
+use crate::image::mbr;
 use crate::policy::Violation;
 use crate::trust::Role;
+use ddi_fs::probe as fs;
+use ddi_io::UnpackError;
 
 /// What a caller does about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,7 +102,7 @@ pub enum Error {
         /// Number of the partition.
         partition: u32,
         /// What is wrong with it.
-        error: ddi_verity::SignatureError,
+        error: ddi_signature::SignatureError,
     },
     /// Policy does not allow what was found (steps B, D9, F5, G, I).
     Policy(Violation),
@@ -403,6 +403,8 @@ impl Error {
                 | UnpackError::Corrupt { .. }
                 | UnpackError::Trailing { .. } => ErrorKind::Corrupt,
                 UnpackError::Read { .. } | UnpackError::Write { .. } => ErrorKind::Io,
+                // those that may come
+                _ => ErrorKind::Unsupported,
             },
             Error::Empty | Error::Table(_) | Error::Mbr(_) => ErrorKind::Corrupt,
             Error::NothingRecognised

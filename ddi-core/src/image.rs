@@ -13,6 +13,9 @@
     )
 )]
 
+pub(crate) mod file;
+pub mod mbr;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read;
@@ -20,18 +23,17 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use ddi_gpt::{BlockSize, ByteRange, Examination, Gpt, Mode};
-use ddi_verity::{
-    MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, ReadAt, RootHashSignature, Section, SignatureError,
-};
+use ddi_io::{ReadAt, Section};
+use ddi_signature::{MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, RootHashSignature, SignatureError};
 
+use self::mbr::Mbr;
 use crate::error::{Error, Step};
-use crate::fs::{self, FsKind, Probe};
-use crate::kept::Kept;
-use crate::mbr::{self, Mbr};
-use crate::signed::SignatureFacts;
-use crate::source::{ImageFile, Sidecars, image_name};
-use crate::spool::{SpoolOptions, spool};
+use crate::image::file::{ImageFile, Sidecars, image_name};
 use crate::trust::Role;
+use crate::trust::signature::SignatureFacts;
+use ddi_fs::{FsKind, Probe, probe as fs};
+use ddi_io::ReadOnce;
+use ddi_io::{SpoolOptions, spool};
 
 /// Bytes of all signature partitions together that are looked at: sixteen of the largest, 4,096 as systemd-repart makes
 /// them.
@@ -67,12 +69,12 @@ pub(crate) struct Place {
 /// An image, opened for reading.
 pub struct Image {
     /// Read through it: what says what is where. Data and hash trees are read from the source below.
-    metadata: Kept<Arc<dyn ReadAt>>,
+    metadata: ReadOnce<Arc<dyn ReadAt>>,
     file_name: Option<OsString>,
     sidecars: Sidecars,
     examination: Examination,
     table: Table,
-    whole: Looked,
+    whole: ProbeResult,
     parts: Vec<Part>,
 }
 
@@ -80,7 +82,7 @@ pub struct Image {
 struct Part {
     place: Place,
     // of most partitions of a large table nobody asks
-    looked: OnceLock<Box<Looked>>,
+    looked: OnceLock<Box<ProbeResult>>,
     /// What it says, not the signature itself, of which there may be thousands.
     signature: OnceLock<Box<Result<SignatureFacts, Error>>>,
     /// One of the last signature partitions, of too many.
@@ -88,16 +90,17 @@ struct Part {
 }
 
 /// What a piece of storage looks like.
-pub(crate) struct Looked {
+#[derive(Debug)]
+pub struct ProbeResult {
     any: Result<Option<Probe>, Arc<fs::Error>>,
     /// As systemd sees it, which looks for few kinds only; `None` if that makes no difference.
     candidate: Option<Result<Option<Probe>, Arc<fs::Error>>>,
 }
 
-impl Looked {
+impl ProbeResult {
     pub(crate) fn new(source: &dyn ReadAt, partitions: &[core::ops::Range<u64>]) -> Self {
         // both times the same bytes
-        let source = &Kept::new(source);
+        let source = &ReadOnce::new(source);
         let any =
             fs::probe_with(source, &fs::Options::default().with_partitions(partitions)).map_err(Arc::new);
         let same = match &any {
@@ -107,16 +110,16 @@ impl Looked {
         };
         let candidates = fs::Options::only(FsKind::SYSTEMD_CANDIDATES).with_partitions(partitions);
         let candidate = (!same).then(|| fs::probe_with(source, &candidates).map_err(Arc::new));
-        Looked { any, candidate }
+        ProbeResult { any, candidate }
     }
 
     /// Of all the kinds there are.
-    pub(crate) fn any(&self) -> Result<Option<&Probe>, &Arc<fs::Error>> {
+    pub fn any(&self) -> Result<Option<&Probe>, &Arc<fs::Error>> {
         self.any.as_ref().map(Option::as_ref)
     }
 
     /// Of the kinds that systemd looks for.
-    pub(crate) fn candidate(&self) -> Result<Option<&Probe>, &Arc<fs::Error>> {
+    pub fn candidate(&self) -> Result<Option<&Probe>, &Arc<fs::Error>> {
         self.candidate.as_ref().unwrap_or(&self.any).as_ref().map(Option::as_ref)
     }
 }
@@ -178,7 +181,7 @@ impl Image {
         sidecars: Sidecars,
         block_size: Option<BlockSize>,
     ) -> Result<Self, Error> {
-        let metadata = Kept::new(Arc::from(source));
+        let metadata = ReadOnce::new(Arc::from(source));
         let size = metadata.size();
         if size == 0 {
             return Err(Error::Empty);
@@ -197,7 +200,7 @@ impl Image {
         let parts = parts(&table);
         let ranges: Vec<_> =
             parts.iter().map(|part| part.place.range.offset..part.place.range.end()).collect();
-        let whole = Looked::new(&metadata, &ranges);
+        let whole = ProbeResult::new(&metadata, &ranges);
         Ok(Image { metadata, file_name, sidecars, examination, table, whole, parts })
     }
 
@@ -272,15 +275,15 @@ impl Image {
     }
 
     /// What the image is when taken as a whole.
-    pub(crate) fn whole(&self) -> &Looked {
+    pub fn whole(&self) -> &ProbeResult {
         &self.whole
     }
 
     /// What partition `number` holds.
-    pub(crate) fn looked(&self, number: u32) -> Option<&Looked> {
+    pub fn probe(&self, number: u32) -> Option<&ProbeResult> {
         let part = self.part(number)?;
         let section = self.partition_metadata(number)?;
-        Some(part.looked.get_or_init(|| Box::new(Looked::new(&section, &[]))))
+        Some(part.looked.get_or_init(|| Box::new(ProbeResult::new(&section, &[]))))
     }
 
     /// What signature partition `number` says, looked at once. That it is there says nothing about who made it.
@@ -430,7 +433,7 @@ mod tests {
     use ddi_gpt::{Builder, Guid, NewPartition, PartitionType};
 
     use super::*;
-    use crate::testing::Disk;
+    use crate::testing::{Disk, DiskImage as _};
 
     const SIGNATURE: &str = "root-x86-64-verity-sig";
 

@@ -30,61 +30,44 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub use ddi_fs as fs;
 pub use ddi_gpt as gpt;
+pub use ddi_io as io;
+pub use ddi_signature as signature;
 pub use ddi_verity as verity;
 
-mod bind;
-pub mod check;
-mod compressed;
-mod contents;
-mod damage;
-mod decide;
 mod dissect;
 mod error;
-pub mod files;
-mod filter;
-mod finding;
-pub mod fs;
 mod image;
-mod kept;
-pub mod mbr;
-pub mod metadata;
-mod open;
+mod mount;
 pub mod policy;
 pub mod prove;
 mod report;
-mod signed;
-mod source;
-mod spool;
 #[cfg(test)]
 mod testing;
 mod trust;
-#[cfg(feature = "uki")]
-pub mod uki;
-mod unit_file;
-#[cfg(feature = "update")]
-pub mod update;
+mod verity_set;
 
-pub use bind::{BindOptions, Part, VeritySet, verity_sets};
-pub use compressed::{Compression, MAX_WINDOW_SIZE, UnpackError};
-pub use contents::{Contents, Files, Mounted, Unreadable};
-pub use damage::{Damage, DamagedBlocks};
-pub use decide::{Judgement, Permission, Ruling};
+pub use ddi_io::{
+    Compression, MAX_UNPACKED_SIZE, MAX_WINDOW_SIZE, SPOOL_DIRECTORY, SpoolOptions, UnpackError, spool,
+};
 pub use dissect::{
-    Better, DissectOptions, DissectedImage, Dissection, FileSystem, Partition, Protection, Selection,
-    Skipped, Transient, VeritySettings, dissect,
+    Better, DissectOptions, DissectedImage, Dissection, FileSystem, ImageFilter, Partition, Protection,
+    Selection, Skipped, Transient, VeritySettings, dissect,
 };
 pub use error::{BindingError, Error, ErrorKind, Step};
-pub use filter::ImageFilter;
-pub use finding::{Beside, BesideProblem, Finding, LabelOddity, Oddity, Severity};
-pub use image::{Image, Table};
-pub use open::ProvenPartition;
+pub use image::file::{ImageFile, SidecarSignature, Sidecars, image_name};
+pub use image::{Image, ProbeResult, Table, mbr};
+pub use mount::{Contents, Files, Mounted, Unreadable};
+pub use policy::judgement::{Judgement, Permission, Ruling};
+pub use prove::damage::{Damage, DamagedBlocks};
+pub use prove::partition::ProvenPartition;
 pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Widening, prove};
+pub use report::finding::{Beside, BesideProblem, Finding, InsideProblem, LabelOddity, Oddity, Severity};
 pub use report::{
-    Assurance, Content, EntryFacts, ImageKind, Inside, InsideProblem, Mount, PartitionReport, Refused,
-    Report, ReportOptions, SignatureFacts, VerityColumn,
+    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,
+    SignatureFacts, VerityColumn,
 };
-pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
-pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};
-pub use spool::{MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
+pub use trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
 pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};
+pub use verity_set::{BindOptions, Part, VeritySet, verity_sets};

@@ -43,6 +43,7 @@
 
 mod check;
 mod flags;
+pub(crate) mod judgement;
 mod named;
 mod parse;
 
@@ -50,8 +51,8 @@ use core::fmt;
 
 use ddi_gpt::Designator;
 
-use crate::fs::FsKind;
 pub use check::{Decision, Encryption, Facts, Presence, Proof, Reading, Refusal, Violation};
+use ddi_fs::FsKind;
 pub use flags::Flags;
 pub use parse::{ParseError, ParseErrorKind, Skipped};
 

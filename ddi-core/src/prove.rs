@@ -33,22 +33,26 @@
     )
 )]
 
+pub(crate) mod damage;
+pub(crate) mod partition;
+
 use core::fmt;
 use std::io;
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, ByteRange, Designator};
-use ddi_verity::{Certificates, Geometry, HashTree, Options, Strictness, Verdict, check_geometry};
+use ddi_signature::Certificates;
+use ddi_verity::{Geometry, HashTree, Options, Strictness, Verdict, check_geometry};
 
-use crate::bind::{BindOptions, Part, VeritySet, verity_sets};
 use crate::dissect::{DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind, Step};
-use crate::fs::{self, FsKind, Usage};
 use crate::image::Image;
-use crate::open::{ProvenPartition, sources};
 use crate::policy::{self, Facts};
-use crate::signed::CheckedSignature;
+use crate::prove::partition::{ProvenPartition, sources};
+use crate::trust::signature::CheckedSignature;
 use crate::trust::{KnownRootHash, Role, TrustedRootHash, Word};
+use crate::verity_set::{BindOptions, Part, VeritySet, verity_sets};
+use ddi_fs::{FsKind, Usage, probe as fs};
 
 /// What a verity-protected partition must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -558,7 +562,7 @@ pub(crate) fn check_content(
 ) -> Result<Bound, Error> {
     let (role, partition) = (set.role, data.number);
     let looked = match partition {
-        Some(number) => image.looked(number),
+        Some(number) => image.probe(number),
         None => Some(image.whole()),
     };
     let usable = |kind: FsKind| kind.usage() == Usage::Filesystem || kind == FsKind::CryptoLuks;

@@ -12,26 +12,25 @@
 //! print it.
 
 mod build;
+pub(crate) mod finding;
 mod gaps;
-mod inside;
 
 use ddi_gpt::{
     Architecture, Attributes, ByteRange, Condition, Designator, Difference, Examination, Guid, Name,
     PartitionType,
 };
 
-use crate::bind::VeritySet;
 use crate::dissect::Selection;
 use crate::error::Error;
-use crate::finding::{Finding, Severity};
-use crate::fs;
 use crate::prove::{Assessment, Outcome};
+use crate::report::finding::{Finding, Severity};
 use crate::trust::{KnownRootHash, Role};
+use crate::verity_set::VeritySet;
+use ddi_fs::probe as fs;
 
 pub use build::ReportOptions;
-pub use inside::{Inside, InsideProblem};
 
-pub use crate::signed::SignatureFacts;
+pub use crate::trust::signature::SignatureFacts;
 
 /// How far a fact can be relied upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -1,187 +1,29 @@
-//! Images in memory, for tests.
+//! Images in memory, opened.
 
-use std::sync::Mutex;
-
-use ddi_gpt::{Attributes, BlockSize, Builder, Guid, Name, NewPartition, PartitionType};
-use ddi_verity::{Algorithm, HashTree, HashType, Options, Params, Placement, RootHash, Salt, Superblock};
+pub(crate) use ddi_testing::{Disk, NewPart, Set, erofs, luks, mbr, signature, type_guid};
 
 use crate::image::Image;
-use crate::source::Sidecars;
+use crate::image::file::Sidecars;
 
-/// An image in the making: partitions with their content, in this order.
-#[derive(Clone, Default)]
-pub(crate) struct Disk {
-    parts: Vec<NewPart>,
+/// A disk of the tests, opened.
+pub(crate) trait DiskImage {
+    /// With nothing beside it.
+    fn image(&self) -> Image;
+
+    /// With these files beside it.
+    fn beside(&self, sidecars: Sidecars) -> Image;
 }
 
-/// A partition in the making.
-#[derive(Clone)]
-pub(crate) struct NewPart {
-    pub(crate) type_guid: Guid,
-    pub(crate) guid: Guid,
-    pub(crate) name: Name,
-    pub(crate) attributes: Attributes,
-    pub(crate) content: Vec<u8>,
-}
-
-/// Data, hash tree and signature partition.
-#[derive(Clone)]
-pub(crate) struct Set {
-    pub(crate) data: Vec<u8>,
-    pub(crate) hash: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
-    pub(crate) root: RootHash,
-}
-
-impl Set {
-    pub(crate) fn new(data: Vec<u8>) -> Self {
-        Self::with(data, HashType::Normal, Algorithm::Sha256, 4096)
-    }
-
-    pub(crate) fn with(data: Vec<u8>, hash_type: HashType, algorithm: Algorithm, block_size: u32) -> Self {
-        let blocks = data.len() as u64 / u64::from(block_size);
-        let salt = Salt::new(&[0x5a; 32]).unwrap();
-        let params = Params::new(hash_type, algorithm, block_size, block_size, blocks, salt).unwrap();
-        let mut hash = vec![0; block_size as usize];
-        hash[..512].copy_from_slice(&Superblock { params, uuid: [7; 16] }.to_bytes());
-        let hash = Mutex::new(hash);
-        let tree = HashTree::new(params, Placement::Superblock(0)).unwrap();
-        let root = tree.build(&data, &hash, &Options::new().allow_sha1(true)).unwrap();
-        Set { data, hash: hash.into_inner().unwrap(), signature: signature(&root), root }
-    }
-
-    /// The same data and tree, with more bytes behind the data.
-    pub(crate) fn with_tail(mut self, tail: &[u8]) -> Self {
-        self.data.extend_from_slice(tail);
-        self
-    }
-
-    pub(crate) fn guids(&self) -> (Guid, Guid) {
-        ddi_gpt::verity_guids(self.root.as_bytes()).unwrap()
-    }
-}
-
-/// A signature partition that names `root`.
-pub(crate) fn signature(root: &RootHash) -> Vec<u8> {
-    let mut json = format!(r#"{{"rootHash":"{root}","signature":"MAA="}}"#).into_bytes();
-    json.resize(4096, 0);
-    json
-}
-
-/// `blocks` blocks of 4096 bytes, recognised as an erofs file system of that size, and different for each `seed`.
-pub(crate) fn erofs(blocks: u32, seed: u8) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..blocks as usize * 4096).map(|i| (i / 7) as u8 ^ seed).collect();
-    bytes[..2048].fill(0);
-    bytes[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
-    bytes[1036] = 12;
-    bytes[1060..1064].copy_from_slice(&blocks.to_le_bytes());
-    bytes[1072..1088].copy_from_slice(&[seed | 1; 16]);
-    bytes
-}
-
-/// 64 KiB that are recognised as LUKS2.
-pub(crate) fn luks() -> Vec<u8> {
-    let mut bytes = vec![0; 1 << 16];
-    bytes[..8].copy_from_slice(b"LUKS\xba\xbe\x00\x02");
-    bytes[8..16].copy_from_slice(&0x4000_u64.to_be_bytes());
-    bytes
-}
-
-/// The type GUID of a symbolic name.
-pub(crate) fn type_guid(name: &str) -> Guid {
-    PartitionType::from_name(name, None).unwrap().guid().unwrap()
-}
-
-impl Disk {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    /// A partition of the type `root-x86-64` or such.
-    pub(crate) fn part(mut self, type_name: &str, label: &str, content: &[u8]) -> Self {
-        let guid = Guid::from_u128(0x1000 + self.parts.len() as u128);
-        let (name, content) = (label.parse().unwrap(), content.to_vec());
-        let attributes = Attributes::default();
-        self.parts.push(NewPart { type_guid: type_guid(type_name), guid, name, attributes, content });
-        self
-    }
-
-    /// Changes the last partition.
-    pub(crate) fn edit(mut self, change: impl FnOnce(&mut NewPart)) -> Self {
-        change(self.parts.last_mut().unwrap());
-        self
-    }
-
-    /// Changes partition `number`.
-    pub(crate) fn edit_number(mut self, number: usize, change: impl FnOnce(&mut NewPart)) -> Self {
-        change(&mut self.parts[number - 1]);
-        self
-    }
-
-    pub(crate) fn attributes(self, attributes: Attributes) -> Self {
-        self.edit(|part| part.attributes = attributes)
-    }
-
-    pub(crate) fn guid(self, guid: Guid) -> Self {
-        self.edit(|part| part.guid = guid)
-    }
-
-    /// Data and hash partition of `set`, with the GUIDs that belong to it. `role` is `root-x86-64` or such.
-    pub(crate) fn pair(self, role: &str, label: &str, set: &Set) -> Self {
-        let (data, hash) = set.guids();
-        self.part(role, label, &set.data)
-            .guid(data)
-            .part(&format!("{role}-verity"), label, &set.hash)
-            .guid(hash)
-    }
-
-    /// Data, hash and signature partition of `set`.
-    pub(crate) fn set(self, role: &str, label: &str, set: &Set) -> Self {
-        self.pair(role, label, set).part(&format!("{role}-verity-sig"), label, &set.signature)
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let content: u64 = self.parts.iter().map(|part| part.content.len() as u64 + 4096).sum();
-        let mut builder =
-            Builder::new(content + (128 << 10), BlockSize::B512, Guid::from_u128(1)).alignment(4096);
-        for part in &self.parts {
-            let new = NewPartition::new(part.type_guid, part.guid)
-                .size(part.content.len() as u64)
-                .name(part.name)
-                .attributes(part.attributes);
-            builder = builder.partition(new);
-        }
-        let table = builder.build().unwrap();
-        let mut bytes = table.to_disk();
-        for (partition, part) in table.gpt().partitions().iter().zip(&self.parts) {
-            bytes[partition.range.offset as usize..][..part.content.len()].copy_from_slice(&part.content);
-        }
-        bytes
-    }
-
-    pub(crate) fn image(&self) -> Image {
+impl DiskImage for Disk {
+    fn image(&self) -> Image {
         image(self.bytes())
     }
 
-    /// With these files beside it.
-    pub(crate) fn beside(&self, sidecars: Sidecars) -> Image {
+    fn beside(&self, sidecars: Sidecars) -> Image {
         Image::with_sidecars(Box::new(self.bytes()), None, sidecars, None).unwrap()
     }
 }
 
 pub(crate) fn image(bytes: Vec<u8>) -> Image {
     Image::new(Box::new(bytes)).unwrap()
-}
-
-/// An MBR disk of 1 MiB with these records: boot indicator, type, first block, blocks.
-pub(crate) fn mbr(records: &[(u8, u8, u32, u32)]) -> Vec<u8> {
-    let mut bytes = vec![0; 1 << 20];
-    for (i, (boot, kind, start, blocks)) in records.iter().enumerate() {
-        let record = &mut bytes[446 + 16 * i..][..16];
-        (record[0], record[4]) = (*boot, *kind);
-        record[8..12].copy_from_slice(&start.to_le_bytes());
-        record[12..].copy_from_slice(&blocks.to_le_bytes());
-    }
-    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
-    bytes
 }

@@ -22,10 +22,13 @@
     )
 )]
 
+pub(crate) mod signature;
+
 use core::fmt;
 
 use ddi_gpt::Designator;
-use ddi_verity::{Fingerprint, RootHash, VerifiedRootHash};
+use ddi_signature::{Fingerprint, VerifiedRootHash};
+use ddi_verity::RootHash;
 
 /// What a verity-protected partition is for. A root hash is for one of the two and never opens the other: with
 /// the keys of a machine bound to "the root file system is genuine", a genuine `/usr` must not do.

@@ -1,4 +1,4 @@
-//! Random access to proven bytes: [`VerifiedReader`], and a position on top of it, [`Stream`].
+//! Random access to proven bytes: [`VerifiedReader`].
 //!
 //! ```text
 //! read_exact_at ─→ data blocks, into the caller's buffer ─→ hashed there ─→ compared with
@@ -21,13 +21,13 @@
 )]
 
 use std::fmt;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Storage};
 use crate::hash::{BlockHasher, RootHash};
-use crate::read_at::ReadAt;
 use crate::tree::{HashTree, read, spare_is_zero};
+use ddi_io::ReadAt;
 
 /// What [`VerifiedReader::open`] gives to the cache, in bytes: the hash blocks of 1 GiB of data at 4 KiB blocks.
 pub const DEFAULT_CACHE_SIZE: usize = 8 << 20;
@@ -387,57 +387,17 @@ impl Cache {
     }
 }
 
-/// A position on a source, for programs that want a stream: [`Read`] and [`Seek`] over any [`ReadAt`].
-///
-/// Each [`read`](Read::read) is one read of the source; put a [`BufReader`](io::BufReader) around it if you read in
-/// small pieces.
-#[derive(Debug, Clone)]
-pub struct Stream<R> {
-    source: R,
-    position: u64,
-}
-
-impl<R: ReadAt> Stream<R> {
-    /// From the start of `source`.
-    pub fn new(source: R) -> Self {
-        Stream { source, position: 0 }
-    }
-
-    /// The source.
-    pub fn into_inner(self) -> R {
-        self.source
-    }
-}
-
-impl<R: ReadAt> Read for Stream<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let rest = usize::try_from(self.source.size().saturating_sub(self.position)).unwrap_or(usize::MAX);
-        let len = rest.min(buf.len());
-        self.source
-            .read_exact_at(self.position.min(self.source.size()), buf.get_mut(..len).unwrap_or_default())?;
-        self.position = self.position.saturating_add(u64::try_from(len).unwrap_or(0));
-        Ok(len)
-    }
-}
-
-impl<R: ReadAt> Seek for Stream<R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(delta) => self.source.size().checked_add_signed(delta),
-            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
     use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
     use proptest::prelude::*;
+
+    use std::io::{Read, Seek, SeekFrom};
+
+    use ddi_io::Stream;
+    use ddi_testing::corpus;
 
     use super::*;
     use crate::hash::{Algorithm, HashType};
@@ -1067,9 +1027,8 @@ mod tests {
 
     /// Trees that veritysetup and systemd-repart made.
     #[test]
-    #[cfg(feature = "signature")] // for serde_json and the corpus
     fn real_images_are_read_to_the_end() {
-        let Some(corpus) = crate::signature::tests::corpus() else { return };
+        let Some(corpus) = corpus() else { return };
         let mut count = 0;
         for entry in std::fs::read_dir(corpus.join("expected")).unwrap() {
             let expected: serde_json::Value =

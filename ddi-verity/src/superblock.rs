@@ -19,7 +19,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::error::{AlgorithmName, Error, Storage};
 use crate::hash::{Algorithm, HashType};
 use crate::params::{MAX_SALT_SIZE, Params, Salt};
-use crate::read_at::ReadAt;
+use ddi_io::ReadAt;
 
 /// Size of a superblock in bytes.
 pub const SUPERBLOCK_SIZE: usize = 512;

@@ -22,9 +22,9 @@ use crate::layout::{Layout, Level, Placement};
 use crate::options::Options;
 use crate::parallel;
 use crate::params::Params;
-use crate::read_at::ReadAt;
 use crate::verdict::Verdict;
-use crate::write_at::WriteAt;
+use ddi_io::ReadAt;
+use ddi_io::WriteAt;
 
 pub(crate) use feed::Feed;
 pub(crate) use zeros::{Zeros, hash_around};

@@ -7,9 +7,9 @@ use crate::error::{Error, Storage};
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
-use crate::read_at::ReadAt;
 use crate::tree::{Feed, HashTree, Work, read, spare_is_zero};
-use crate::write_at::WriteAt;
+use ddi_io::ReadAt;
+use ddi_io::WriteAt;
 
 /// What an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

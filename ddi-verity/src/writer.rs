@@ -9,7 +9,7 @@ use crate::hash::{BlockHasher, Digest, RootHash};
 use crate::layout::Layout;
 use crate::options::Options;
 use crate::tree::{HashTree, Zeros, batch, hash_around};
-use crate::write_at::WriteAt;
+use ddi_io::WriteAt;
 
 /// Bytes of small writes that are hashed together, if a block is not more.
 const GATHER: usize = 64 << 10;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs};
 
-use ddi_core::files::{self, Budget, FileType, Step, Tree, Walk};
+use ddi_core::fs::{self as files, Budget, FileType, Step, Tree, Walk};
 use ddi_core::fs::FsKind;
 use ddi_core::gpt::{BlockSize, Builder, Guid, Name, NewPartition, PartitionType, verity_guids};
 use ddi_core::verity::{Algorithm, HashTree, HashType, Options, Params, Placement, Salt, Superblock};

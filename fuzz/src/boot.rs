@@ -1,7 +1,7 @@
 //! What the firmware starts, and what an update brings.
 
-use ddi_core::uki::{BootName, BootState, CommandLine, Kind, PcrSignatures, Uki};
-use ddi_core::update::{Manifest, Pattern, Transfer};
+use ddi_os::sysupdate::{Manifest, Pattern, Transfer};
+use ddi_os::uki::{BootName, BootState, CommandLine, Kind, PcrSignatures, Uki};
 
 /// Asserts of a PE file: its sections are in the file; what is said of a section's content has the size that it has in
 /// memory, and begins as in the file; there are at most 256 profiles; each profile sees a section of its own before that of

@@ -2,9 +2,8 @@
 
 use std::sync::OnceLock;
 
-use ddi_core::verity::{
-    Certificate, Certificates, DetachedSignature, RootHash, RootHashSignature, SignatureError,
-};
+use ddi_core::signature::{Certificate, Certificates, DetachedSignature, RootHashSignature, SignatureError};
+use ddi_core::verity::RootHash;
 
 use super::text::assert_fit_for_a_terminal;
 

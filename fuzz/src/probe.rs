@@ -1,6 +1,7 @@
 //! What lies in a partition.
 
-use ddi_core::fs::{self, FactValue, Probe};
+use ddi_core::fs::probe::FactValue;
+use ddi_core::fs::{Probe, probe as fs};
 use ddi_core::gpt::Escaped;
 use ddi_core::verity::ReadAt;
 

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use ddi_core::gpt::{Designator, Escaped, Guid, Name, compare_version_bytes, compare_versions};
-use ddi_core::metadata::{EnvFile, EnvFileError, MachineId, clean_hostname, is_image_name, parse_boolean};
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::{RootHash, Salt};
+use ddi_os::metadata::{EnvFile, EnvFileError, MachineId, clean_hostname, is_image_name, parse_boolean};
 
 use super::input::Input;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ddi_core::files::{EachEntry, Error, FileSystem, Node, Stat, Xattr};
 use ddi_core::fs::FsKind;
+use ddi_core::fs::{EachEntry, Error, FileSystem, Node, Stat, Xattr};
 
 /// Was it read?
 #[derive(Debug, Clone, Default)]

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use ddi_core::Severity;
-use ddi_core::check::{CheckFinding, CheckReport, Subject};
 use ddi_core::gpt::Designator;
+use ddi_os::{CheckFinding, CheckReport, Subject};
 use serde_json::{Map, Value, json};
 
 use super::{count, escape, escape_sentence, print, print_json, set_name, shown_name};

@@ -5,7 +5,7 @@ use std::io::{self, StdoutLock, Write};
 
 use anyhow::Context;
 use ddi_core::Assurance;
-use ddi_core::files::{Error, FileType, Place, Stat, Tree, Walk};
+use ddi_core::fs::{Error, FileType, Place, Stat, Tree, Walk};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -280,7 +280,7 @@ pub(crate) fn sha256(walk: &mut Walk, tree: &Tree, file: Place) -> Result<[u8; 3
 #[cfg(test)]
 mod tests {
     use super::{mode, mtree_escape, time};
-    use ddi_core::files::{FileType, Stat};
+    use ddi_core::fs::{FileType, Stat};
 
     #[test]
     fn times() {

@@ -9,9 +9,10 @@ use std::path::Path;
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Examined;
 use ddi_core::{
-    Compression, Content, EntryFacts, Finding, ImageKind, Inside, Judgement, Mount, Part, PartitionReport,
-    Report, Selection, Unreadable, VeritySet,
+    Compression, Content, EntryFacts, Finding, ImageKind, Judgement, Mount, Part, PartitionReport, Report,
+    Selection, Unreadable, VeritySet,
 };
+use ddi_os::Inside;
 
 use super::policy::{rulings, systemd_text};
 use super::signature::signature_text;

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use ddi_core::verity::{CERTIFICATE_DIRECTORIES, Certificate, Certificates, VerifiedRootHash};
+use ddi_core::signature::{CERTIFICATE_DIRECTORIES, Certificate, Certificates, VerifiedRootHash};
 use ddi_core::{CheckedSignature, SignaturePlace, SignatureState};
 use serde_json::{Value, json};
 

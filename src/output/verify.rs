@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ddi_core::files::{Error, ExtentKind, Owner, Owners, Unknown, Untold};
+use ddi_core::fs::{Error, ExtentKind, Owner, Owners, Unknown, Untold};
 use ddi_core::policy::ImagePolicy;
-use ddi_core::verity::Certificates;
+use ddi_core::signature::Certificates;
 use ddi_core::{
     Assessment, CheckedSignature, Damage, DamagedBlocks, Judgement, Outcome as Trusted, Part, Permission,
     Proof, SignatureState, Unreadable,

@@ -261,7 +261,7 @@ fn x1_double_fetch_files_are_right_or_refused() {
                     assert!(read == *content, "{honest}: {}", String::from_utf8_lossy(path));
                     right += 1;
                 }
-                Err(ddi_core::files::Error::Io { source, .. }) => {
+                Err(ddi_core::fs::Error::Io { source, .. }) => {
                     assert_eq!(source.kind(), io::ErrorKind::InvalidData);
                     refused += 1;
                 }

@@ -23,11 +23,11 @@ use super::{
     VeritySettings,
 };
 use crate::error::Error;
-use crate::fs::{self, FsKind, Usage};
-use crate::image::{Image, Looked, Table};
-use crate::mbr;
+use crate::image::mbr;
+use crate::image::{Image, ProbeResult, Table};
 use crate::policy::{Decision, Facts, Presence, Reading};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin};
+use ddi_fs::{FsKind, Usage, probe as fs};
 
 /// A candidate that is the best so far.
 #[derive(Debug, Clone)]
@@ -578,7 +578,7 @@ impl<'a> Dissector<'a> {
             }
             _ if assumed.is_some() => FileSystem::Preset(assumed.map_or("", FsKind::name)),
             _ => {
-                let probe = self.image.looked(pick.number).map_or(Ok(None), Looked::candidate);
+                let probe = self.image.probe(pick.number).map_or(Ok(None), ProbeResult::candidate);
                 let probe = probe.map_err(|error| Error::AmbiguousFileSystem {
                     designator,
                     partition: Some(pick.number),

@@ -1,6 +1,6 @@
 use super::*;
-use crate::source::SidecarSignature;
-use crate::testing::{Disk, Set, erofs, image, luks, mbr, type_guid};
+use crate::image::file::SidecarSignature;
+use crate::testing::{Disk, DiskImage as _, Set, erofs, image, luks, mbr, type_guid};
 use crate::trust::RootHashOrigin;
 use ddi_verity::RootHash;
 

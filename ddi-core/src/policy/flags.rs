@@ -5,7 +5,7 @@ use core::ops::{BitAnd, BitOr};
 
 use ddi_gpt::Designator;
 
-use crate::fs::FsKind;
+use ddi_fs::FsKind;
 
 /// A set of policy flags.
 ///

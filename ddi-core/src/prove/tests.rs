@@ -1,12 +1,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use ddi_verity::{Algorithm, HashType, ReadAt, RootHash, Superblock};
+use ddi_io::ReadAt;
+use ddi_verity::{Algorithm, HashType, RootHash, Superblock};
 
 use super::*;
 use crate::dissect::{DissectOptions, VeritySettings};
-use crate::source::Sidecars;
-use crate::testing::{Disk, Set, erofs, image, luks, signature};
+use crate::image::file::Sidecars;
+use crate::testing::{Disk, DiskImage as _, Set, erofs, image, luks, signature};
 use crate::trust::RootHashOrigin;
 
 const ROOT: &str = "root-x86-64";

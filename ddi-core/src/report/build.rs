@@ -14,22 +14,24 @@
 )]
 
 use ddi_gpt::{ByteRange, Designator, Guid, PartitionType, Side};
-use ddi_verity::{Certificates, Section, Strictness};
+use ddi_io::Section;
+use ddi_signature::Certificates;
+use ddi_verity::Strictness;
 
 use super::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, VerityColumn, gaps,
 };
-use crate::bind::{BindOptions, VeritySet, verity_sets};
 use crate::dissect::{
     DissectOptions, DissectedImage, Dissection, Partition, Protection, Selection, Skipped, VeritySettings,
 };
 use crate::error::Error;
-use crate::finding::{Beside, Finding, LabelOddity, Oddity, Severity};
-use crate::fs;
-use crate::image::{Image, Looked, Table};
+use crate::image::{Image, ProbeResult, Table};
 use crate::prove::{TailRule, check_content, check_size};
-use crate::signed::{CheckedSignature, SignatureState};
+use crate::report::finding::{Beside, Finding, LabelOddity, Oddity, Severity};
+use crate::trust::signature::{CheckedSignature, SignatureState};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
+use crate::verity_set::{BindOptions, VeritySet, verity_sets};
+use ddi_fs::probe as fs;
 
 /// What goes into a report.
 #[derive(Debug, Clone)]
@@ -292,11 +294,11 @@ fn content(
         };
     }
     let only_here;
-    let looked = match image.looked(number) {
+    let looked = match image.probe(number) {
         Some(looked) => looked,
         None => match Section::new(image.metadata(), range.offset, range.size) {
             Ok(section) => {
-                only_here = Looked::new(&section, &[]);
+                only_here = ProbeResult::new(&section, &[]);
                 &only_here
             }
             Err(_) => return unclear(Oddity::Outside),

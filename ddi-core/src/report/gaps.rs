@@ -19,9 +19,9 @@ use ddi_gpt::{ByteRange, TableCopy};
 
 use super::{Content, ImageKind, Report};
 use crate::error::{Error, Step};
-use crate::finding::{Finding, Oddity, Severity};
-use crate::fs::Usage;
 use crate::image::{Image, Table};
+use crate::report::finding::{Finding, Oddity, Severity};
+use ddi_fs::Usage;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
@@ -40,9 +40,9 @@ pub(super) fn look(image: &Image, report: &Report, budget: u64, findings: &mut V
             break;
         }
         match first_non_zero(image, gap, &mut budget, &mut chunk) {
-            Ok(Looked::Zero) => {}
-            Ok(Looked::Unread(bytes)) => unread = unread.saturating_add(bytes),
-            Ok(Looked::NotZero(offset)) => {
+            Ok(ProbeResult::Zero) => {}
+            Ok(ProbeResult::Unread(bytes)) => unread = unread.saturating_add(bytes),
+            Ok(ProbeResult::NotZero(offset)) => {
                 told = told.saturating_add(1);
                 let mut finding = Finding::new(Oddity::GapNotZero { gap }).at(offset);
                 // what follows a bare file system is not for anybody to say
@@ -62,7 +62,7 @@ pub(super) fn look(image: &Image, report: &Report, budget: u64, findings: &mut V
     }
 }
 
-enum Looked {
+enum ProbeResult {
     Zero,
     NotZero(u64),
     /// Zero as far as was looked; this many bytes were not.
@@ -74,7 +74,7 @@ fn first_non_zero(
     gap: ByteRange,
     budget: &mut u64,
     chunk: &mut [u8],
-) -> Result<Looked, Error> {
+) -> Result<ProbeResult, Error> {
     let source = image.metadata();
     let mut offset = gap.offset;
     while let Some(next) = source.next_data(offset).filter(|next| *next < gap.end()) {
@@ -82,7 +82,7 @@ fn first_non_zero(
         let left = gap.end().saturating_sub(offset);
         let len = usize::try_from(left.min(*budget)).unwrap_or(usize::MAX).min(chunk.len());
         let Some(buf) = chunk.get_mut(..len).filter(|buf| !buf.is_empty()) else {
-            return Ok(Looked::Unread(left));
+            return Ok(ProbeResult::Unread(left));
         };
         source.read_exact_at(offset, buf).map_err(|error| Error::Io {
             step: Step::Gaps,
@@ -92,11 +92,11 @@ fn first_non_zero(
         let len = u64::try_from(len).unwrap_or(u64::MAX);
         *budget = budget.saturating_sub(len);
         if let Some(at) = buf.iter().position(|byte| *byte != 0) {
-            return Ok(Looked::NotZero(offset.saturating_add(u64::try_from(at).unwrap_or(u64::MAX))));
+            return Ok(ProbeResult::NotZero(offset.saturating_add(u64::try_from(at).unwrap_or(u64::MAX))));
         }
         offset = offset.saturating_add(len);
     }
-    Ok(Looked::Zero)
+    Ok(ProbeResult::Zero)
 }
 
 /// The bytes of the image that nothing says anything about.

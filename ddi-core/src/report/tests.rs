@@ -1,13 +1,13 @@
 use ddi_gpt::{Attributes, Name};
-use ddi_verity::ReadAt;
+use ddi_io::ReadAt;
 use proptest::prelude::*;
 
 use super::*;
 use crate::dissect::{DissectOptions, VeritySettings};
 use crate::image::Image;
+use crate::image::file::Sidecars;
 use crate::prove::{ContentRule, ProveOptions, Scope, prove};
-use crate::source::Sidecars;
-use crate::testing::{Disk, Set, erofs, image, mbr, signature};
+use crate::testing::{Disk, DiskImage as _, Set, erofs, image, mbr, signature};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 use crate::{Dissection, Skipped};
 

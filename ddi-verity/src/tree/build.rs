@@ -6,9 +6,9 @@ use crate::error::{Error, Storage};
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
-use crate::read_at::ReadAt;
 use crate::tree::{Feed, HashTree, Work, batch, clear_tail, read};
-use crate::write_at::WriteAt;
+use ddi_io::ReadAt;
+use ddi_io::WriteAt;
 
 pub(super) fn build(
     tree: &HashTree,

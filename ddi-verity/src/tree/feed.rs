@@ -3,8 +3,8 @@
 use core::ops::Range;
 
 use crate::error::{Error, Storage};
-use crate::read_at::ReadAt;
 use crate::tree::{Handle, PIECE, Work, read};
+use ddi_io::ReadAt;
 
 /// The data as one thread sees it.
 pub(crate) struct Feed<'a> {

@@ -7,8 +7,8 @@ use super::HashTree;
 use crate::error::{Error, Storage};
 use crate::hash::RootHash;
 use crate::options::Options;
-use crate::read_at::ReadAt;
 use crate::verdict::Verdict;
+use ddi_io::ReadAt;
 
 /// Bytes that are passed over at once.
 const SKIP: usize = 64 << 10;

@@ -11,9 +11,9 @@ use crate::error::{Error, Storage};
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
-use crate::read_at::ReadAt;
 use crate::tree::{Feed, Handle, HashTree, Work, batch, clear_tail, read, spare_is_zero};
 use crate::verdict::{LevelVerdict, Verdict};
+use ddi_io::ReadAt;
 
 pub(super) fn verify(
     tree: &HashTree,

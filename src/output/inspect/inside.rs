@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use ddi_core::metadata::{
+use ddi_core::{Assurance, Mounted, Report, Unreadable, VeritySet, Word};
+use ddi_os::Inside;
+use ddi_os::metadata::{
     EnvFile, ExtensionRelease, Fact, Found, MachineId, Metadata, NameRule, Passed, UseAs,
 };
-use ddi_core::{Assurance, Inside, Mounted, Report, Unreadable, VeritySet, Word};
 use serde_json::{Map, Value, json};
 
 use super::super::{escape, escape_sentence, name_text};
@@ -112,7 +113,7 @@ fn value<T>(fact: &Fact<T>) -> Option<&T> {
     fact.as_ref().ok()?.as_ref().map(|found| &found.value)
 }
 
-fn extension(release: &Result<ExtensionRelease, ddi_core::metadata::Error>) -> Option<&EnvFile> {
+fn extension(release: &Result<ExtensionRelease, ddi_os::metadata::Error>) -> Option<&EnvFile> {
     release.as_ref().ok()?.fields()
 }
 
@@ -187,7 +188,7 @@ fn ours(report: &Report, inside: &Inside) -> Value {
     let metadata = &inside.metadata;
     let assurance = inside.assurance.name();
     let mut facts = Map::new();
-    let mut add = |key: &str, path: Option<&[u8]>, error: Option<&ddi_core::metadata::Error>| {
+    let mut add = |key: &str, path: Option<&[u8]>, error: Option<&ddi_os::metadata::Error>| {
         if path.is_some() || error.is_some() {
             let fact = json!({
                 "path": path.map(name_text),
@@ -238,7 +239,7 @@ fn ours(report: &Report, inside: &Inside) -> Value {
     })
 }
 
-fn path_of<T>(fact: &Fact<T>) -> (Option<&[u8]>, Option<&ddi_core::metadata::Error>) {
+fn path_of<T>(fact: &Fact<T>) -> (Option<&[u8]>, Option<&ddi_os::metadata::Error>) {
     match fact {
         Ok(found) => (found.as_ref().map(|Found { path, .. }| &**path), None),
         Err(error) => (None, Some(error)),

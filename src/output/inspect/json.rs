@@ -1,6 +1,7 @@
 //! The same for programs: all keys of `systemd-dissect --json`, and our own.
 
-use ddi_core::fs::{FactValue, Probe};
+use ddi_core::fs::Probe;
+use ddi_core::fs::probe::FactValue;
 use ddi_core::gpt::{Guid, TableCopy};
 use ddi_core::verity::Examined;
 use ddi_core::{

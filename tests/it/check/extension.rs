@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use ddi_core::check::{ExtensionHost, ExtensionScope, match_extension};
 use ddi_core::gpt::Architecture;
-use ddi_core::metadata::{EnvFile, ExtensionClass};
+use ddi_os::metadata::{EnvFile, ExtensionClass};
+use ddi_os::{ExtensionHost, ExtensionScope, match_extension};
 
 use super::{assert_exit, codes, corpus, image, image_of};
 use crate::support::image::ImageBuilder;

@@ -213,7 +213,7 @@ fn encodings(add: &mut Add<'_>, good: &[u8]) {
 
 /// Messages by OpenSSL, for another text. What is wrong with them is seen before the text is.
 fn files(class: &mut Class) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ddi-verity/tests/data/signature");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/ddi-signature/tests/data");
     for (what, message, certificate, answer) in [
         ("attached, by OpenSSL", "attached", "rsa2048", "pkcs7-attached"),
         ("two signers, by OpenSSL", "two-signers", "rsa2048", "pkcs7-multiple-signers"),

@@ -1,0 +1,29 @@
+//! Storage for disk images.
+//!
+//! ```text
+//!   file, block device ─ FileSource ─┐
+//!   memory, yours, …  ───────────────┼─▶ ReadAt ─▶ Section: a window     ─▶ Stream: std::io::Read and Seek
+//!   .xz .zst .gz, pipe ─ spool ──────┘            ReadOnce: kept once read
+//! ```
+//!
+//! [`ReadAt`] reads at an offset: all of it or an error, without a cursor, from several threads at once. [`WriteAt`] is its
+//! counterpart. Everything else is made from these two.
+#![deny(unsafe_code)]
+
+#[cfg(feature = "mmap")]
+mod mmap;
+mod read_at;
+mod read_once;
+mod spool;
+mod stream;
+mod unpack;
+mod write_at;
+
+#[cfg(feature = "mmap")]
+pub use mmap::MmapSource;
+pub use read_at::{FileSource, ReadAt, Section};
+pub use read_once::ReadOnce;
+pub use spool::{MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
+pub use stream::Stream;
+pub use unpack::{Compression, MAGIC_SIZE, MAX_WINDOW_SIZE, UnpackError};
+pub use write_at::WriteAt;

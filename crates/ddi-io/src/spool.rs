@@ -1,0 +1,492 @@
+//! Streams and compressed images, made into something that can be read at any offset.
+//!
+//! An image says at its end what is needed to check its beginning: the salt is in the superblock of the hash tree, and
+//! the tree in a partition behind the data. So a stream has to be kept before anything can be proven. It is kept in
+//! a file without a name, which nobody else can open and which is gone when it is closed, however that comes about; zeros
+//! take no space in it.
+//!
+//! # Bounds
+//! Of the output: [`SpoolOptions::max_size`], counted as it comes out, whatever the stream says about its size. Of the
+//! memory: 512 KiB of buffers, and a window of at most [`MAX_WINDOW_SIZE`](crate::MAX_WINDOW_SIZE) for xz and Zstandard
+//! (half as much again while Zstandard's grows). Of the input: twice the output.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use core::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::read_at::FileSource;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::unpack::{Compression, Input, MAGIC_SIZE, UnpackError, decompress};
+
+/// Most bytes that a stream may have, unpacked, unless the caller says otherwise: 64 GiB.
+pub const MAX_UNPACKED_SIZE: u64 = 64 << 30;
+
+/// Where temporary files go unless the caller says otherwise: where large ones are expected, and not in memory.
+pub const SPOOL_DIRECTORY: &str = "/var/tmp";
+
+/// Size of the buffer in bytes, a multiple of [`HOLE`].
+const BUFFER: usize = 256 << 10;
+/// Zeros of this many bytes are not written.
+const HOLE: usize = 4096;
+
+/// How a stream is kept.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SpoolOptions<'a> {
+    /// Most bytes that the image may have.
+    pub max_size: u64,
+    /// Where the temporary file is made.
+    pub directory: PathBuf,
+    /// Called with the bytes of the stream that were taken so far.
+    pub progress: Option<&'a dyn Fn(u64)>,
+}
+
+impl Default for SpoolOptions<'_> {
+    fn default() -> Self {
+        SpoolOptions { max_size: MAX_UNPACKED_SIZE, directory: SPOOL_DIRECTORY.into(), progress: None }
+    }
+}
+
+impl fmt::Debug for SpoolOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpoolOptions")
+            .field("max_size", &self.max_size)
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads `stream` to its end into a temporary file, and decompresses it on the way if it is compressed.
+///
+/// # Errors
+/// [`UnpackError`]. Nothing is left behind.
+pub fn spool(
+    stream: &mut dyn Read,
+    options: &SpoolOptions<'_>,
+) -> Result<(FileSource, Option<Compression>), UnpackError> {
+    let mut input = Input::new(stream, options.max_size, options.progress);
+    let start = input.peek(MAGIC_SIZE).map(Compression::of);
+    let compression = start.map_err(|error| input.judge(Compression::Gzip, error))?;
+    if let Some(compression) = compression.filter(|compression| !compression.is_supported()) {
+        return Err(UnpackError::Unsupported { compression });
+    }
+    let mut spool = Spool::new(options)?;
+    let mut output = |bytes: &[u8]| spool.write(bytes);
+    match compression {
+        Some(compression) => decompress(compression, &mut input, &mut output)?,
+        None => copy(&mut input, &mut output)?,
+    }
+    Ok((spool.finish()?, compression))
+}
+
+fn copy(
+    input: &mut Input<'_>,
+    output: &mut dyn FnMut(&[u8]) -> Result<(), UnpackError>,
+) -> Result<(), UnpackError> {
+    loop {
+        let count = match input.peek(1) {
+            Ok([]) => return Ok(()),
+            Ok(bytes) => {
+                output(bytes)?;
+                bytes.len()
+            }
+            Err(error) => return Err(input.judge(Compression::Gzip, error)),
+        };
+        input.consume(count);
+    }
+}
+
+/// A temporary file in the making.
+struct Spool {
+    file: File,
+    buffer: Vec<u8>,
+    /// Bytes in the file, a multiple of [`BUFFER`].
+    written: u64,
+    max_size: u64,
+}
+
+fn failed(error: impl Into<io::Error>) -> UnpackError {
+    UnpackError::Write { error: Arc::new(error.into()) }
+}
+
+impl Spool {
+    fn new(options: &SpoolOptions<'_>) -> Result<Self, UnpackError> {
+        let file = unnamed(&options.directory).map_err(failed)?;
+        Ok(Spool { file, buffer: Vec::with_capacity(BUFFER), written: 0, max_size: options.max_size })
+    }
+
+    fn size(&self) -> u64 {
+        self.written.saturating_add(u64::try_from(self.buffer.len()).unwrap_or(u64::MAX))
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), UnpackError> {
+        let size = self.size().saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if size > self.max_size {
+            return Err(UnpackError::TooLarge { max: self.max_size });
+        }
+        while !bytes.is_empty() {
+            let room = BUFFER.saturating_sub(self.buffer.len());
+            let (now, later) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+            if self.buffer.len() == BUFFER {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is in the buffer and is not zero.
+    fn flush(&mut self) -> Result<(), UnpackError> {
+        let mut at = self.written;
+        for run in self.buffer.chunks(HOLE).collect::<Vec<_>>().chunk_by(|a, b| is_zero(a) == is_zero(b)) {
+            let size = run.iter().fold(0_usize, |size, block| size.saturating_add(block.len()));
+            let start = usize::try_from(at.saturating_sub(self.written)).unwrap_or(usize::MAX);
+            let bytes = self.buffer.get(start..start.saturating_add(size)).unwrap_or_default();
+            if run.first().is_some_and(|block| !is_zero(block)) {
+                self.file.write_all_at(bytes, at).map_err(failed)?;
+            }
+            at = at.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        }
+        self.written = at;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<FileSource, UnpackError> {
+        self.flush()?;
+        self.file.set_len(self.written).map_err(failed)?;
+        FileSource::new(self.file).map_err(failed)
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    // without a branch in the inner loop, so that it is done in vectors
+    bytes.chunks(256).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
+/// A new file without a name.
+fn unnamed(directory: &Path) -> io::Result<File> {
+    let mode = Mode::from_raw_mode(0o600);
+    // EXCL: nor will it ever have one
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::EXCL;
+    match rustix::fs::open(directory, flags, mode) {
+        Ok(fd) => Ok(fd.into()),
+        // the file system cannot do that
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => briefly_named(directory),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A new file that has a name for as long as it takes to open it.
+fn briefly_named(directory: &Path) -> io::Result<File> {
+    /// Names that somebody else has taken.
+    const MAX_TAKEN: u32 = 1000;
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    for _ in 0..MAX_TAKEN {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!(".ddi-{}-{number}", std::process::id()));
+        match rustix::fs::openat(CWD, &path, flags, Mode::from_raw_mode(0o600)) {
+            Ok(fd) => {
+                rustix::fs::unlink(&path)?;
+                return Ok(fd.into());
+            }
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use crate::read_at::ReadAt;
+
+    use super::*;
+
+    // the same content by four tools; `gzip` keeps the name of the file too
+    const XZ: &str = "\
+        fd377a585a000004e6d6b4460200210116000000742fe5a3e0220200375d003b194aab414a5656e08f812b9c863ee9b5\
+        d14811481c96db7e52e1673f0ce23018982aa040fcbc453426608c7c7003f906d12420d7d6000000c443769cbf090489\
+        0001538344000000acab7fabb1c467fb020000000004595a";
+    const XZ_SHA256: &str = "\
+        fd377a585a00000ae1fb0ca10200210116000000742fe5a3e0220200375d003b194aab414a5656e08f812b9c863ee9b5\
+        d14811481c96db7e52e1673f0ce23018982aa040fcbc453426608c7c7003f906d12420d7d60000006b7908070987811d\
+        d4834a111505ab4d7f880bc28ff8db7fa98507ec50037c9300016b83440000006c2e5643b6e9df1c02000000000a595a";
+    const ZSTD: &str = "\
+        28b52ffd0468b5000060766572697479210a00656e640200fceff6a2be7ab9584915c6";
+    const GZIP: &str = "\
+        1f8b0808dd7f016b0203632e62696e00edc5b10d0010100040b52dece60b8d42e413db9b43dc3597b1c63eada6bfbc00\
+        00000000000000cf8bd92f0d35e17903220000";
+    // a dictionary of 192 MiB
+    const XZ_LARGE: &str = "\
+        fd377a585a000004e6d6b446020021011f000000fe60edde010000780000000045aeef83f8ee160a00011901a52c81cc\
+        1fb6f37d010000000004595a";
+
+    fn content() -> Vec<u8> {
+        [b"verity!\n".repeat(64), vec![0; 8192], b"end".to_vec()].concat()
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
+    }
+
+    fn all() -> [(Compression, Vec<u8>); 4] {
+        [
+            (Compression::Xz, bytes(XZ)),
+            (Compression::Xz, bytes(XZ_SHA256)),
+            (Compression::Zstd, bytes(ZSTD)),
+            (Compression::Gzip, bytes(GZIP)),
+        ]
+    }
+
+    /// A directory that goes when the test ends.
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new() -> Self {
+            static NUMBER: AtomicU32 = AtomicU32::new(0);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("ddi-spool-{}-{number}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Dir(path)
+        }
+        fn is_empty(&self) -> bool {
+            std::fs::read_dir(&self.0).unwrap().next().is_none()
+        }
+        fn options(&self, max_size: u64) -> SpoolOptions<'static> {
+            SpoolOptions { max_size, directory: self.0.clone(), progress: None }
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Gives a few bytes at a time, is interrupted between, and breaks at some place.
+    struct Pipe<'a> {
+        rest: &'a [u8],
+        turn: usize,
+        breaks: bool,
+    }
+
+    impl Read for Pipe<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.turn += 1;
+            if self.turn.is_multiple_of(5) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if self.rest.is_empty() && self.breaks {
+                return Err(io::Error::other("broken"));
+            }
+            let (now, later) = self.rest.split_at(buf.len().min(self.rest.len()).min(self.turn % 7 + 1));
+            buf[..now.len()].copy_from_slice(now);
+            self.rest = later;
+            Ok(now.len())
+        }
+    }
+
+    fn read_all(source: &FileSource) -> Vec<u8> {
+        let mut all = vec![0; source.size() as usize];
+        source.read_exact_at(0, &mut all).unwrap();
+        all
+    }
+
+    fn unpack(packed: &[u8]) -> Result<Vec<u8>, UnpackError> {
+        let dir = Dir::new();
+        let outcome = spool(&mut &*packed, &dir.options(1 << 20)).map(|(source, _)| read_all(&source));
+        assert!(dir.is_empty());
+        outcome
+    }
+
+    #[test]
+    fn each_format_in_pieces_of_any_size() {
+        let dir = Dir::new();
+        for (compression, packed) in all() {
+            let mut pipe = Pipe { rest: &packed, turn: 0, breaks: false };
+            let (source, found) = spool(&mut pipe, &dir.options(1 << 20)).unwrap();
+            assert_eq!((found, read_all(&source) == content()), (Some(compression), true));
+            let (source, found) = spool(&mut &packed[..], &dir.options(1 << 20)).unwrap();
+            assert_eq!((found, read_all(&source) == content()), (Some(compression), true));
+        }
+        let plain = content();
+        let mut pipe = Pipe { rest: &plain, turn: 0, breaks: false };
+        let (source, found) = spool(&mut pipe, &dir.options(1 << 20)).unwrap();
+        assert_eq!((found, read_all(&source) == plain), (None, true));
+        assert!(dir.is_empty(), "even while the files are open");
+    }
+
+    #[test]
+    fn one_after_the_other() {
+        let twice = content().repeat(2);
+        for (compression, packed) in all() {
+            assert_eq!(unpack(&packed.repeat(2)).unwrap(), twice);
+            // padding is for xz alone, by whole words
+            for (zeros, good) in [(4, compression == Compression::Xz), (3, false), (1, false)] {
+                let padded = [&packed[..], &vec![0; zeros], &packed].concat();
+                assert_eq!(unpack(&padded).is_ok(), good, "{compression} {zeros}");
+            }
+        }
+        let skippable = b"\x53\x2a\x4d\x18\x05\0\0\0hello";
+        let zstd = bytes(ZSTD);
+        let all = [skippable, &zstd[..], skippable, skippable, &zstd, skippable].concat();
+        assert_eq!(unpack(&all).unwrap(), twice);
+        let truncated = unpack(&all[..all.len() - 1]).unwrap_err();
+        assert!(matches!(truncated, UnpackError::Truncated { .. }), "{truncated}");
+    }
+
+    #[test]
+    fn what_follows_must_be_of_the_format() {
+        for (compression, packed) in all() {
+            let end = packed.len() as u64;
+            match (compression, unpack(&[&packed[..], b"garbage"].concat()).unwrap_err()) {
+                // its decoder looks for itself
+                (Compression::Xz, UnpackError::Corrupt { .. }) => {}
+                (_, UnpackError::Trailing { offset, .. }) => assert_eq!(offset, end),
+                (_, other) => panic!("{compression}: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_stream_is_taken_for_the_whole() {
+        for (compression, packed) in all() {
+            for size in 10..packed.len() {
+                let error = unpack(&packed[..size]).unwrap_err();
+                assert!(
+                    matches!(error, UnpackError::Truncated { size: found, .. } if found == size as u64),
+                    "{compression} {size}: {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_changes_the_content() {
+        let good = content();
+        for (compression, packed) in all() {
+            let mut unseen = Vec::new();
+            for bit in 0..8 * packed.len() {
+                let mut flipped = packed.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                match unpack(&flipped) {
+                    Ok(content) if content == good => unseen.push(bit / 8),
+                    // no longer one that is recognised
+                    Ok(content) => assert!(content == flipped && bit / 8 < 6, "{compression}, bit {bit}"),
+                    Err(_) => {}
+                }
+            }
+            unseen.dedup();
+            let named: &[usize] = match compression {
+                // that it is text, time, extra flags, system, file name, the bits behind the last of deflate
+                Compression::Gzip => &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 58],
+                // the unused and the reserved bit of the descriptor, a larger window, reserved bits of a block
+                Compression::Zstd => &[4, 5, 23],
+                _ => &[],
+            };
+            assert!(unseen.iter().all(|at| named.contains(at)), "{compression}: {unseen:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_goes_off_nowhere() {
+        let dir = Dir::new();
+        let size = content().len() as u64;
+        let plain = content();
+        for packed in all().into_iter().map(|(_, packed)| packed).chain([plain]) {
+            assert!(spool(&mut &packed[..], &dir.options(size)).is_ok());
+            let error = spool(&mut &packed[..], &dir.options(size - 1)).unwrap_err();
+            assert!(matches!(error, UnpackError::TooLarge { max } if max == size - 1), "{error}");
+            assert!(dir.is_empty());
+        }
+        // headers without content have no end
+        let empty = io::repeat(0);
+        let mut endless = (&b"\x50\x2a\x4d\x18\xff\xff\xff\xff"[..]).chain(empty);
+        let error = spool(&mut endless, &dir.options(size)).unwrap_err();
+        assert!(matches!(error, UnpackError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn large_windows_are_refused_before_they_are_made() {
+        let error = unpack(&bytes(XZ_LARGE)).unwrap_err();
+        assert!(matches!(error, UnpackError::WindowTooLarge { compression: Compression::Xz }), "{error}");
+        // a window descriptor of 2^28 bytes, and an empty last block
+        let frame = b"\x28\xb5\x2f\xfd\x00\x90\x01\0\0";
+        let error = unpack(frame).unwrap_err();
+        assert!(matches!(error, UnpackError::WindowTooLarge { compression: Compression::Zstd }), "{error}");
+        // one of 2^27
+        assert_eq!(unpack(b"\x28\xb5\x2f\xfd\x00\x88\x01\0\0").unwrap(), b"");
+    }
+
+    #[test]
+    fn a_stream_that_breaks_is_no_short_one() {
+        let dir = Dir::new();
+        let plain = content();
+        for packed in all().into_iter().map(|(_, packed)| packed).chain([plain]) {
+            for size in [0, 5, 20, packed.len()] {
+                let mut pipe = Pipe { rest: &packed[..size], turn: 0, breaks: true };
+                let error = spool(&mut pipe, &dir.options(1 << 20)).unwrap_err();
+                assert!(matches!(error, UnpackError::Read { .. }), "{size}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn unsupported_formats_have_a_name() {
+        for (start, name) in [(&b"BZh91AY&SY.."[..], "bzip2"), (b"\x04\x22\x4d\x18\x64\x40\xa7...", "lz4")] {
+            let error = unpack(start).unwrap_err();
+            assert_eq!(error.to_string(), format!("is compressed with {name}, which is not supported"));
+        }
+    }
+
+    #[test]
+    fn zeros_are_holes() {
+        let dir = Dir::new();
+        let mut content = vec![0; (8 << 20) + 77];
+        content[3 << 20] = 1;
+        content[(5 << 20) - 1] = 2;
+        let (source, _) = spool(&mut &content[..], &dir.options(1 << 30)).unwrap();
+        assert!(read_all(&source) == content);
+        // a file system without holes says that all is data
+        let next = source.next_data(0).unwrap();
+        assert!(next == 3 << 20 || next == 0, "{next}");
+        assert!(source.reopen().is_some());
+    }
+
+    #[test]
+    fn a_file_without_a_name_wherever_it_is_made() {
+        let dir = Dir::new();
+        for file in [unnamed(&dir.0).unwrap(), briefly_named(&dir.0).unwrap()] {
+            file.write_all_at(b"secret", 0).unwrap();
+            let found = rustix::fs::fstat(&file).unwrap();
+            assert_eq!((found.st_nlink, found.st_mode & 0o777), (0, 0o600));
+            assert!(dir.is_empty());
+        }
+        let error = spool(&mut &b"x"[..], &SpoolOptions { directory: dir.0.join("none"), ..dir.options(9) });
+        assert!(matches!(error, Err(UnpackError::Write { .. })));
+    }
+}

@@ -1,0 +1,120 @@
+//! What the files of an image say about it, and how far that can be relied upon.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use crate::metadata::{self, Metadata, UseAs};
+use ddi_core::{Assurance, InsideProblem, Report};
+use ddi_core::{Contents, Mounted, Unreadable};
+use ddi_core::{Error, ErrorKind};
+use ddi_core::{Finding, Oddity, Severity};
+use ddi_fs as files;
+
+/// What systemd-dissect tells of an image after mounting it: read from the root and the `/usr` file system.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inside {
+    /// The file systems that were read, root first. None: the image has neither root nor `/usr`.
+    pub mounted: Vec<Mounted>,
+    /// How far each of the facts can be relied upon: as far as the least of the file systems.
+    pub assurance: Assurance,
+    /// The facts.
+    pub metadata: Metadata,
+    /// What the image can be used as.
+    pub use_as: UseAs,
+}
+
+impl Inside {
+    /// Reads few and small files. `image_name` is that of the image without suffixes, which extensions are looked for
+    /// by; `has_esp`: is there an EFI system partition?
+    ///
+    /// # Errors
+    /// As [`Contents::system`].
+    pub fn read(
+        contents: &Contents<'_>,
+        image_name: Option<&str>,
+        has_esp: bool,
+    ) -> Result<Self, Unreadable> {
+        let files = contents.system()?;
+        let assurance = files.assurance();
+        let metadata = Metadata::read(&files.tree, image_name);
+        let use_as = metadata.use_as(has_esp);
+        Ok(Inside { mounted: files.mounted, assurance, metadata, use_as })
+    }
+
+    /// What could not be told although its file is there: the name of the fact and the reason.
+    pub fn missing(&self) -> impl Iterator<Item = (&'static str, &metadata::Error)> {
+        let Metadata {
+            hostname,
+            machine_id,
+            machine_info,
+            os_release,
+            initrd_release,
+            sysext_release,
+            confext_release,
+            ..
+        } = &self.metadata;
+        [
+            ("hostname", hostname.as_ref().err()),
+            ("machine-id", machine_id.as_ref().err()),
+            ("machine-info", machine_info.as_ref().err()),
+            ("os-release", os_release.as_ref().err()),
+            ("initrd-release", initrd_release.as_ref().err()),
+            ("sysext release", sysext_release.as_ref().err()),
+            ("confext release", confext_release.as_ref().err()),
+        ]
+        .into_iter()
+        .filter_map(|(name, error)| Some((name, error?)))
+    }
+}
+
+impl Inside {
+    /// Adds the findings about what is inside to the report of its image.
+    pub fn note(inside: &Result<Inside, Unreadable>, report: &mut Report) {
+        let problems: Vec<InsideProblem> = match inside {
+            Ok(inside) => inside
+                .missing()
+                .map(|(what, error)| {
+                    let severity = match error {
+                        metadata::Error::File(files::Error::Io { .. }) => Severity::Error,
+                        _ => Severity::Warning,
+                    };
+                    InsideProblem::new(what, error.code(), severity, error)
+                })
+                .collect(),
+            Err(error) => severity(error)
+                .map(|severity| InsideProblem::new("files", error.code(), severity, error))
+                .into_iter()
+                .collect(),
+        };
+        report.findings.extend(problems.into_iter().map(|problem| Finding::new(Oddity::Inside(problem))));
+        report.findings.sort_by_key(|finding| core::cmp::Reverse(finding.severity));
+    }
+}
+
+/// How bad it is that nothing can be read; `None` if there is a finding already.
+fn severity(error: &Unreadable) -> Option<Severity> {
+    match error {
+        Unreadable::Refused(_)
+        | Unreadable::Unproven(Error::UnrecognisedContent { .. } | Error::ContentTooLarge { .. }) => None,
+        Unreadable::Unproven(error) => match error.kind() {
+            ErrorKind::Corrupt | ErrorKind::Mismatch | ErrorKind::Io => Some(Severity::Error),
+            _ => Some(Severity::Warning),
+        },
+        Unreadable::Source(_) => Some(Severity::Error),
+        // no fault of the image
+        Unreadable::Encrypted | Unreadable::FileSystem(files::Error::NoReader { .. }) => Some(Severity::Note),
+        Unreadable::FileSystem(files::Error::Io { .. }) => Some(Severity::Error),
+        _ => Some(Severity::Warning),
+    }
+}

@@ -1,0 +1,195 @@
+//! Images and file systems in memory, for tests.
+#![expect(missing_docs, missing_debug_implementations, reason = "the tests are its only users")]
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use ddi_gpt::{Attributes, BlockSize, Builder, Guid, Name, NewPartition, PartitionType};
+use ddi_verity::{Algorithm, HashTree, HashType, Options, Params, Placement, RootHash, Salt, Superblock};
+
+/// What `memory.rs` is written over, here and in `ddi-fs`.
+mod api {
+    pub(crate) use ddi_fs::*;
+}
+#[path = "../../ddi-fs/src/tests/memory.rs"]
+pub mod memory;
+
+/// An image in the making: partitions with their content, in this order.
+#[derive(Clone, Default)]
+pub struct Disk {
+    parts: Vec<NewPart>,
+}
+
+/// A partition in the making.
+#[derive(Clone)]
+pub struct NewPart {
+    pub type_guid: Guid,
+    pub guid: Guid,
+    pub name: Name,
+    pub attributes: Attributes,
+    pub content: Vec<u8>,
+}
+
+/// Data, hash tree and signature partition.
+#[derive(Clone)]
+pub struct Set {
+    pub data: Vec<u8>,
+    pub hash: Vec<u8>,
+    pub signature: Vec<u8>,
+    pub root: RootHash,
+}
+
+impl Set {
+    pub fn new(data: Vec<u8>) -> Self {
+        Self::with(data, HashType::Normal, Algorithm::Sha256, 4096)
+    }
+
+    pub fn with(data: Vec<u8>, hash_type: HashType, algorithm: Algorithm, block_size: u32) -> Self {
+        let blocks = data.len() as u64 / u64::from(block_size);
+        let salt = Salt::new(&[0x5a; 32]).unwrap();
+        let params = Params::new(hash_type, algorithm, block_size, block_size, blocks, salt).unwrap();
+        let mut hash = vec![0; block_size as usize];
+        hash[..512].copy_from_slice(&Superblock { params, uuid: [7; 16] }.to_bytes());
+        let hash = Mutex::new(hash);
+        let tree = HashTree::new(params, Placement::Superblock(0)).unwrap();
+        let root = tree.build(&data, &hash, &Options::new().allow_sha1(true)).unwrap();
+        Set { data, hash: hash.into_inner().unwrap(), signature: signature(&root), root }
+    }
+
+    /// The same data and tree, with more bytes behind the data.
+    pub fn with_tail(mut self, tail: &[u8]) -> Self {
+        self.data.extend_from_slice(tail);
+        self
+    }
+
+    pub fn guids(&self) -> (Guid, Guid) {
+        ddi_gpt::verity_guids(self.root.as_bytes()).unwrap()
+    }
+}
+
+/// A signature partition that names `root`.
+pub fn signature(root: &RootHash) -> Vec<u8> {
+    let mut json = format!(r#"{{"rootHash":"{root}","signature":"MAA="}}"#).into_bytes();
+    json.resize(4096, 0);
+    json
+}
+
+/// `blocks` blocks of 4096 bytes, recognised as an erofs file system of that size, and different for each `seed`.
+pub fn erofs(blocks: u32, seed: u8) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..blocks as usize * 4096).map(|i| (i / 7) as u8 ^ seed).collect();
+    bytes[..2048].fill(0);
+    bytes[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
+    bytes[1036] = 12;
+    bytes[1060..1064].copy_from_slice(&blocks.to_le_bytes());
+    bytes[1072..1088].copy_from_slice(&[seed | 1; 16]);
+    bytes
+}
+
+/// 64 KiB that are recognised as LUKS2.
+pub fn luks() -> Vec<u8> {
+    let mut bytes = vec![0; 1 << 16];
+    bytes[..8].copy_from_slice(b"LUKS\xba\xbe\x00\x02");
+    bytes[8..16].copy_from_slice(&0x4000_u64.to_be_bytes());
+    bytes
+}
+
+/// The type GUID of a symbolic name.
+pub fn type_guid(name: &str) -> Guid {
+    PartitionType::from_name(name, None).unwrap().guid().unwrap()
+}
+
+impl Disk {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A partition of the type `root-x86-64` or such.
+    pub fn part(mut self, type_name: &str, label: &str, content: &[u8]) -> Self {
+        let guid = Guid::from_u128(0x1000 + self.parts.len() as u128);
+        let (name, content) = (label.parse().unwrap(), content.to_vec());
+        let attributes = Attributes::default();
+        self.parts.push(NewPart { type_guid: type_guid(type_name), guid, name, attributes, content });
+        self
+    }
+
+    /// Changes the last partition.
+    pub fn edit(mut self, change: impl FnOnce(&mut NewPart)) -> Self {
+        change(self.parts.last_mut().unwrap());
+        self
+    }
+
+    /// Changes partition `number`.
+    pub fn edit_number(mut self, number: usize, change: impl FnOnce(&mut NewPart)) -> Self {
+        change(&mut self.parts[number - 1]);
+        self
+    }
+
+    pub fn attributes(self, attributes: Attributes) -> Self {
+        self.edit(|part| part.attributes = attributes)
+    }
+
+    pub fn guid(self, guid: Guid) -> Self {
+        self.edit(|part| part.guid = guid)
+    }
+
+    /// Data and hash partition of `set`, with the GUIDs that belong to it. `role` is `root-x86-64` or such.
+    pub fn pair(self, role: &str, label: &str, set: &Set) -> Self {
+        let (data, hash) = set.guids();
+        self.part(role, label, &set.data)
+            .guid(data)
+            .part(&format!("{role}-verity"), label, &set.hash)
+            .guid(hash)
+    }
+
+    /// Data, hash and signature partition of `set`.
+    pub fn set(self, role: &str, label: &str, set: &Set) -> Self {
+        self.pair(role, label, set).part(&format!("{role}-verity-sig"), label, &set.signature)
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let content: u64 = self.parts.iter().map(|part| part.content.len() as u64 + 4096).sum();
+        let mut builder =
+            Builder::new(content + (128 << 10), BlockSize::B512, Guid::from_u128(1)).alignment(4096);
+        for part in &self.parts {
+            let new = NewPartition::new(part.type_guid, part.guid)
+                .size(part.content.len() as u64)
+                .name(part.name)
+                .attributes(part.attributes);
+            builder = builder.partition(new);
+        }
+        let table = builder.build().unwrap();
+        let mut bytes = table.to_disk();
+        for (partition, part) in table.gpt().partitions().iter().zip(&self.parts) {
+            bytes[partition.range.offset as usize..][..part.content.len()].copy_from_slice(&part.content);
+        }
+        bytes
+    }
+}
+
+/// An MBR disk of 1 MiB with these records: boot indicator, type, first block, blocks.
+pub fn mbr(records: &[(u8, u8, u32, u32)]) -> Vec<u8> {
+    let mut bytes = vec![0; 1 << 20];
+    for (i, (boot, kind, start, blocks)) in records.iter().enumerate() {
+        let record = &mut bytes[446 + 16 * i..][..16];
+        (record[0], record[4]) = (*boot, *kind);
+        record[8..12].copy_from_slice(&start.to_le_bytes());
+        record[12..].copy_from_slice(&blocks.to_le_bytes());
+    }
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes
+}
+
+/// The folder of real images with their expected facts: `DDI_CORPUS`, which must be one, else `ddi-corpus` in the folder
+/// for temporary files. `None`, and a word of it, if there is none and none is named.
+pub fn corpus() -> Option<PathBuf> {
+    let named = env::var_os("DDI_CORPUS").map(PathBuf::from);
+    let is_named = named.is_some();
+    let path = named.unwrap_or_else(|| env::temp_dir().join("ddi-corpus"));
+    let is_there = path.join("index.json").is_file();
+    assert!(is_there || !is_named, "DDI_CORPUS={} is no corpus", path.display());
+    if !is_there {
+        eprintln!("skipped: no corpus in {}", path.display());
+    }
+    is_there.then_some(path)
+}

@@ -1,0 +1,522 @@
+//! Opening an image by its path, and what lies beside it.
+//!
+//! One handle is opened for the image and one for its directory; whatever is read later is read through these two,
+//! so that a path that is swapped meanwhile changes nothing. Whatever lies beside an image can be written by who can
+//! write the image: nothing of it is ever trusted, it only helps to find damage.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ddi_io::{FileSource, ReadAt};
+use ddi_verity::RootHash;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, Step};
+use crate::report::finding::{Beside, BesideProblem, Finding, Oddity};
+use crate::trust::{KnownRootHash, Role, RootHashOrigin};
+use ddi_io::{Compression, MAGIC_SIZE};
+use ddi_io::{SpoolOptions, spool};
+
+/// A root hash as text: 128 digits, and room for the white space that systemd lets pass.
+const MAX_ROOT_HASH_TEXT: usize = 1024;
+/// A signature beside an image, in bytes: some KiB, and as many certificates as anybody puts there. The limit of systemd
+/// is larger; ours keeps what an image makes us hold small.
+const MAX_PKCS7: usize = 1 << 20;
+
+/// An image that was opened by its path.
+#[derive(Debug)]
+pub struct ImageFile {
+    source: FileSource,
+    directory: OwnedFd,
+    file_name: OsString,
+    below_dev: bool,
+    /// How it is, or was, compressed, and then the file that was opened.
+    compression: Option<Compression>,
+    packed: Option<FileSource>,
+}
+
+impl ImageFile {
+    /// Opens `path`, a regular file or a block device, for reading. Anything else is refused at once.
+    ///
+    /// # Errors
+    /// [`Error::Io`], with [`io::ErrorKind::InvalidInput`] inside if it is no such file; [`Error::Empty`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let io = |error: io::Error| Error::Io { step: Step::Open, offset: None, error: Arc::new(error) };
+        let Some(file_name) = path.file_name() else {
+            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "is a directory")));
+        };
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(parent, flags, Mode::empty()).map_err(|e| io(e.into()))?;
+        let name = if path.as_os_str().as_bytes().ends_with(b"/") {
+            // `image.raw/` is an image for nobody
+            PathBuf::from(file_name).join("")
+        } else {
+            PathBuf::from(file_name)
+        };
+        let file = open_beside(&directory, name.as_os_str()).map_err(io)?;
+        let source = FileSource::new(file).map_err(io)?;
+        if source.size() == 0 {
+            return Err(Error::Empty);
+        }
+        let below_dev = path.starts_with("/dev");
+        let mut start = [0; MAGIC_SIZE];
+        let len = usize::try_from(source.size()).unwrap_or(MAGIC_SIZE).min(MAGIC_SIZE);
+        let start = start.get_mut(..len).unwrap_or_default();
+        source.read_exact_at(0, start).map_err(|error| Error::Io {
+            step: Step::Open,
+            offset: Some(0),
+            error: Arc::new(error),
+        })?;
+        let compression = Compression::of(start);
+        let file_name = file_name.to_owned();
+        Ok(ImageFile { source, directory, file_name, below_dev, compression, packed: None })
+    }
+
+    /// The same image, decompressed to a temporary file if it is compressed; see [`spool`].
+    ///
+    /// # Errors
+    /// [`Error::Unpack`]; [`Error::Empty`] if nothing comes out.
+    pub fn unpack(self, options: &SpoolOptions<'_>) -> Result<Self, Error> {
+        if self.compression.is_none() || self.packed.is_some() {
+            return Ok(self);
+        }
+        let (source, compression) =
+            spool(&mut Forward { source: &self.source, position: 0 }, options).map_err(Error::Unpack)?;
+        if source.size() == 0 {
+            return Err(Error::Empty);
+        }
+        Ok(ImageFile { source, compression, packed: Some(self.source), ..self })
+    }
+
+    /// How the file that was opened is compressed, by its first bytes.
+    pub fn compression(&self) -> Option<Compression> {
+        self.compression
+    }
+
+    /// The file that was opened.
+    fn opened(&self) -> &FileSource {
+        self.packed.as_ref().unwrap_or(&self.source)
+    }
+
+    /// The bytes.
+    pub fn source(&self) -> &FileSource {
+        &self.source
+    }
+
+    /// The last part of the path.
+    pub fn file_name(&self) -> &OsStr {
+        &self.file_name
+    }
+
+    /// The bytes and the last part of the path.
+    pub fn into_parts(self) -> (FileSource, OsString) {
+        (self.source, self.file_name)
+    }
+
+    /// What lies beside the image, as systemd looks for it (`verity_settings_load`).
+    pub fn sidecars(&self) -> Sidecars {
+        let mut found = Sidecars::default();
+        // a device has no files beside it
+        if self.below_dev || !self.opened().file().metadata().is_ok_and(|meta| meta.is_file()) {
+            return found;
+        }
+        let hash = |role: Role, found: &mut Sidecars| {
+            let (xattr, file, suffix) = match role {
+                Role::Root => (Beside::RootHashXattr, Beside::RootHash, ".roothash"),
+                Role::Usr => (Beside::UsrHashXattr, Beside::UsrHash, ".usrhash"),
+            };
+            for (what, origin) in [(xattr, RootHashOrigin::Xattr), (file, RootHashOrigin::Sidecar)] {
+                let text = match origin {
+                    RootHashOrigin::Xattr => self.xattr(role),
+                    _ => self.read_beside(suffix, MAX_ROOT_HASH_TEXT),
+                };
+                let hash = text.and_then(|text| text.map(|text| parse_root_hash(&text)).transpose());
+                match hash {
+                    Ok(None) => {}
+                    Ok(Some(hash)) => found.root_hashes.push(KnownRootHash { hash, role, origin }),
+                    Err(problem) => found.findings.push(Finding::new(Oddity::Beside { what, problem })),
+                }
+            }
+        };
+        hash(Role::Root, &mut found);
+        hash(Role::Usr, &mut found);
+        let signatures = [
+            (Role::Root, Beside::RootHashSignature, ".roothash.p7s"),
+            (Role::Usr, Beside::UsrHashSignature, ".usrhash.p7s"),
+        ];
+        for (role, what, suffix) in signatures {
+            match self.read_beside(suffix, MAX_PKCS7) {
+                Ok(None) => {}
+                Ok(Some(pkcs7)) => found.signatures.push(SidecarSignature { role, pkcs7 }),
+                Err(problem) => found.findings.push(Finding::new(Oddity::Beside { what, problem })),
+            }
+        }
+        match self.open_sidecar(".verity") {
+            Ok(None) => {}
+            Ok(Some(file)) => match FileSource::new(file) {
+                Ok(source) if source.size() > 0 => found.verity = Some(source.into()),
+                Ok(_) => found.problem(Beside::Verity, BesideProblem::Empty),
+                Err(error) => found.problem(Beside::Verity, BesideProblem::Io(Arc::new(error))),
+            },
+            Err(problem) => found.problem(Beside::Verity, problem),
+        }
+        found
+    }
+
+    /// The file beside the image with this suffix, if there is one.
+    fn open_sidecar(&self, suffix: &str) -> Result<Option<File>, BesideProblem> {
+        match self.open_first(&sidecar_names(&self.file_name, self.compression, suffix)) {
+            Ok(file) => match file.metadata() {
+                Ok(meta) if meta.is_file() => Ok(Some(file)),
+                Ok(_) => Err(BesideProblem::NotRegular),
+                Err(error) => Err(BesideProblem::Io(Arc::new(error))),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // a socket cannot even be opened
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => Err(BesideProblem::NotRegular),
+            Err(error) => Err(BesideProblem::Io(Arc::new(error))),
+        }
+    }
+
+    /// The first of these that is there.
+    fn open_first(&self, names: &[OsString]) -> io::Result<File> {
+        let mut missing = io::ErrorKind::NotFound.into();
+        for name in names {
+            match open_beside(&self.directory, name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
+                found => return found,
+            }
+        }
+        Err(missing)
+    }
+
+    /// The whole of that file, if it has `1..=max` bytes.
+    fn read_beside(&self, suffix: &str, max: usize) -> Result<Option<Vec<u8>>, BesideProblem> {
+        let Some(file) = self.open_sidecar(suffix)? else { return Ok(None) };
+        let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+        // not by doubling, which takes three times the memory
+        let size = file.metadata().map_or(0, |meta| meta.len()).min(limit);
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(max));
+        file.take(limit).read_to_end(&mut content).map_err(|error| BesideProblem::Io(Arc::new(error)))?;
+        match content.len() {
+            0 => Err(BesideProblem::Empty),
+            len if len > max => Err(BesideProblem::TooLarge { max }),
+            _ => Ok(Some(content)),
+        }
+    }
+
+    fn xattr(&self, role: Role) -> Result<Option<Vec<u8>>, BesideProblem> {
+        let name = match role {
+            Role::Root => "user.verity.roothash",
+            Role::Usr => "user.verity.usrhash",
+        };
+        let mut value = vec![0; MAX_ROOT_HASH_TEXT];
+        match rustix::fs::fgetxattr(self.opened().file(), name, value.as_mut_slice()) {
+            Ok(0) => Err(BesideProblem::Empty),
+            Ok(len) => {
+                value.truncate(len);
+                Ok(Some(value))
+            }
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+            Err(Errno::RANGE) => Err(BesideProblem::TooLarge { max: MAX_ROOT_HASH_TEXT }),
+            Err(error) => Err(BesideProblem::Io(Arc::new(error.into()))),
+        }
+    }
+}
+
+/// Opens without waiting for anything and without taking over a terminal. A symbolic link is followed, as systemd
+/// does: what is found is not trusted anyway.
+fn open_beside(directory: &OwnedFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?))
+}
+
+/// A file from its beginning to its end.
+struct Forward<'a> {
+    source: &'a FileSource,
+    position: u64,
+}
+
+impl Read for Forward<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // the size it had when it was opened: what came later is none of it, and what went missing is an error
+        let rest = self.source.size().saturating_sub(self.position);
+        let len = usize::try_from(rest).unwrap_or(usize::MAX).min(buf.len());
+        self.source.read_exact_at(self.position, buf.get_mut(..len).unwrap_or_default())?;
+        self.position = self.position.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        Ok(len)
+    }
+}
+
+/// The names that a file beside the image may have: what systemd would look for beside the unpacked image; and for a
+/// compressed one also what systemd downloads with it, which goes by the name without any suffix (`raw_strip_suffixes`).
+fn sidecar_names(image: &OsStr, compression: Option<Compression>, suffix: &str) -> Vec<OsString> {
+    let packed = image.as_bytes();
+    let ends = [b".xz".as_slice(), b".zst", b".gz"];
+    let unpacked = ends.iter().find_map(|end| packed.strip_suffix(*end)).filter(|_| compression.is_some());
+    let mut names = vec![sidecar_name(OsStr::from_bytes(unpacked.unwrap_or(packed)), suffix)];
+    if let Some(bare) = image_name(image).filter(|_| compression.is_some()) {
+        let name = OsString::from(bare + suffix);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// `foo.raw` → `foo.roothash`, `foo.img` → `foo.img.roothash`.
+fn sidecar_name(image: &OsStr, suffix: &str) -> OsString {
+    let image = image.as_bytes();
+    let mut name = image.strip_suffix(b".raw").unwrap_or(image).to_vec();
+    name.extend_from_slice(suffix.as_bytes());
+    OsStr::from_bytes(&name).to_owned()
+}
+
+/// The first line, in hexadecimal, white space ignored.
+fn parse_root_hash(text: &[u8]) -> Result<RootHash, BesideProblem> {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = core::str::from_utf8(line).map_err(|_| BesideProblem::NotText)?;
+    let digits: String = line.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    digits.parse().map_err(BesideProblem::Text)
+}
+
+/// A detached signature in a file beside the image. That it is there says nothing about who made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SidecarSignature {
+    /// Which root hash it is for.
+    pub role: Role,
+    /// PKCS#7 SignedData as DER, unchecked.
+    pub pkcs7: Vec<u8>,
+}
+
+/// What lies beside an image. Nothing of it is trusted.
+#[derive(Debug, Default)]
+pub struct Sidecars {
+    /// The root hashes, in the order in which systemd looks: the first one counts.
+    pub root_hashes: Vec<KnownRootHash>,
+    /// The signatures, that for root first.
+    pub signatures: Vec<SidecarSignature>,
+    /// Superblock and hash tree for an image without partition table.
+    pub verity: Option<Arc<FileSource>>,
+    /// What is there and of no use.
+    pub findings: Vec<Finding>,
+}
+
+impl Sidecars {
+    fn problem(&mut self, what: Beside, problem: BesideProblem) {
+        self.findings.push(Finding::new(Oddity::Beside { what, problem }));
+    }
+}
+
+/// The name of an image for extension lookups: its file name without the suffixes that images have; `None` if nothing
+/// is left that could be a name (systemd, `dissected_image_name_from_path`).
+pub fn image_name(file_name: &OsStr) -> Option<String> {
+    const SUFFIXES: [&str; 10] =
+        [".xz", ".gz", ".bz2", ".zst", ".sysext.raw", ".confext.raw", ".raw", ".qcow2", ".img", ".bin"];
+    let mut name = file_name.to_str()?;
+    while let Some(shorter) = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)) {
+        name = shorter;
+    }
+    let valid = !matches!(name, "" | "." | "..")
+        && !name.starts_with(".#")
+        && name.len() <= 255
+        && !name.chars().any(|c| c == '/' || c.is_control());
+    valid.then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that goes when the test ends.
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("ddi-core-{}-{name}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Dir(path)
+        }
+        fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        }
+        fn fifo(&self, name: &str) -> PathBuf {
+            let path = self.0.join(name);
+            rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::from_bits_truncate(0o600)).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const HASH: &str = "0b02558e5692d4c7028416cd86dafb69df95c4aef3d09519d02b6669c3aa6686";
+
+    fn kind(error: Error) -> io::ErrorKind {
+        match error {
+            Error::Io { step: Step::Open, error, .. } => error.kind(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_files_and_block_devices_are_images() {
+        let dir = Dir::new("kinds");
+        let image = dir.write("a.raw", b"x");
+        assert_eq!(ImageFile::open(&image).unwrap().source().size(), 1);
+        assert_eq!(kind(ImageFile::open(&dir.0).unwrap_err()), io::ErrorKind::InvalidInput);
+        assert_eq!(kind(ImageFile::open(dir.fifo("b.raw")).unwrap_err()), io::ErrorKind::InvalidInput);
+        assert_eq!(kind(ImageFile::open("/dev/null").unwrap_err()), io::ErrorKind::InvalidInput);
+        assert_eq!(kind(ImageFile::open("/").unwrap_err()), io::ErrorKind::InvalidInput);
+        assert_eq!(kind(ImageFile::open("..").unwrap_err()), io::ErrorKind::InvalidInput);
+        assert_eq!(kind(ImageFile::open(dir.0.join("none")).unwrap_err()), io::ErrorKind::NotFound);
+        assert_eq!(
+            kind(ImageFile::open(format!("{}/", image.display())).unwrap_err()),
+            io::ErrorKind::NotADirectory
+        );
+        assert!(matches!(ImageFile::open(dir.write("c.raw", b"")), Err(Error::Empty)));
+    }
+
+    #[test]
+    fn root_hash_files_are_found_as_systemd_finds_them() {
+        let dir = Dir::new("roothash");
+        let image = dir.write("a.raw", b"x");
+        let beside = || ImageFile::open(&image).unwrap().sidecars();
+        assert!(beside().root_hashes.is_empty() && beside().findings.is_empty());
+
+        let usr = HASH.replace("0b", "0c");
+        dir.write("a.usrhash", format!("{}\nsecond line", usr.to_uppercase()).as_bytes());
+        dir.write("a.roothash", format!(" {HASH}").as_bytes());
+        dir.write("a.roothash.p7s", b"der");
+        dir.write("a.verity", b"verity");
+        let found = beside();
+        let origin = RootHashOrigin::Sidecar;
+        assert_eq!(
+            found.root_hashes,
+            [
+                KnownRootHash { hash: HASH.parse().unwrap(), role: Role::Root, origin },
+                KnownRootHash { hash: usr.parse().unwrap(), role: Role::Usr, origin },
+            ]
+        );
+        assert_eq!(found.signatures, [SidecarSignature { role: Role::Root, pkcs7: b"der".to_vec() }]);
+        assert_eq!(found.verity.map(|source| source.size()), Some(6));
+        assert!(found.findings.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_beside_an_image_is_told() {
+        let dir = Dir::new("beside");
+        let image = dir.write("a.img", b"x");
+        dir.write("a.img.roothash", b"");
+        dir.write("a.img.usrhash", b"not hex");
+        dir.write("a.img.roothash.p7s", &vec![0; MAX_PKCS7 + 1]);
+        dir.fifo("a.img.usrhash.p7s");
+        std::fs::create_dir(dir.0.join("a.img.verity")).unwrap();
+        let found = ImageFile::open(&image).unwrap().sidecars();
+        assert!(found.root_hashes.is_empty() && found.signatures.is_empty() && found.verity.is_none());
+        let told: Vec<_> = found.findings.iter().map(|finding| finding.to_string()).collect();
+        assert_eq!(told[0], ".roothash file: is empty");
+        assert!(told[1].starts_with(".usrhash file: "), "{}", told[1]);
+        assert_eq!(told[2], format!(".roothash.p7s file: is larger than {MAX_PKCS7} bytes"));
+        assert_eq!(told[3], ".usrhash.p7s file: is not a regular file");
+        assert_eq!(told[4], ".verity file: is not a regular file");
+        assert_eq!(told.len(), 5);
+    }
+
+    #[test]
+    fn a_root_hash_file_is_never_read_in_full() {
+        let dir = Dir::new("large");
+        let image = dir.write("a.raw", b"x");
+        let large = File::create(dir.0.join("a.roothash")).unwrap();
+        large.set_len(1 << 30).unwrap();
+        let found = ImageFile::open(&image).unwrap().sidecars();
+        assert_eq!(found.findings[0].to_string(), ".roothash file: is larger than 1024 bytes");
+    }
+
+    #[test]
+    fn names_beside_packed_images() {
+        let names = |image: &str, compression| {
+            let names = sidecar_names(OsStr::new(image), compression, ".roothash");
+            names.into_iter().map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("a.raw.xz", None), ["a.raw.xz.roothash"]);
+        assert_eq!(names("a.raw.xz", Some(Compression::Xz)), ["a.roothash"]);
+        assert_eq!(names("a.raw.zst", Some(Compression::Zstd)), ["a.roothash"]);
+        assert_eq!(names("a.img.gz", Some(Compression::Gzip)), ["a.img.roothash", "a.roothash"]);
+        let sysext = names("a.sysext.raw.gz", Some(Compression::Gzip));
+        assert_eq!(sysext, ["a.sysext.roothash", "a.roothash"]);
+        assert_eq!(names("a.raw", Some(Compression::Gzip)), ["a.roothash"]);
+    }
+
+    #[test]
+    #[cfg(feature = "gzip")]
+    fn what_lies_beside_a_packed_image_is_found_when_it_is_unpacked() {
+        // "x\n" by gzip
+        const PACKED: &[u8] =
+            &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xe0, 2, 0, 0x1f, 0x08, 0xea, 0x46, 2, 0, 0, 0];
+        let dir = Dir::new("packed");
+        let image = dir.write("a.sysext.raw.gz", PACKED);
+        dir.write("a.roothash", HASH.as_bytes());
+        let options = SpoolOptions { directory: dir.0.clone(), ..SpoolOptions::default() };
+        let file = ImageFile::open(&image).unwrap().unpack(&options).unwrap();
+        let mut content = [0; 2];
+        file.source().read_exact_at(0, &mut content).unwrap();
+        assert_eq!((content, file.source().size()), (*b"x\n", 2));
+        assert_eq!(file.compression(), Some(Compression::Gzip));
+        assert_eq!(file.sidecars().root_hashes[0].hash, HASH.parse().unwrap());
+        // as it is
+        assert_eq!(ImageFile::open(&image).unwrap().source().size(), PACKED.len() as u64);
+        // a file that shrinks meanwhile is not taken for a whole one
+        let file = ImageFile::open(&image).unwrap();
+        File::options().write(true).open(&image).unwrap().set_len(15).unwrap();
+        let error = file.unpack(&options).unwrap_err();
+        assert!(matches!(error, Error::Unpack(crate::UnpackError::Read { .. })), "{error}");
+    }
+
+    #[test]
+    fn names_lose_the_suffixes_of_images() {
+        for (file, name) in [
+            ("foo.raw", Some("foo")),
+            ("foo.sysext.raw", Some("foo")),
+            ("foo.raw.xz", Some("foo")),
+            ("foo.confext.raw.gz", Some("foo")),
+            ("foo_1.2.img", Some("foo_1.2")),
+            ("foo", Some("foo")),
+            (".raw", None),
+            (".#foo.raw", None),
+            ("a\nb.raw", None),
+        ] {
+            assert_eq!(image_name(OsStr::new(file)).as_deref(), name, "{file}");
+        }
+        assert_eq!(image_name(OsStr::from_bytes(b"\xff.raw")), None);
+    }
+}

@@ -1,0 +1,288 @@
+//! Deciding: what an image policy says to each partition, by what is known of it.
+//!
+//! A policy is read in two ways, and both must let an image pass:
+//!
+//! 1. while it is dissected, by what is **there**, as systemd does ([`DissectOptions::policy`]). That also says which
+//!    partitions are left alone;
+//! 2. afterwards, by what was **proven**: the [`Ruling`]s here. `signed` is met by a signature that verified over the
+//!    root hash that every block matches, never by the presence of a partition.
+//!
+//! The first alone is what `systemd-dissect` goes by, and is kept apart for comparison ([`Judgement::systemd`]).
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use ddi_gpt::Designator;
+use ddi_verity::Strictness;
+
+use crate::dissect::{DissectOptions, DissectedImage, Dissection};
+use crate::error::{Error, ErrorKind};
+use crate::image::Image;
+use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Refusal, Violation};
+use crate::prove::{Assessment, Outcome, TailRule, check_content, check_size};
+use crate::trust::{Role, TrustedRootHash, Word};
+use crate::verity_set::VeritySet;
+
+/// What a policy says to the partition of one designator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ruling {
+    /// Which designator.
+    pub designator: Designator,
+    /// Number of the partition, if there is one, and it is in a table.
+    pub partition: Option<u32>,
+    /// What is known of it.
+    pub facts: Facts,
+    /// What the policy allows there.
+    pub allowed: Flags,
+    /// What it comes to.
+    pub result: Result<Decision, Violation>,
+}
+
+/// What a policy says to an image.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// One for each designator, by what was proven; of a bare image, for the root file system alone. Empty if the image
+    /// cannot be dissected at all.
+    pub rulings: Vec<Ruling>,
+    /// What systemd would say, which goes by what is there. Never enough by itself.
+    pub systemd: Result<(), Error>,
+    /// The policy has a part in that.
+    by_policy: bool,
+}
+
+impl Judgement {
+    /// By what was proven. `options` are those of `dissection`, whose policy it is; none at all allows everything.
+    pub fn new(
+        image: &Image,
+        dissection: &Dissection,
+        options: &DissectOptions,
+        assessment: &Assessment,
+    ) -> Self {
+        Self::with(image, dissection, options, |dissected, designator| {
+            assessment.facts(dissected, designator)
+        })
+    }
+
+    /// By what **would be** proven if every block matched its root hash: for showing, before any block was looked at.
+    pub fn foresee(
+        image: &Image,
+        dissection: &Dissection,
+        options: &DissectOptions,
+        sets: &[VeritySet],
+        trusted: &[TrustedRootHash],
+    ) -> Self {
+        Self::with(image, dissection, options, |dissected, designator| {
+            let mut facts = dissected.facts(designator);
+            let number = dissected.get(designator).map(|partition| partition.number);
+            let is_meant = |set: &&VeritySet| {
+                set.role.data() == designator && set.data.map(|data| data.number) == number
+            };
+            let worth = |set: &VeritySet| match set.trusted(trusted).map(|t| t.word()) {
+                _ if !could_be_proven(image, set) => Proof::None,
+                Some(Word::Certificate(_)) => Proof::Signature,
+                Some(Word::Caller) => Proof::RootHash,
+                None => Proof::Intact,
+            };
+            facts.proof = sets.iter().filter(is_meant).map(worth).min().unwrap_or(Proof::None);
+            facts
+        })
+    }
+
+    fn with(
+        image: &Image,
+        dissection: &Dissection,
+        options: &DissectOptions,
+        facts: impl Fn(&DissectedImage, Designator) -> Facts,
+    ) -> Self {
+        let policy = options.policy.unwrap_or(ImagePolicy::ALLOW);
+        let without_policy;
+        let dissected = match (&dissection.outcome, options.policy) {
+            (Ok(dissected), _) => Some(dissected),
+            // the first violation ended it; for the others, what is in the image must be known
+            (Err(_), Some(_)) => {
+                without_policy = Dissection::new(image, &DissectOptions { policy: None, ..options.clone() });
+                without_policy.outcome.as_ref().ok()
+            }
+            (Err(_), None) => None,
+        };
+        let ruling = |dissected: &DissectedImage, designator| {
+            let facts = facts(dissected, designator);
+            Ruling {
+                designator,
+                partition: dissected.get(designator).and_then(|partition| partition.number),
+                facts,
+                allowed: policy.effective(designator),
+                result: policy.check_use(designator, &facts, Reading::Proven),
+            }
+        };
+        let rulings = dissected.map(|dissected| {
+            let judged = Designator::ALL.into_iter().filter(|d| dissected.is_judged(*d));
+            judged.map(|designator| ruling(dissected, designator)).collect()
+        });
+        Judgement {
+            rulings: rulings.unwrap_or_default(),
+            systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),
+            by_policy: (dissection.outcome.is_err() && dissected.is_some())
+                || dissection.refusals.iter().any(|error| matches!(error, Error::Policy(_))),
+        }
+    }
+
+    /// What is refused, by designator.
+    pub fn violations(&self) -> impl Iterator<Item = Violation> + '_ {
+        self.rulings.iter().filter_map(|ruling| ruling.result.err())
+    }
+
+    /// What the policy comes to. `assessment` as for [`new`](Self::new): where blocks could not be read, and that may be
+    /// all that is wrong, nobody can tell.
+    pub fn verdict(&self, assessment: &Assessment) -> Permission {
+        let could_not_read = |violation: Violation| {
+            let role = Role::of(violation.designator);
+            let of = |proof: &crate::prove::Proof| Some(proof.role) == role;
+            violation.why == Refusal::Protection
+                && assessment.proofs.iter().any(|p| of(p) && p.outcome == Outcome::CouldNotTell)
+        };
+        match &self.systemd {
+            Err(_) if self.by_policy => Permission::Refused,
+            _ if self.violations().any(|violation| !could_not_read(violation)) => Permission::Refused,
+            Err(error) if error.kind() == ErrorKind::Mismatch => Permission::Refused,
+            Err(_) => Permission::CouldNotTell,
+            Ok(()) if self.violations().next().is_some() => Permission::CouldNotTell,
+            Ok(()) => Permission::Allowed,
+        }
+    }
+}
+
+/// Is all that can be known of a set beforehand as it must be for [`prove`](crate::prove())? That is more than that there
+/// are a tree and a root hash: the hash blocks of a good image have both.
+fn could_be_proven(image: &Image, set: &VeritySet) -> bool {
+    let (None, Some(tree), Some(data)) = (&set.problem, &set.tree, set.data) else { return false };
+    let usual = (Strictness::default(), TailRule::default());
+    check_size(image, set, tree, data, usual, FORESEEN_TAIL).is_ok()
+        && check_content(image, set, data, tree.params().data_size()).is_ok()
+}
+
+/// Of what follows the protected blocks, this many bytes are looked at without proving anything.
+const FORESEEN_TAIL: u64 = 1 << 20;
+
+/// What a policy comes to for a whole image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// Each partition may be used, or is left alone.
+    Allowed,
+    /// At least one is not as the policy wants it.
+    Refused,
+    /// It was not possible to look.
+    CouldNotTell,
+}
+
+impl Permission {
+    /// `allowed`, `refused`, `could-not-tell`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Permission::Allowed => "allowed",
+            Permission::Refused => "refused",
+            Permission::CouldNotTell => "could-not-tell",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dissect::VeritySettings;
+    use crate::prove::{ProveOptions, prove};
+    use crate::testing::{Disk, DiskImage as _, Set, erofs, image};
+    use crate::verity_set::{BindOptions, verity_sets};
+
+    fn judge(image: &Image, policy: &str, trusted: &[TrustedRootHash]) -> (Judgement, Permission) {
+        let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
+        options.policy = Some(policy.parse().unwrap());
+        let dissection = Dissection::new(image, &options);
+        let assessment = prove(image, &dissection, &ProveOptions { trusted, ..Default::default() });
+        let judgement = Judgement::new(image, &dissection, &options, &assessment);
+        let verdict = judgement.verdict(&assessment);
+        (judgement, verdict)
+    }
+
+    #[test]
+    fn presence_is_not_enough() {
+        let set = Set::new(erofs(20, 1));
+        let image = Disk::new().set("root-x86-64", "os", &set).image();
+        let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+        // a signature partition is there, and systemd content with it
+        let (judgement, verdict) = judge(&image, "root=signed", &trusted);
+        assert_eq!((judgement.systemd.is_ok(), verdict), (true, Permission::Refused));
+        let violations: Vec<_> = judgement.violations().map(|violation| violation.designator).collect();
+        assert_eq!(violations, [Designator::Root]);
+        let (judgement, verdict) = judge(&image, "root=verity", &[]);
+        assert_eq!((judgement.systemd.is_ok(), verdict), (true, Permission::Refused));
+        assert_eq!(judge(&image, "root=verity", &trusted).1, Permission::Allowed);
+        assert_eq!(judgement.rulings.len(), Designator::ALL.len());
+    }
+
+    #[test]
+    fn all_violations_are_told_though_the_first_ends_the_dissection() {
+        let disk = Disk::new().part("root-x86-64", "os", &erofs(20, 1)).part("swap", "", &[0; 4096]);
+        let (judgement, verdict) = judge(&disk.image(), "root=signed:swap=absent:home=unprotected", &[]);
+        assert_eq!(verdict, Permission::Refused);
+        let violations: Vec<_> =
+            judgement.violations().map(|violation| violation.designator.name()).collect();
+        assert_eq!(violations, ["root", "home", "swap", "root-verity", "root-verity-sig"]);
+        assert!(matches!(judgement.systemd, Err(Error::Policy(_))));
+    }
+
+    #[test]
+    fn of_a_bare_image_the_root_is_judged_alone() {
+        let (judgement, verdict) = judge(&image(erofs(20, 1)), "root=unprotected:home=unprotected", &[]);
+        assert_eq!((judgement.rulings.len(), verdict), (1, Permission::Allowed));
+        assert_eq!(judge(&image(erofs(20, 1)), "root=verity", &[]).1, Permission::Refused);
+    }
+
+    /// The hash blocks of a good image as data, under its own root hash: nothing that is foreseen to be proven.
+    #[test]
+    fn hash_blocks_are_not_foreseen_to_be_data() {
+        let good = Set::new(erofs(256, 1));
+        let foresee = |set: &Set| {
+            let image = Disk::new().pair("root-x86-64", "os", set).image();
+            let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+            let mut options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
+            options.policy = Some("root=verity".parse().unwrap());
+            let dissection = Dissection::new(&image, &options);
+            let sets =
+                verity_sets(&image, &dissection, &BindOptions { trusted: &trusted, ..Default::default() });
+            assert!(sets[0].problem.is_none());
+            let judgement = Judgement::foresee(&image, &dissection, &options, &sets, &trusted);
+            (judgement.rulings[0].facts.proof, judgement.violations().count())
+        };
+        assert_eq!(foresee(&good), (Proof::RootHash, 0));
+        // two level-0 blocks under the top one, which is the hash partition's second block
+        let confused = Set::new(good.hash[2 * 4096..4 * 4096].to_vec());
+        assert_eq!((confused.root, confused.data.len()), (good.root, 2 * 4096));
+        assert_eq!(foresee(&confused), (Proof::None, 1));
+        // a file system that goes on behind what is protected
+        let mut cut = erofs(256, 1);
+        cut[1060..1064].copy_from_slice(&257_u32.to_le_bytes());
+        assert_eq!(foresee(&Set::new(cut)), (Proof::None, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_dissected_cannot_be_judged() {
+        let (judgement, verdict) = judge(&image(vec![7; 8192]), "*", &[]);
+        assert_eq!((judgement.rulings.len(), verdict), (0, Permission::CouldNotTell));
+        // but if it is the policy that leaves nothing to use, it is refused
+        let disk = Disk::new().part("root-x86-64", "os", &erofs(20, 1));
+        assert_eq!(judge(&disk.image(), "-", &[]).1, Permission::Refused);
+    }
+}

@@ -1,0 +1,134 @@
+//! What damage means: which files lie in the blocks of a partition that do not match.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ddi_io::ReadAt;
+use ddi_verity::{Verdict, VerifiedReader};
+
+use crate::dissect::Dissection;
+use crate::error::Error;
+use crate::image::Image;
+use crate::mount::Unreadable;
+use crate::prove::partition::sources;
+use crate::prove::{Proof, ProveOptions};
+use crate::verity_set::{VeritySet, verity_sets};
+use ddi_fs::{self as files, Budget, Owners, Walk};
+use ddi_fs::{FsKind, probe as fs};
+
+/// Data blocks that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DamagedBlocks {
+    /// By number.
+    pub blocks: Range<u64>,
+    /// Do they not match their digests? If not, the digests themselves are not proven.
+    pub corrupt: bool,
+}
+
+/// Which files lie in the data blocks of a partition that are not proven, as far as the others tell.
+///
+/// The file system is read through proven blocks alone: what is said here is true of the image that the root hash is of.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The file system.
+    pub kind: Option<FsKind>,
+    /// The blocks, ascending; not all of them if the [`Verdict`] has not kept all ranges.
+    pub blocks: Vec<DamagedBlocks>,
+    /// Are there more?
+    pub is_truncated: bool,
+    /// What lies there: one range for each of `blocks`. Else why nothing can be told.
+    pub owners: Result<Owners, Unreadable>,
+}
+
+impl Damage {
+    /// Goes through the file system of a proof of `image` that did not come out well; `None` if it did, or if there is no
+    /// verdict on blocks. Everything else is as it was given to [`prove`](crate::prove()).
+    pub fn find(
+        image: &Image,
+        dissection: &Dissection,
+        proof: &Proof,
+        options: &ProveOptions<'_>,
+        budget: Budget,
+    ) -> Option<Self> {
+        let verdict = proof.verdict.as_ref()?;
+        let blocks = blocks(verdict);
+        if blocks.is_empty() {
+            return None;
+        }
+        let sets = verity_sets(image, dissection, &options.bind());
+        let is_its =
+            |set: &&VeritySet| (set.role, set.data, Some(set.hash)) == (proof.role, proof.data, proof.hash);
+        let mut damage = Damage {
+            kind: None,
+            blocks,
+            is_truncated: verdict.corrupt_data.is_truncated() || verdict.unproven_data.is_truncated(),
+            owners: Err(Unreadable::Unrecognised),
+        };
+        if let Some(set) = sets.iter().find(is_its) {
+            damage.owners = damage.owners(image, set, budget);
+        }
+        Some(damage)
+    }
+
+    fn owners(&mut self, image: &Image, set: &VeritySet, budget: Budget) -> Result<Owners, Unreadable> {
+        let (Some(tree), Some(data), Some(root_hash)) = (&set.tree, set.data, set.root_hash) else {
+            return Err(Unreadable::Unproven(Error::RootHashUnknown { role: set.role }));
+        };
+        let block_size = u64::from(tree.params().data_block_size());
+        let (data_source, hash_source) = sources(image, set, data).map_err(Unreadable::Source)?;
+        let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
+        let reader: Arc<dyn ReadAt> = Arc::new(reader.map_err(|error| {
+            Unreadable::Unproven(Error::Verity {
+                role: set.role,
+                partition: set.hash.number,
+                error: Arc::new(error),
+            })
+        })?);
+        // where proven bytes do not tell the kind, the others may: its reader looks at proven ones again
+        self.kind = match fs::probe(&reader) {
+            Ok(Some(probe)) => Some(probe.kind),
+            _ => {
+                let looked = match data.number {
+                    Some(number) => image.probe(number),
+                    None => Some(image.whole()),
+                };
+                looked.and_then(|looked| looked.any().ok().flatten()).map(|probe| probe.kind)
+            }
+        };
+        let kind = self.kind.ok_or(Unreadable::Unrecognised)?;
+        if kind == FsKind::CryptoLuks {
+            return Err(Unreadable::Encrypted);
+        }
+        let fs = files::open(reader, kind).map_err(Unreadable::FileSystem)?;
+        let bytes = |blocks: &Range<u64>| {
+            blocks.start.saturating_mul(block_size)..blocks.end.saturating_mul(block_size)
+        };
+        let ranges: Vec<_> = self.blocks.iter().map(|damaged| bytes(&damaged.blocks)).collect();
+        files::owners(&fs, &ranges, Walk::new(budget)).map_err(Unreadable::FileSystem)
+    }
+}
+
+fn blocks(verdict: &Verdict) -> Vec<DamagedBlocks> {
+    let with = |ranges: &[Range<u64>], corrupt| -> Vec<DamagedBlocks> {
+        ranges.iter().map(|blocks| DamagedBlocks { blocks: blocks.clone(), corrupt }).collect()
+    };
+    let mut blocks = with(verdict.corrupt_data.ranges(), true);
+    blocks.extend(with(verdict.unproven_data.ranges(), false));
+    blocks.sort_unstable_by_key(|damaged| damaged.blocks.start);
+    blocks
+}

@@ -1,0 +1,288 @@
+//! Opening a protected partition for reading, without reading all of it.
+//!
+//! [`prove`](crate::prove::prove) reads every block once and says what it is worth. Here no block is read until somebody
+//! wants it, and then it is proven first. Whatever must be known beforehand is therefore proven as well: what is
+//! recognised as the content, and with that the rule that the data are no hash blocks (see [`prove`](mod@crate::prove)),
+//! is read through the very reader that is handed out.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use ddi_io::{ReadAt, Section};
+use ddi_verity::{VerifiedReader, check_geometry};
+
+use crate::error::{Error, Step};
+use crate::image::Image;
+use crate::prove::{ContentRule, ProveOptions, TailRule, Widening};
+use crate::trust::{KnownRootHash, TrustedRootHash};
+use crate::verity_set::{Part, VeritySet};
+use ddi_fs::{FsKind, Usage, probe as fs};
+
+/// A part of an image, or of a file beside it.
+pub(crate) type Piece = Section<Arc<dyn ReadAt>>;
+
+/// The protected bytes of a partition, of which none comes out that was not proven.
+///
+/// That they match the root hash is certain; whose root hash that is, [`trusted`](Self::trusted) says.
+pub struct ProvenPartition {
+    reader: VerifiedReader<Piece, Piece>,
+    content: Option<Box<fs::Probe>>,
+    root_hash: KnownRootHash,
+    trusted: Option<TrustedRootHash>,
+    widened: Vec<Widening>,
+}
+
+impl ProvenPartition {
+    /// Opens the data of `set`, which is of `image` and was found with [`options.bind()`](ProveOptions::bind).
+    ///
+    /// # Errors
+    /// As [`Proof::problem`](crate::Proof::problem); also if what must be looked at is not what the root hash says:
+    /// that is [`Error::Verity`] with a mismatch inside.
+    pub fn open(image: &Image, set: &VeritySet, options: &ProveOptions<'_>) -> Result<Self, Error> {
+        if let Some(problem) = &set.problem {
+            return Err(problem.clone());
+        }
+        let role = set.role;
+        let (Some(tree), Some(data), Some(root_hash)) = (&set.tree, set.data, set.root_hash) else {
+            return Err(Error::RootHashUnknown { role });
+        };
+        let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
+        let (data_source, hash_source) = sources(image, set, data)?;
+        let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
+        let mut proven = ProvenPartition {
+            reader: reader.map_err(failed)?,
+            content: None,
+            root_hash,
+            trusted: set.trusted(options.trusted),
+            widened: Vec::new(),
+        };
+        let is_bound = proven.check_content(set, data, options)?;
+        let mut strictness = options.strictness;
+        // what lies behind the protected bytes never comes out; that they all are there, the file system says
+        strictness.unprotected_tail |= is_bound && options.tail == TailRule::Zeros;
+        let hash_size = set.hash_size(image);
+        let geometry = check_geometry(tree.params(), tree.layout(), data.range.size, hash_size, strictness)
+            .map_err(failed)?;
+        proven.widened.extend(geometry.widened.into_iter().map(Widening::Verity));
+        Ok(proven)
+    }
+
+    /// Is the content a file system or LUKS volume that fits, by its proven bytes? `true` if a file system says where it
+    /// ends.
+    fn check_content(
+        &mut self,
+        set: &VeritySet,
+        data: Part,
+        options: &ProveOptions<'_>,
+    ) -> Result<bool, Error> {
+        let (role, partition) = (set.role, data.number);
+        let available = self.reader.size();
+        let refused = match fs::probe(&self.reader) {
+            Err(fs::Error::Io { offset, source }) => return Err(unreadable(set, offset, source)),
+            Ok(Some(probe))
+                if probe.kind.usage() == Usage::Filesystem || probe.kind == FsKind::CryptoLuks =>
+            {
+                let (kind, claimed) = (probe.kind, probe.claimed_size);
+                self.content = Some(Box::new(probe));
+                match claimed {
+                    Some(claimed) if claimed > available => {
+                        Error::ContentTooLarge { role, partition, claimed, available }
+                    }
+                    _ => return Ok(claimed.is_some() && kind.usage() == Usage::Filesystem),
+                }
+            }
+            Err(error @ fs::Error::Ambiguous { .. }) => {
+                Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::new(error) }
+            }
+            _ => Error::UnrecognisedContent { role, partition },
+        };
+        match (options.content, &refused) {
+            (ContentRule::Any, Error::ContentTooLarge { claimed, available, .. }) => {
+                self.widened.push(Widening::ContentTooLarge { claimed: *claimed, available: *available });
+                Ok(false)
+            }
+            (ContentRule::Any, _) => {
+                self.widened.push(Widening::UnrecognisedContent);
+                Ok(false)
+            }
+            (ContentRule::Recognised, _) => Err(refused),
+        }
+    }
+
+    /// The root hash that every byte is proven by, and where it was found.
+    pub fn root_hash(&self) -> &KnownRootHash {
+        &self.root_hash
+    }
+
+    /// Who vouches for that root hash; `None`: the bytes are intact, and that is all.
+    pub fn trusted(&self) -> Option<TrustedRootHash> {
+        self.trusted
+    }
+
+    /// The file system or LUKS volume in it, by its proven bytes. `None` only if the options allow anything.
+    pub fn content(&self) -> Option<FsKind> {
+        self.probe().map(|probe| probe.kind)
+    }
+
+    /// What that says of itself, by its proven bytes.
+    pub fn probe(&self) -> Option<&fs::Probe> {
+        self.content.as_deref()
+    }
+
+    /// Rules that would have been broken, had the options not widened them.
+    pub fn widened(&self) -> &[Widening] {
+        &self.widened
+    }
+}
+
+/// A block that is not what the root hash says, or a source that failed.
+fn unreadable(set: &VeritySet, offset: u64, error: io::Error) -> Error {
+    match error.downcast::<ddi_verity::Error>() {
+        Ok(error) => Error::Verity { role: set.role, partition: set.hash.number, error: Arc::new(error) },
+        Err(error) => Error::Io { step: Step::Probe, offset: Some(offset), error: Arc::new(error) },
+    }
+}
+
+/// Where data and hash tree are read from.
+pub(crate) fn sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
+    let section = |source: Arc<dyn ReadAt>, offset: u64, size: u64| {
+        Section::new(source, offset, size).map_err(|error| Error::Io {
+            step: Step::Open,
+            offset: Some(offset),
+            error: Arc::new(error),
+        })
+    };
+    let hash = match (&image.sidecars().verity, set.hash.number) {
+        (Some(file), None) if set.hash.external => section(file.clone(), 0, file.size())?,
+        (_, Some(_)) => section(image.shared_source(), set.hash.range.offset, set.hash.range.size)?,
+        // behind the data: offsets count from the start of the image
+        _ => section(image.shared_source(), 0, image.source().size())?,
+    };
+    Ok((section(image.shared_source(), data.range.offset, data.range.size)?, hash))
+}
+
+impl ReadAt for ProvenPartition {
+    fn size(&self) -> u64 {
+        self.reader.size()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.reader.read_exact_at(offset, buf)
+    }
+}
+
+impl fmt::Debug for ProvenPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProvenPartition")
+            .field("root_hash", &self.root_hash)
+            .field("trusted", &self.trusted)
+            .field("widened", &self.widened)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dissect::{DissectOptions, Dissection, VeritySettings};
+    use crate::testing::{Disk, DiskImage as _, Set, erofs};
+    use crate::trust::Role;
+    use crate::verity_set::verity_sets;
+
+    fn open<T>(
+        disk: &Disk,
+        options: &ProveOptions<'_>,
+        then: impl FnOnce(Result<ProvenPartition, Error>) -> T,
+    ) -> T {
+        let image = disk.image();
+        let verity = VeritySettings::new(options.trusted, image.sidecars());
+        let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+        let sets = verity_sets(&image, &dissection, &options.bind());
+        then(ProvenPartition::open(&image, &sets[0], options))
+    }
+
+    #[test]
+    fn proven_bytes_and_whose_they_are() {
+        let set = Set::new(erofs(300, 1));
+        let disk = Disk::new().set("root-x86-64", "os", &set);
+        let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+        for trusted in [&trusted[..], &[]] {
+            let options = ProveOptions { trusted, ..Default::default() };
+            open(&disk, &options, |opened| {
+                let partition = opened.unwrap();
+                let mut data = vec![0; set.data.len()];
+                assert_eq!(partition.size(), 300 * 4096);
+                partition.read_exact_at(0, &mut data).unwrap();
+                assert!(data == set.data);
+                assert_eq!(partition.trusted(), trusted.first().copied());
+                assert_eq!((partition.root_hash().hash, partition.widened().len()), (set.root, 0));
+            });
+        }
+    }
+
+    /// What is looked at to recognise the content is proven itself: block 0 here is not, and shows a file system.
+    #[test]
+    fn content_is_recognised_by_proven_bytes() {
+        let set = Set::new(erofs(300, 1));
+        let damaged =
+            Disk::new().set("root-x86-64", "os", &set).edit_number(1, |part| part.content[1100] ^= 1);
+        let error = open(&damaged, &ProveOptions::default(), |opened| opened.unwrap_err());
+        match error {
+            Error::Verity { role: Role::Root, partition: Some(2), error } => {
+                assert!(
+                    matches!(*error, ddi_verity::Error::BlockMismatch { level: None, block: 0 }),
+                    "{error}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn content_that_is_none_or_does_not_fit() {
+        let nothing = Disk::new().set("root-x86-64", "os", &Set::new(vec![7; 20 * 4096]));
+        let mut large = erofs(20, 1);
+        large[1060] = 21;
+        let large = Disk::new().set("root-x86-64", "os", &Set::new(large));
+        let strict = ProveOptions::default();
+        let error = open(&nothing, &strict, |opened| opened.unwrap_err());
+        assert!(matches!(error, Error::UnrecognisedContent { partition: Some(1), .. }), "{error:?}");
+        let error = open(&large, &strict, |opened| opened.unwrap_err());
+        assert!(
+            matches!(error, Error::ContentTooLarge { claimed: 86016, available: 81920, .. }),
+            "{error:?}"
+        );
+        let any = ProveOptions { content: ContentRule::Any, ..Default::default() };
+        for (disk, widened) in [
+            (nothing, Widening::UnrecognisedContent),
+            (large, Widening::ContentTooLarge { claimed: 86016, available: 81920 }),
+        ] {
+            open(&disk, &any, |opened| assert_eq!(opened.unwrap().widened(), [widened]));
+        }
+    }
+
+    /// Bytes behind the protected ones never come out, and are allowed only if a file system says that it ends before.
+    #[test]
+    fn tail() {
+        let set = Set::new(erofs(20, 1)).with_tail(&[7; 4096]);
+        let disk = Disk::new().set("root-x86-64", "os", &set);
+        open(&disk, &ProveOptions::default(), |opened| assert_eq!(opened.unwrap().size(), 20 * 4096));
+        let strict = ProveOptions { tail: TailRule::Nothing, ..Default::default() };
+        let error = open(&disk, &strict, |opened| opened.unwrap_err());
+        assert_eq!(error.code(), "verity-data-size");
+    }
+}

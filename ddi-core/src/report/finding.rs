@@ -1,0 +1,549 @@
+//! What is odd about an image.
+
+use core::fmt;
+
+use std::sync::Arc;
+
+use ddi_gpt::{Architecture, ByteRange, Designator, Guid, Side};
+use ddi_verity::{RootHash, Widened};
+
+use crate::dissect::Skipped;
+use crate::error::{BindingError, Error};
+use crate::trust::signature::SignatureState;
+use crate::trust::{Role, RootHashOrigin};
+use ddi_fs::probe as fs;
+
+/// How bad a [`Finding`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Unusual, or read differently by different programs.
+    Warning,
+    /// The image, or this part of it, is broken or cannot be used.
+    Error,
+}
+
+impl Severity {
+    /// `note`, `warning` or `error`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One thing that is odd, and where. [`Display`](fmt::Display) gives the sentence, without severity and place.
+///
+/// Text that comes from the image is escaped by whoever prints it.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Offset in the image in bytes, where that says more than the partition.
+    pub offset: Option<u64>,
+    /// Number of the partition that it is about.
+    pub partition: Option<u32>,
+    /// What it is.
+    pub what: Oddity,
+}
+
+/// Something odd about a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LabelOddity {
+    /// Half of a UTF-16 surrogate pair.
+    LoneSurrogate,
+    /// A control character.
+    Control,
+    /// A character that is invisible or changes the direction of text.
+    Invisible,
+    /// Something after the NUL that ends the label.
+    TextAfterEnd,
+}
+
+impl fmt::Display for LabelOddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LabelOddity::LoneSurrogate => "half of a surrogate pair",
+            LabelOddity::Control => "a control character",
+            LabelOddity::Invisible => "a character that is invisible or changes the direction of text",
+            LabelOddity::TextAfterEnd => "text after its end",
+        })
+    }
+}
+
+/// Something beside an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Beside {
+    /// Extended attribute `user.verity.roothash`.
+    RootHashXattr,
+    /// Extended attribute `user.verity.usrhash`.
+    UsrHashXattr,
+    /// `NAME.roothash`.
+    RootHash,
+    /// `NAME.usrhash`.
+    UsrHash,
+    /// `NAME.roothash.p7s`.
+    RootHashSignature,
+    /// `NAME.usrhash.p7s`.
+    UsrHashSignature,
+    /// `NAME.verity`.
+    Verity,
+}
+
+impl fmt::Display for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Beside::RootHashXattr => "extended attribute user.verity.roothash",
+            Beside::UsrHashXattr => "extended attribute user.verity.usrhash",
+            Beside::RootHash => ".roothash file",
+            Beside::UsrHash => ".usrhash file",
+            Beside::RootHashSignature => ".roothash.p7s file",
+            Beside::UsrHashSignature => ".usrhash.p7s file",
+            Beside::Verity => ".verity file",
+        })
+    }
+}
+
+/// Why something beside an image is of no use.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum BesideProblem {
+    /// A FIFO, a directory, a device, a socket.
+    NotRegular,
+    /// No byte in it.
+    Empty,
+    /// Larger than what is read.
+    TooLarge {
+        /// The largest size that is read, in bytes.
+        max: usize,
+    },
+    /// The first line is not a root hash.
+    Text(ddi_verity::ParseRootHashError),
+    /// The first line is not ASCII.
+    NotText,
+    /// The storage did not do as asked.
+    Io(Arc<std::io::Error>),
+}
+
+impl fmt::Display for BesideProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BesideProblem::NotRegular => f.write_str("is not a regular file"),
+            BesideProblem::Empty => f.write_str("is empty"),
+            BesideProblem::TooLarge { max } => write!(f, "is larger than {max} bytes"),
+            BesideProblem::Text(error) => write!(f, "{error}"),
+            BesideProblem::NotText => f.write_str("is not text"),
+            BesideProblem::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// Something about the files of an image that could not be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InsideProblem {
+    /// The fact, or `files` for all of them.
+    pub what: &'static str,
+    /// Stable name of the reason.
+    pub code: &'static str,
+    /// How bad it is: an error if bytes did not match their root hash, or could not be read at all.
+    pub severity: Severity,
+    /// The reason.
+    pub reason: Box<str>,
+}
+
+impl InsideProblem {
+    /// `reason` is why `what` could not be told.
+    pub fn new(
+        what: &'static str,
+        code: &'static str,
+        severity: Severity,
+        reason: &dyn fmt::Display,
+    ) -> Self {
+        InsideProblem { what, code, severity, reason: reason.to_string().into() }
+    }
+}
+
+impl fmt::Display for InsideProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be read: {}", self.what, self.reason)
+    }
+}
+
+/// What a [`Finding`] is about. [`code`](Oddity::code) is stable, the sentences are not.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Oddity {
+    /// One copy of the table is broken, the other one is used.
+    TableCopy {
+        /// Which one is broken.
+        side: Side,
+        /// How.
+        error: ddi_gpt::Error,
+    },
+    /// Both copies are good, and they are not the same.
+    TablesDiffer(ddi_gpt::Difference),
+    /// Something unusual about the table, or about the protective MBR.
+    Table(ddi_gpt::Oddity),
+    /// There are headers of a GPT, but an MBR that does not stand for one: the MBR counts.
+    GptBehindMbr,
+    /// There is something where nothing should be: between partitions, or between tables and partitions.
+    GapNotZero {
+        /// The gap.
+        gap: ByteRange,
+    },
+    /// The gaps were too large to be read in full.
+    GapsNotRead {
+        /// How many bytes were not looked at.
+        unread: u64,
+    },
+    /// A whole-image file system and a partition table: the file system wins.
+    TableBehindFileSystem {
+        /// The file system.
+        kind: fs::FsKind,
+    },
+    /// A partition table, and something that the image is when taken as a whole; the table wins. A reader that knows no
+    /// tables sees the other thing: an ISO 9660 image that can be written to a disk is of this kind.
+    TableOver {
+        /// What the whole of it looks like.
+        kind: fs::FsKind,
+    },
+    /// systemd would not use this image.
+    Dissect(Error),
+    /// A partition is not used although its type says what it is for.
+    NotChosen(Skipped),
+    /// The type of the partition is unknown.
+    UnknownType {
+        /// The type.
+        type_guid: Guid,
+    },
+    /// The partition table could not say where this partition is.
+    Outside,
+    /// A root or usr partition without verity protection.
+    Unprotected {
+        /// Which.
+        designator: Designator,
+    },
+    /// A verity-protected partition without signature.
+    Unsigned {
+        /// What it is for.
+        role: Role,
+    },
+    /// There is a signature. Nobody has checked it.
+    SignatureNotChecked {
+        /// What it is for.
+        role: Role,
+    },
+    /// There is a signature that vouches for nothing: no trusted key made it, or it is no good.
+    SignatureNotVerified {
+        /// What it is for.
+        role: Role,
+        /// What came of checking it.
+        state: SignatureState,
+    },
+    /// The root hash is put together from GUIDs.
+    RootHashGuessed {
+        /// What it is for.
+        role: Role,
+    },
+    /// No root hash is known: nothing names one.
+    RootHashUnknown {
+        /// What it would be for.
+        role: Role,
+    },
+    /// Two places name different root hashes; systemd takes the first.
+    RootHashesDiffer {
+        /// What they are for.
+        role: Role,
+        /// Where the one that counts is from.
+        first: RootHashOrigin,
+        /// The one that counts.
+        first_hash: RootHash,
+        /// Where the other one is from.
+        second: RootHashOrigin,
+        /// The other one.
+        second_hash: RootHash,
+    },
+    /// Data, hash and signature do not belong together.
+    Binding(Box<BindingError>),
+    /// The partitions with the highest version are not one set.
+    VersionsMixed {
+        /// What they are for.
+        role: Role,
+        /// The data partition that is chosen.
+        data: u32,
+        /// The hash partition that is chosen.
+        hash: u32,
+        /// The hash partition that belongs to the data.
+        belongs: Option<u32>,
+    },
+    /// A verity set that cannot be used as it is.
+    Verity {
+        /// What it is for.
+        role: Role,
+        /// What is wrong.
+        error: Arc<ddi_verity::Error>,
+    },
+    /// Verity parameters or geometry that a strict check refuses.
+    Geometry {
+        /// What it is for.
+        role: Role,
+        /// What was let pass.
+        widened: Widened,
+    },
+    /// A signature partition that cannot be read.
+    Signature(ddi_signature::SignatureError),
+    /// The file system, or the lack of one, could not be made out.
+    FileSystem(Arc<fs::Error>),
+    /// The file system says that it is larger than its partition.
+    FileSystemTooLarge {
+        /// What it says, in bytes.
+        claimed: u64,
+        /// Size of the partition in bytes.
+        available: u64,
+    },
+    /// A protected partition without a recognised file system.
+    UnrecognisedContent {
+        /// What it is for.
+        role: Role,
+    },
+    /// A partition for another machine is used, for want of a better one.
+    ForeignArchitecture {
+        /// That machine.
+        architecture: Architecture,
+    },
+    /// A label with something that can mislead.
+    Label(LabelOddity),
+    /// Something beside the image is of no use.
+    Beside {
+        /// Which.
+        what: Beside,
+        /// Why.
+        problem: BesideProblem,
+    },
+    /// A file beside the image has no part in this image.
+    BesideUnused {
+        /// Which.
+        what: Beside,
+    },
+    /// Something could not be read.
+    Unreadable(Error),
+    /// What the files of the image say could not be told.
+    Inside(InsideProblem),
+}
+
+impl Oddity {
+    /// Stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Oddity::TableCopy { side: Side::Primary, .. } => "primary-table",
+            Oddity::TableCopy { side: Side::Backup, .. } => "backup-table",
+            Oddity::TablesDiffer(_) => "tables-differ",
+            Oddity::Table(oddity) => oddity.code(),
+            Oddity::GptBehindMbr => "gpt-behind-mbr",
+            Oddity::GapNotZero { .. } => "gap-not-zero",
+            Oddity::GapsNotRead { .. } => "gaps-not-read",
+            Oddity::TableBehindFileSystem { .. } => "table-behind-file-system",
+            Oddity::TableOver { .. } => "table-over",
+            Oddity::Dissect(error) | Oddity::Unreadable(error) => error.code(),
+            Oddity::NotChosen(_) => "not-chosen",
+            Oddity::UnknownType { .. } => "unknown-type",
+            Oddity::Outside => "outside",
+            Oddity::Unprotected { .. } => "unprotected",
+            Oddity::Unsigned { .. } => "unsigned",
+            Oddity::SignatureNotChecked { .. } => "signature-not-checked",
+            Oddity::SignatureNotVerified { state: SignatureState::Failed(error), .. } => error.code(),
+            Oddity::SignatureNotVerified { state: SignatureState::OtherRootHash { .. }, .. } => {
+                "signature-other-root-hash"
+            }
+            Oddity::SignatureNotVerified { .. } => "signature-not-trusted",
+            Oddity::RootHashGuessed { .. } => "root-hash-guessed",
+            Oddity::RootHashUnknown { .. } => "root-hash-unknown",
+            Oddity::RootHashesDiffer { .. } => "root-hashes-differ",
+            Oddity::Binding(error) => error.code(),
+            Oddity::VersionsMixed { .. } => "versions-mixed",
+            Oddity::Verity { error, .. } => error.code(),
+            Oddity::Geometry { .. } => "geometry",
+            Oddity::Signature(error) => error.code(),
+            Oddity::FileSystem(error) => error.code(),
+            Oddity::FileSystemTooLarge { .. } => "file-system-too-large",
+            Oddity::UnrecognisedContent { .. } => "unrecognised-content",
+            Oddity::ForeignArchitecture { .. } => "foreign-architecture",
+            Oddity::Label(_) => "label",
+            Oddity::Beside { .. } => "beside",
+            Oddity::BesideUnused { .. } => "beside-unused",
+            Oddity::Inside(problem) => problem.code,
+        }
+    }
+
+    /// How bad it is, unless circumstances make it worse.
+    pub fn severity(&self) -> Severity {
+        match self {
+            // as systemd-repart makes it
+            Oddity::Geometry { widened: Widened::UnprotectedTail(_), .. } => Severity::Note,
+            Oddity::Dissect(_)
+            | Oddity::Unreadable(_)
+            | Oddity::Outside
+            | Oddity::Binding(_)
+            | Oddity::VersionsMixed { .. }
+            | Oddity::Verity { .. }
+            | Oddity::Signature(_)
+            | Oddity::FileSystem(_)
+            | Oddity::FileSystemTooLarge { .. }
+            | Oddity::TableCopy { side: Side::Primary, .. }
+            | Oddity::TablesDiffer(_) => Severity::Error,
+            Oddity::TableCopy { side: Side::Backup, .. }
+            | Oddity::Table(_)
+            | Oddity::GptBehindMbr
+            | Oddity::GapNotZero { .. }
+            | Oddity::TableBehindFileSystem { .. }
+            | Oddity::TableOver { .. }
+            | Oddity::Unprotected { .. }
+            | Oddity::RootHashUnknown { .. }
+            | Oddity::RootHashesDiffer { .. }
+            | Oddity::Geometry { .. }
+            | Oddity::UnrecognisedContent { .. }
+            | Oddity::Label(_)
+            | Oddity::Beside { .. } => Severity::Warning,
+            // that the key is not trusted here is no fault of the image
+            Oddity::SignatureNotVerified { state: SignatureState::NotTrusted { .. }, .. } => Severity::Note,
+            Oddity::SignatureNotVerified { .. } => Severity::Warning,
+            Oddity::NotChosen(skipped) => skipped.severity(),
+            Oddity::Inside(problem) => problem.severity,
+            Oddity::GapsNotRead { .. }
+            | Oddity::UnknownType { .. }
+            | Oddity::Unsigned { .. }
+            | Oddity::SignatureNotChecked { .. }
+            | Oddity::RootHashGuessed { .. }
+            | Oddity::ForeignArchitecture { .. }
+            | Oddity::BesideUnused { .. } => Severity::Note,
+        }
+    }
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Oddity::TableCopy { side, error } => write!(f, "the {side} table cannot be used: {error}"),
+            Oddity::TablesDiffer(difference) => write!(f, "primary and backup table differ: {difference}"),
+            Oddity::Table(oddity) => oddity.fmt(f),
+            Oddity::GptBehindMbr => {
+                f.write_str("there are headers of a GPT, but the MBR does not stand for one")
+            }
+            Oddity::GapNotZero { gap } => {
+                write!(
+                    f,
+                    "not all of the {} bytes from byte {} are zero, yet in no partition",
+                    gap.size, gap.offset
+                )
+            }
+            Oddity::GapsNotRead { unread } => write!(f, "{unread} bytes in no partition were not looked at"),
+            Oddity::TableOver { kind } => {
+                write!(f, "the image as a whole is recognised as {kind}; systemd reads the partition table")
+            }
+            Oddity::TableBehindFileSystem { kind } => {
+                write!(
+                    f,
+                    "the image is taken as a bare {} file system, although it has a partition table",
+                    kind.name()
+                )
+            }
+            Oddity::Dissect(error) => write!(f, "systemd would not use this image: {error}"),
+            Oddity::NotChosen(skipped) => skipped.fmt(f),
+            Oddity::UnknownType { type_guid } => write!(f, "unknown partition type {type_guid}"),
+            Oddity::Outside => f.write_str("the partition does not lie in the image"),
+            Oddity::Unprotected { designator } => {
+                write!(f, "the {designator} partition is not protected by verity")
+            }
+            Oddity::Unsigned { role } => write!(f, "there is no signature for the root hash of {role}"),
+            Oddity::SignatureNotChecked { role } => {
+                write!(f, "there is a signature for the root hash of {role}, but it was not checked")
+            }
+            Oddity::SignatureNotVerified { role, state } => {
+                write!(f, "the signature for the root hash of {role} vouches for nothing: {state}")
+            }
+            Oddity::RootHashGuessed { role } => {
+                write!(
+                    f,
+                    "the root hash of {role} is put together from partition GUIDs: nobody vouches for it"
+                )
+            }
+            Oddity::RootHashUnknown { role } => write!(f, "no root hash is known for {role}"),
+            Oddity::RootHashesDiffer { role, first, first_hash, second, second_hash } => write!(
+                f,
+                "different root hashes for {role}: {first_hash} ({first}) counts, not {second_hash} ({second})"
+            ),
+            Oddity::Binding(error) => error.fmt(f),
+            Oddity::VersionsMixed { role, data, hash, belongs } => {
+                write!(
+                    f,
+                    "{role} partition {data} and verity partition {hash} are chosen, but do not belong together"
+                )?;
+                match belongs {
+                    Some(number) => write!(f, ": partition {number} belongs to the data"),
+                    None => Ok(()),
+                }
+            }
+            Oddity::Verity { role, error } => write!(f, "verity of {role}: {error}"),
+            Oddity::Geometry { role, widened } => write!(f, "verity of {role}: {widened}"),
+            Oddity::Signature(error) => write!(f, "signature partition: {error}"),
+            Oddity::FileSystem(error) => error.fmt(f),
+            Oddity::FileSystemTooLarge { claimed, available } => {
+                write!(f, "the file system claims {claimed} bytes, {available} are there")
+            }
+            Oddity::UnrecognisedContent { role } => {
+                write!(f, "the protected data of {role} holds nothing that is recognised as a file system")
+            }
+            Oddity::ForeignArchitecture { architecture } => {
+                write!(f, "the partition is for {architecture}, there is none for this machine")
+            }
+            Oddity::Label(oddity) => write!(f, "the label has {oddity}"),
+            Oddity::Beside { what, problem } => write!(f, "{what}: {problem}"),
+            Oddity::BesideUnused { what } => write!(f, "{what} has no part in this image"),
+            Oddity::Unreadable(error) => error.fmt(f),
+            Oddity::Inside(problem) => problem.fmt(f),
+        }
+    }
+}
+
+impl Finding {
+    /// A finding of the usual severity, with no place yet.
+    pub fn new(what: Oddity) -> Self {
+        Finding { severity: what.severity(), offset: None, partition: None, what }
+    }
+
+    /// The same, about a partition.
+    #[must_use]
+    pub fn partition(mut self, number: u32) -> Self {
+        self.partition = Some(number);
+        self
+    }
+
+    /// The same, at an offset in the image, in bytes.
+    #[must_use]
+    pub fn at(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// Stable name for programs, in kebab case.
+    pub fn code(&self) -> &'static str {
+        self.what.code()
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what.fmt(f)
+    }
+}

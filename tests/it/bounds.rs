@@ -234,7 +234,7 @@ fn unsafe_is_where_it_may_be() {
     let expected = in_libraries.into_iter().chain(UNSAFE_OUTSIDE);
     assert_eq!(found, expected.map(|(name, count)| (name.to_owned(), count)).collect());
 
-    let inventory = include_str!("../../SECURITY.md").split_once("\n## Unsafe code\n").unwrap().1;
+    let inventory = include_str!("../../.github/SECURITY.md").split_once("\n## Unsafe code\n").unwrap().1;
     let inventory: Vec<_> = inventory
         .lines()
         .filter_map(|line| {

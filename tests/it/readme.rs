@@ -1,6 +1,6 @@
 //! What the README shows is what is there.
 
-#[path = "../../examples/prove.rs"]
+#[path = "../../ddi-core/examples/prove.rs"]
 #[expect(dead_code, reason = "its main is for `cargo run --example prove`")]
 mod prove;
 
@@ -18,7 +18,7 @@ fn block(kind: &str) -> &'static str {
 
 #[test]
 fn library_example_is_the_one_that_is_compiled() {
-    let example = include_str!("../../examples/prove.rs");
+    let example = include_str!("../../ddi-core/examples/prove.rs");
     let shown = block("rust");
     assert!(example.contains(shown), "{shown}");
     assert!(prove::is_genuine(SAMPLE, SAMPLE_ROOT_HASH).unwrap());

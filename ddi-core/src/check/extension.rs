@@ -13,7 +13,7 @@ pub(super) use matching::words;
 
 use super::{CheckReport, Subject, absent_is_none, find, names};
 use crate::contents::{Files, Unreadable};
-use crate::files::{self, Budget, FileType, Step, Tree, Walk};
+use crate::files::{self, Budget, FileType, Place, Step, Tree, Walk};
 use crate::finding::Severity;
 use crate::metadata::{self, ExtensionClass, ExtensionRelease, NameRule, Passed};
 
@@ -268,8 +268,13 @@ fn name_note(report: &mut CheckReport, path: &[u8], rule: NameRule) {
     report.find(Severity::Note, code, Subject::Path(path.to_vec()), reason, NAMES);
 }
 
-/// What is in none of the hierarchies is not merged.
+/// What is in none of the hierarchies is not merged. systemd follows links to them, inside the extension
+/// (`determine_middle_lower_dirs`): what `/usr` leads to is merged, wherever that is.
 fn outside(report: &mut CheckReport, tree: &Tree, hierarchies: &[&str]) -> Result<(), Unreadable> {
+    let mut merged: Vec<Place> = Vec::new();
+    for hierarchy in hierarchies {
+        merged.extend(find(tree, hierarchy.as_bytes())?);
+    }
     let mut walk = Walk::new(Budget { entries: MAX_FILES, ..Budget::default() });
     let mut named = 0_usize;
     for (name, place) in names(tree, b"/")? {
@@ -280,6 +285,9 @@ fn outside(report: &mut CheckReport, tree: &Tree, hierarchies: &[&str]) -> Resul
         // empty directories, as a portable service needs them, do not matter
         let mut first = None;
         walk.tree(tree, place, &mut |_, visit| {
+            if merged.contains(&visit.place) {
+                return Ok(Step::Skip);
+            }
             let stat = visit.stat?;
             if stat.file_type == FileType::Directory {
                 return Ok(Step::Continue);
@@ -346,6 +354,9 @@ mod tests {
     fn each_rule_broken_once() {
         let good = "ID=a\nVERSION_ID=1\n";
         let usr = "/usr/bin/x";
+        let at = |lib: &str, text: &str| {
+            Memory::new().file(&format!("{lib}/extension-release.d/extension-release.x"), text)
+        };
         for (image, memory, expected) in [
             ("x.raw", release("x", good).file(usr, ""), &[][..]),
             ("x.img", release("x", good).file(usr, ""), &["not-raw"]),
@@ -373,6 +384,11 @@ mod tests {
                     .link("/etc/os-release", "gone"),
                 &["etc-os-release"],
             ),
+            // F7: what a hierarchy leads to is merged, and nothing beside it
+            ("x.raw", at("/real/lib", good).link("/usr", "real").file("/real/bin/x", ""), &[]),
+            ("x.raw", at("/a/b/lib", good).link("/usr", "/a/b"), &[]),
+            ("x.raw", at("/a/b/lib", good).link("/usr", "/a/b").file("/a/c", ""), &["outside-hierarchies"]),
+            ("x.raw", release("x", good).link("/opt", "usr"), &[]),
             // directories alone do not matter
             ("x.raw", release("x", good).file("/opt/y", ""), &[]),
         ] {

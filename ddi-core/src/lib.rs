@@ -85,6 +85,6 @@ pub use report::{
     Report, ReportOptions, SignatureFacts, VerityColumn,
 };
 pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
-pub use source::{ImageFile, SidecarSignature, Sidecars, image_name};
+pub use source::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
 pub use spool::{MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
 pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};

@@ -76,7 +76,7 @@ pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashE
 pub use layout::{Layout, Level, Placement};
 #[cfg(feature = "mmap")]
 pub use mmap::MmapSource;
-pub use options::Options;
+pub use options::{MAX_THREADS, Options};
 pub use params::{MAX_BLOCK_SIZE, MAX_SALT_SIZE, MIN_BLOCK_SIZE, Params, ParseSaltError, Salt};
 pub use read_at::{FileSource, ReadAt, Section};
 pub use reader::{DEFAULT_CACHE_SIZE, Stream, VerifiedReader};

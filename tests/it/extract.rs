@@ -350,20 +350,20 @@ fn d5_a_link_in_the_place_of_a_folder_is_not_emptied() {
     fs::write(folder.file("precious/data"), "precious").unwrap();
     fs::set_permissions(&precious, fs::Permissions::from_mode(0o711)).unwrap();
     // it cannot get its name, and when `a` is not removed because something is in it, there is time
-    fs::write(folder.file("before"), "").unwrap();
     let mut command = Command::new("strace");
-    let removing = "inject=unlinkat:delay_exit=2000000:when=4";
+    let removing = "inject=unlinkat:delay_exit=5000000:when=4";
     command.args(["-f", "-qq", "-o", "trace", "-e", "trace=unlinkat,renameat2", "-e", removing]);
     command.args(["-e", "inject=renameat2:error=EEXIST", DDI]);
     command.args(["extract", "image.raw", "/", "out"]).current_dir(folder.path());
     let ended = thread::scope(|scope| {
         let extracting = scope.spawn(|| run_within(command, MINUTE));
         let trace = folder.file("trace");
-        // item, item, a, a: the last one says ENOTEMPTY
-        while fs::read_to_string(&trace).unwrap_or_default().matches("unlinkat(").count() < 4 {
+        // item, item, a; and then a once more, which says ENOTEMPTY and is not in the trace before it returns
+        while fs::read_to_string(&trace).unwrap_or_default().matches("= -1").count() < 4 {
             assert!(!extracting.is_finished());
             thread::sleep(Duration::from_millis(1));
         }
+        thread::sleep(Duration::from_secs(1));
         let ours = folder.names().into_iter().find(|name| name.starts_with(".ddi-extract-")).unwrap();
         fs::rename(folder.file(&format!("{ours}/item/a")), folder.file("moved")).unwrap();
         symlink(&precious, folder.file(&format!("{ours}/item/a"))).unwrap();

@@ -9,6 +9,7 @@
 //! Sources: Linux, `fs/erofs/erofs_fs.h`, `inode.c`, `data.c`, `xattr.c`, `zmap.c`; erofs-utils, `lib/decompress.c`.
 
 mod compressed;
+mod encoded;
 mod extents;
 
 use std::ops::ControlFlow;
@@ -22,6 +23,8 @@ use super::{
 use crate::fs::FsKind;
 
 const SUPERBLOCK: u64 = 1024;
+/// With the one slot behind the first 128 bytes that has a meaning.
+const SUPERBLOCK_SIZE: usize = 144;
 const MAGIC: u32 = 0xe0f5_e1e2;
 
 const INCOMPAT_ZERO_PADDING: u32 = 0x1;
@@ -38,6 +41,8 @@ const COMPAT_PLAIN_XATTR_PREFIXES: u32 = 0x10;
 const IN_METABOX: u64 = 1 << 63;
 /// In an inode's format, for files: one link, and the field of that holds the block address's upper part.
 const NLINK_1: u16 = 1 << 4;
+/// All of an inode's format: compact or extended, layout, and [`NLINK_1`], which in directories says that `.` is left out.
+const FORMAT_KNOWN: u16 = 0x1f;
 /// In a chunk format: 8-byte indexes rather than 4-byte addresses.
 const CHUNK_INDEXES: u32 = 0x20;
 const CHUNK_48BIT: u32 = 0x40;
@@ -128,6 +133,7 @@ pub(super) struct Erofs {
     /// Long prefixes of xattr names.
     prefixes: Vec<Vec<u8>>,
     cache: Mutex<Vec<Extent>>,
+    sums: Mutex<Vec<encoded::Sums>>,
 }
 
 impl std::fmt::Debug for Erofs {
@@ -138,7 +144,7 @@ impl std::fmt::Debug for Erofs {
 
 impl Erofs {
     pub(super) fn open(disk: Disk) -> Result<Self, Error> {
-        let bytes = disk.metadata_array::<128>(SUPERBLOCK)?;
+        let bytes = disk.metadata_array::<SUPERBLOCK_SIZE>(SUPERBLOCK)?;
         let sb = Bytes::new(&bytes, "superblock", SUPERBLOCK);
         let magic = sb.le32(0)?;
         let feature_compat = sb.le32(8)?;
@@ -155,7 +161,8 @@ impl Erofs {
         let xattr_prefix_start = sb.le32(92)?;
         let packed_nid = sb.le64(96)?;
         let root_nid_8b = sb.le64(112)?;
-        let metabox_nid = sb.le64(120)?;
+        // 8 reserved bytes
+        let metabox_nid = sb.le64(128)?;
 
         if magic != MAGIC || fixed_nsec >= 1_000_000_000 {
             return Err(sb.corrupt());
@@ -189,9 +196,11 @@ impl Erofs {
             metabox: None,
             prefixes: Vec::new(),
             cache: Mutex::default(),
+            sums: Mutex::default(),
         };
         if feature_incompat & INCOMPAT_METABOX != 0 {
-            if metabox_nid & IN_METABOX != 0 {
+            // its number is in the first slot
+            if sb_extslots == 0 || metabox_nid & IN_METABOX != 0 {
                 return Err(Error::corrupt("metabox inode", SUPERBLOCK));
             }
             fs.metabox = Some(Box::new(fs.inode(Node(metabox_nid))?));
@@ -247,13 +256,17 @@ impl Erofs {
         let offset = self.inode_offset(node)?;
         let compact = self.metadata_array::<32>(node, offset)?;
         let format = u16::from_le_bytes([compact[0], compact[1]]);
+        if format & !FORMAT_KNOWN != 0 {
+            return Err(Error::Unsupported { what: "unknown inode format" });
+        }
         let layout = match format >> 1 & 7 {
             0 => Layout::Plain,
             1 => Layout::CompressedFull,
             2 => Layout::Inline,
             3 => Layout::CompressedCompact,
             4 if self.feature_incompat & INCOMPAT_CHUNKED != 0 => Layout::Chunked,
-            _ => return Err(Error::corrupt("inode format", offset)),
+            4 => return Err(Error::corrupt("inode format", offset)),
+            _ => return Err(Error::Unsupported { what: "unknown data layout" }),
         };
         let large = self.feature_incompat & INCOMPAT_48BIT != 0;
         let bytes;
@@ -480,6 +493,11 @@ impl Erofs {
                     total = total.saturating_sub(cache.remove(0).bytes.len());
                 }
                 cache.push(Extent { node: inode.node, start, bytes });
+                Ok(n)
+            }
+            compressed::Content::Hole { len } => {
+                let n = index(len).min(buf.len());
+                buf.get_mut(..n).unwrap_or_default().fill(0);
                 Ok(n)
             }
             compressed::Content::Fragment { offset, len } => {

@@ -297,7 +297,7 @@ impl<'a> Contents<'a> {
         if kind == FsKind::CryptoLuks {
             return Err(Unreadable::Encrypted);
         }
-        let fs = files::open(bytes, kind).map_err(Unreadable::FileSystem)?;
+        let fs = files::open_within(bytes, kind, self.image.meter()).map_err(Unreadable::FileSystem)?;
         let read_only = number.is_some_and(|number| self.is_read_only(number));
         Ok(Mounted { designator, number, kind, assurance, trusted, read_only, fs })
     }

@@ -25,6 +25,7 @@ use ddi_verity::{
 };
 
 use crate::error::{Error, Step};
+use crate::files::Meter;
 use crate::fs::{self, FsKind, Probe};
 use crate::kept::Kept;
 use crate::mbr::{self, Mbr};
@@ -74,6 +75,7 @@ pub struct Image {
     table: Table,
     whole: Looked,
     parts: Vec<Part>,
+    meter: Meter,
 }
 
 /// A partition and what is in it, once somebody has asked.
@@ -198,7 +200,8 @@ impl Image {
         let ranges: Vec<_> =
             parts.iter().map(|part| part.place.range.offset..part.place.range.end()).collect();
         let whole = Looked::new(&metadata, &ranges);
-        Ok(Image { metadata, file_name, sidecars, examination, table, whole, parts })
+        let meter = Meter::for_size(size);
+        Ok(Image { metadata, file_name, sidecars, examination, table, whole, parts, meter })
     }
 
     /// The bytes.
@@ -214,6 +217,17 @@ impl Image {
     /// The bytes, for readers that outlive the image.
     pub(crate) fn shared_source(&self) -> Arc<dyn ReadAt> {
         Arc::clone(self.metadata.source())
+    }
+
+    /// The account that all work for its files is charged to, whoever reads them and how often: nothing more is done when
+    /// it is spent. A caller that keeps an image for long may give it [more](Meter::set_limit).
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// [`shared_source`](Self::shared_source), each read of which is charged to the [`meter`](Self::meter).
+    pub(crate) fn metered_source(&self) -> Arc<dyn ReadAt> {
+        self.meter.over(self.shared_source())
     }
 
     /// The last part of the path, if the image has one.

@@ -60,7 +60,7 @@ impl ProvenPartition {
             return Err(Error::RootHashUnknown { role });
         };
         let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
-        let (data_source, hash_source) = sources(image, set, data)?;
+        let (data_source, hash_source) = metered_sources(image, set, data)?;
         let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
         let mut proven = ProvenPartition {
             reader: reader.map_err(failed)?,
@@ -158,6 +158,20 @@ fn unreadable(set: &VeritySet, offset: u64, error: io::Error) -> Error {
 
 /// Where data and hash tree are read from.
 pub(crate) fn sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
+    sources_in(&image.shared_source(), image, set, data)
+}
+
+/// The same for whoever reads files, which the image may ask any number of times for: see [`Image::meter`].
+pub(crate) fn metered_sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
+    sources_in(&image.metered_source(), image, set, data)
+}
+
+fn sources_in(
+    source: &Arc<dyn ReadAt>,
+    image: &Image,
+    set: &VeritySet,
+    data: Part,
+) -> Result<(Piece, Piece), Error> {
     let section = |source: Arc<dyn ReadAt>, offset: u64, size: u64| {
         Section::new(source, offset, size).map_err(|error| Error::Io {
             step: Step::Open,
@@ -167,11 +181,11 @@ pub(crate) fn sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Pie
     };
     let hash = match (&image.sidecars().verity, set.hash.number) {
         (Some(file), None) if set.hash.external => section(file.clone(), 0, file.size())?,
-        (_, Some(_)) => section(image.shared_source(), set.hash.range.offset, set.hash.range.size)?,
+        (_, Some(_)) => section(Arc::clone(source), set.hash.range.offset, set.hash.range.size)?,
         // behind the data: offsets count from the start of the image
-        _ => section(image.shared_source(), 0, image.source().size())?,
+        _ => section(Arc::clone(source), 0, image.source().size())?,
     };
-    Ok((section(image.shared_source(), data.range.offset, data.range.size)?, hash))
+    Ok((section(Arc::clone(source), data.range.offset, data.range.size)?, hash))
 }
 
 impl ReadAt for ProvenPartition {

@@ -214,6 +214,9 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 
+/// Work to make a file, in nanoseconds.
+const MAKE: u64 = 15_000;
+
 /// A directory that is being filled.
 struct Level {
     fd: OwnedFd,
@@ -272,11 +275,13 @@ impl<'a> Writer<'a> {
             return Err(stop);
         }
         walked?;
+        opened.meter.check()?;
         self.leave(0).context("cannot complete a directory")?;
         Ok(())
     }
 
     fn visit(&mut self, walk: &mut Walk, visit: &Visit<'_>) -> Result<(), Stop> {
+        self.opened.meter.charge(MAKE);
         let stat = match &visit.stat {
             Ok(stat) => *stat,
             Err(error) => return Err(Stop { outcome: super::outcome_of(error), error: anyhow!("{error}") }),

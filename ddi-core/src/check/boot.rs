@@ -151,6 +151,7 @@ pub fn boot(
         }
     }
     checker.sum_up(has_esp || !options.files.is_empty());
+    image.meter().check().map_err(Unreadable::FileSystem)?;
     Ok(checker.report)
 }
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::disk::{Bytes, Disk, index, u64_from};
 use super::{
     BadBlock, EachEntry, EachExtent, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat,
-    Xattr, decode_dev, is_name, list_around,
+    XATTR, Xattr, decode_dev, is_name, list_around,
 };
 use crate::fs::FsKind;
 
@@ -641,8 +641,49 @@ impl Erofs {
         Node(if boxed { IN_METABOX } else { 0 })
     }
 
-    /// One xattr at `at`, and where it ends.
-    fn xattr(&self, node: Node, at: u64) -> Result<(Xattr, u64), Error> {
+    /// Calls `each` with every xattr of a file, until that breaks. Those of the inode come first, then what is shared.
+    fn each_xattr(
+        &self,
+        node: Node,
+        each: &mut dyn FnMut(XattrEntry) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let inode = self.inode(node)?;
+        if inode.xattr_count == 0 {
+            return Ok(());
+        }
+        let shared = self.shared_xattrs(&inode)?;
+        let space = self.shared_xattr_space();
+        let mut total: usize = 0;
+        let mut add = |entry: XattrEntry| {
+            total = total.saturating_add(entry.name.len()).saturating_add(entry.value_size);
+            total = total.saturating_add(XATTR);
+            if total > MAX_XATTRS {
+                return Err(Error::TooLarge { size: u64_from(total), limit: u64_from(MAX_XATTRS) });
+            }
+            each(entry)
+        };
+        let mut at = inode.xattrs.saturating_add(12).saturating_add(u64_from(shared.len()).saturating_mul(4));
+        while at < inode.tail {
+            let entry = self.xattr_entry(node, at)?;
+            let end = entry.value_at.saturating_add(u64_from(entry.value_size));
+            if end > inode.tail {
+                return Err(Error::corrupt("xattr", at));
+            }
+            if add(entry)?.is_break() {
+                return Ok(());
+            }
+            at = end.checked_next_multiple_of(4).unwrap_or(u64::MAX);
+        }
+        for at in shared {
+            if add(self.xattr_entry(space, at)?)?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of one xattr at `at`, and where its value is.
+    fn xattr_entry(&self, node: Node, at: u64) -> Result<XattrEntry, Error> {
         let entry = self.metadata_array::<4>(node, at)?;
         let [name_len, name_index, ..] = entry;
         let value_size = usize::from(u16::from_le_bytes([entry[2], entry[3]]));
@@ -651,13 +692,20 @@ impl Erofs {
         } else {
             prefix(name_index)
         };
-        let mut name = prefix.ok_or_else(|| Error::corrupt("xattr prefix", at))?.to_vec();
-        let mut bytes = vec![0; usize::from(name_len).saturating_add(value_size)];
-        self.metadata(node, at.saturating_add(4), &mut bytes)?;
-        let end = at.saturating_add(4).saturating_add(u64_from(bytes.len()));
-        let value = bytes.split_off(name_len.into());
-        name.extend_from_slice(&bytes);
-        Ok((Xattr { name, value }, end.checked_next_multiple_of(4).unwrap_or(u64::MAX)))
+        let prefix = prefix.ok_or_else(|| Error::corrupt("xattr prefix", at))?;
+        let mut name = vec![0; prefix.len().saturating_add(name_len.into())];
+        let (target, rest) =
+            name.split_at_mut_checked(prefix.len()).ok_or_else(|| Error::corrupt("xattr prefix", at))?;
+        target.copy_from_slice(prefix);
+        self.metadata(node, at.saturating_add(4), rest)?;
+        let value_at = at.saturating_add(4).saturating_add(name_len.into());
+        Ok(XattrEntry { name, node, value_at, value_size })
+    }
+
+    fn xattr_value(&self, entry: &XattrEntry) -> Result<Vec<u8>, Error> {
+        let mut value = vec![0; entry.value_size];
+        self.metadata(entry.node, entry.value_at, &mut value)?;
+        Ok(value)
     }
 }
 
@@ -670,6 +718,15 @@ fn prefix(index: u8) -> Option<&'static [u8]> {
         6 => b"security.",
         _ => return None,
     })
+}
+
+/// An extended attribute, of which the value was not read yet.
+struct XattrEntry {
+    name: Vec<u8>,
+    /// Says in which space the value is.
+    node: Node,
+    value_at: u64,
+    value_size: usize,
 }
 
 impl FileSystem for Erofs {
@@ -728,35 +785,25 @@ impl FileSystem for Erofs {
     }
 
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, Error> {
-        let inode = self.inode(node)?;
-        if inode.xattr_count == 0 {
-            return Ok(Vec::new());
-        }
-        let shared = self.shared_xattrs(&inode)?;
-        let space = self.shared_xattr_space();
         let mut xattrs = Vec::new();
-        let mut total: usize = 0;
-        let mut add = |xattr: Xattr| {
-            total = total.saturating_add(xattr.name.len()).saturating_add(xattr.value.len());
-            if total > MAX_XATTRS {
-                return Err(Error::TooLarge { size: u64_from(total), limit: u64_from(MAX_XATTRS) });
-            }
-            xattrs.push(xattr);
-            Ok(())
-        };
-        let mut at = inode.xattrs.saturating_add(12).saturating_add(u64_from(shared.len()).saturating_mul(4));
-        while at < inode.tail {
-            let (xattr, end) = self.xattr(node, at)?;
-            if end > inode.tail {
-                return Err(Error::corrupt("xattr", at));
-            }
-            add(xattr)?;
-            at = end;
-        }
-        for at in shared {
-            add(self.xattr(space, at)?.0)?;
-        }
+        self.each_xattr(node, &mut |entry| {
+            let value = self.xattr_value(&entry)?;
+            xattrs.push(Xattr { name: entry.name, value });
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(xattrs)
+    }
+
+    fn xattr(&self, node: Node, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut value = None;
+        self.each_xattr(node, &mut |entry| {
+            if entry.name != name {
+                return Ok(ControlFlow::Continue(()));
+            }
+            value = Some(self.xattr_value(&entry)?);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(value)
     }
 
     fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {

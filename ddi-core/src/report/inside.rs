@@ -41,7 +41,7 @@ impl Inside {
     /// by; `has_esp`: is there an EFI system partition?
     ///
     /// # Errors
-    /// As [`Contents::system`].
+    /// As [`Contents::system`]; [`files::Error::Budget`] if not everything could be looked at.
     pub fn read(
         contents: &Contents<'_>,
         image_name: Option<&str>,
@@ -51,6 +51,8 @@ impl Inside {
         let assurance = files.assurance();
         let metadata = Metadata::read(&files.tree, image_name);
         let use_as = metadata.use_as(has_esp);
+        // what was not looked at would seem not to be there
+        files.tree.check_complete().map_err(Unreadable::FileSystem)?;
         Ok(Inside { mounted: files.mounted, assurance, metadata, use_as })
     }
 
@@ -110,7 +112,9 @@ impl Report {
                     what,
                     code: error.code(),
                     severity: match error {
-                        metadata::Error::File(files::Error::Io { .. }) => Severity::Error,
+                        metadata::Error::File(files::Error::Io { .. } | files::Error::Budget(_)) => {
+                            Severity::Error
+                        }
                         _ => Severity::Warning,
                     },
                     reason: error.to_string().into(),
@@ -143,7 +147,7 @@ fn severity(error: &Unreadable) -> Option<Severity> {
         Unreadable::Source(_) => Some(Severity::Error),
         // no fault of the image
         Unreadable::Encrypted | Unreadable::FileSystem(files::Error::NoReader { .. }) => Some(Severity::Note),
-        Unreadable::FileSystem(files::Error::Io { .. }) => Some(Severity::Error),
+        Unreadable::FileSystem(files::Error::Io { .. } | files::Error::Budget(_)) => Some(Severity::Error),
         _ => Some(Severity::Warning),
     }
 }

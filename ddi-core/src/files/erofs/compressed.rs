@@ -7,7 +7,7 @@
 
 use super::encoded::Table;
 use super::{Erofs, Error, INCOMPAT_ZERO_PADDING, Inode, Layout};
-use crate::files::codec::{Codec, decompress};
+use crate::files::codec::Codec;
 use crate::files::disk::{Bytes, index, u64_from};
 
 /// Largest extent, uncompressed and compressed: Linux's `Z_EROFS_PCLUSTER_MAX_DSIZE` and `_MAX_SIZE`.
@@ -181,7 +181,7 @@ impl Erofs {
             input
         };
         let mut bytes = vec![0; index(len)];
-        let done = decompress(codec, input, &mut bytes);
+        let done = self.disk.decompress(codec, input, &mut bytes);
         Ok((done == Some(bytes.len())).then_some(bytes))
     }
 

@@ -43,7 +43,7 @@ fn uki(os_release: &[u8], command_line: &str) -> PeBuilder {
     PeBuilder { certificates: (0x400, 8), ..PeBuilder::new() }
         .section(".osrel", os_release)
         .section(".uname", b"6")
-        .section(".linux", b"kernel")
+        .section(".linux", b"MZ kernel")
         .section(".cmdline", command_line.as_bytes())
 }
 

@@ -8,9 +8,10 @@ use ddi_gpt::{Architecture, Designator};
 use ddi_verity::RootHash;
 
 use crate::compressed::UnpackError;
-use crate::fs;
+use crate::fs::{self, FsKind};
 use crate::mbr;
 use crate::policy::Violation;
+use crate::prove::Unfit;
 use crate::trust::Role;
 
 /// What a caller does about an [`Error`].
@@ -219,6 +220,18 @@ pub enum Error {
         /// What is there, in bytes.
         available: u64,
     },
+    /// The protected partition holds something that does not bind the size of the data: hash blocks could be taken for it;
+    /// see [`prove`](mod@crate::prove).
+    UnfitContent {
+        /// What the set is for.
+        role: Role,
+        /// Number of the data partition, if it is in one.
+        partition: Option<u32>,
+        /// What is recognised in it.
+        kind: FsKind,
+        /// Why that is not enough.
+        unfit: Unfit,
+    },
 }
 
 /// Why data, hash and signature do not belong together.
@@ -339,6 +352,7 @@ impl Error {
             Error::UnrecognisedContent { .. } => "unrecognised-content",
             Error::TailNotZero { .. } => "tail-not-zero",
             Error::ContentTooLarge { .. } => "content-too-large",
+            Error::UnfitContent { unfit, .. } => unfit.code(),
         }
     }
 
@@ -352,7 +366,8 @@ impl Error {
             | Error::Unprotected { partition, .. }
             | Error::UnrecognisedContent { partition, .. }
             | Error::TailNotZero { partition, .. }
-            | Error::ContentTooLarge { partition, .. } => *partition,
+            | Error::ContentTooLarge { partition, .. }
+            | Error::UnfitContent { partition, .. } => *partition,
             Error::Binding(error) => error.partition(),
             _ => None,
         }
@@ -387,7 +402,8 @@ impl Error {
             | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
             | Error::TailNotZero { .. }
-            | Error::ContentTooLarge { .. } => return None,
+            | Error::ContentTooLarge { .. }
+            | Error::UnfitContent { .. } => return None,
         })
     }
 
@@ -428,7 +444,8 @@ impl Error {
             | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
             | Error::TailNotZero { .. }
-            | Error::ContentTooLarge { .. } => ErrorKind::Mismatch,
+            | Error::ContentTooLarge { .. }
+            | Error::UnfitContent { .. } => ErrorKind::Mismatch,
             Error::Verity { error, .. } => match error.kind() {
                 ddi_verity::ErrorKind::Corrupt => ErrorKind::Corrupt,
                 ddi_verity::ErrorKind::Unsupported => ErrorKind::Unsupported,
@@ -521,6 +538,13 @@ impl fmt::Display for Error {
                 }
                 write!(f, " claims {claimed} bytes, {available} are there")
             }
+            Error::UnfitContent { role, partition, kind, unfit } => {
+                write!(f, "{role}")?;
+                if let Some(number) = partition {
+                    write!(f, " partition {number}")?;
+                }
+                write!(f, " holds {} that does not show that all of its data is there: {unfit}", kind.name())
+            }
         }
     }
 }
@@ -537,6 +561,7 @@ impl core::error::Error for Error {
             Error::Verity { error, .. } => Some(&**error),
             Error::Binding(error) => Some(&**error),
             Error::Policy(violation) => Some(violation),
+            Error::UnfitContent { unfit: Unfit::RootDirectory(error), .. } => Some(&**error),
             _ => None,
         }
     }

@@ -372,6 +372,36 @@ pub fn open_within(
     Ok(Arc::new(metered::Metered::new(fs, meter.clone())))
 }
 
+/// Entries of a root directory that [`check_root`] looks at.
+const ROOT_ENTRIES: usize = 1024;
+
+/// Opens the file system of that kind on `source` and reads its root directory, for what nobody has by chance: so much of it
+/// must fit together that the bytes are no other than those of a file system.
+///
+/// # Errors
+/// As [`open`], and as [`FileSystem::list`] of the root directory.
+pub(crate) fn check_root(source: Arc<dyn ReadAt>, kind: FsKind, meter: &Meter) -> Result<(), Error> {
+    meter.check()?;
+    match kind {
+        #[cfg(feature = "fs-erofs")]
+        FsKind::Erofs => {
+            erofs::Erofs::open(disk::Disk::metered(Arc::clone(&source), meter.clone()))?.check_root()?;
+        }
+        #[cfg(feature = "fs-ext4")]
+        FsKind::Ext4 => {
+            let disk = disk::Disk::metered(Arc::clone(&source), meter.clone());
+            ext4::Ext4::open(disk, kind)?.check_geometry()?;
+        }
+        _ => {}
+    }
+    let fs = open_within(source, kind, meter)?;
+    let mut left = ROOT_ENTRIES;
+    fs.list(fs.root(), &mut |_| {
+        left = left.saturating_sub(1);
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+}
+
 /// Kinds that [`open`] has a reader for, in this build.
 pub const READABLE: &[FsKind] = &[
     #[cfg(feature = "fs-btrfs")]

@@ -68,7 +68,7 @@ pub(crate) struct Place {
 /// An image, opened for reading.
 pub struct Image {
     /// Read through it: what says what is where. Data and hash trees are read from the source below.
-    metadata: Kept<Arc<dyn ReadAt>>,
+    metadata: Arc<Kept<Arc<dyn ReadAt>>>,
     file_name: Option<OsString>,
     sidecars: Sidecars,
     examination: Examination,
@@ -180,7 +180,7 @@ impl Image {
         sidecars: Sidecars,
         block_size: Option<BlockSize>,
     ) -> Result<Self, Error> {
-        let metadata = Kept::new(Arc::from(source));
+        let metadata = Arc::new(Kept::new(Arc::from(source)));
         let size = metadata.size();
         if size == 0 {
             return Err(Error::Empty);
@@ -199,7 +199,7 @@ impl Image {
         let parts = parts(&table);
         let ranges: Vec<_> =
             parts.iter().map(|part| part.place.range.offset..part.place.range.end()).collect();
-        let whole = Looked::new(&metadata, &ranges);
+        let whole = Looked::new(&*metadata, &ranges);
         let meter = Meter::for_size(size);
         Ok(Image { metadata, file_name, sidecars, examination, table, whole, parts, meter })
     }
@@ -211,7 +211,12 @@ impl Image {
 
     /// The bytes, of which what was read before is given again. For what says where things are.
     pub(crate) fn metadata(&self) -> &dyn ReadAt {
-        &self.metadata
+        &*self.metadata
+    }
+
+    /// The same, for readers that outlive a borrow.
+    pub(crate) fn shared_metadata(&self) -> Arc<dyn ReadAt> {
+        self.metadata.clone()
     }
 
     /// The bytes, for readers that outlive the image.

@@ -79,7 +79,9 @@ pub use filter::ImageFilter;
 pub use finding::{Beside, BesideProblem, Finding, LabelOddity, Oddity, Severity};
 pub use image::{Image, Table};
 pub use open::ProvenPartition;
-pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Widening, prove};
+pub use prove::{
+    Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Unfit, Widening, prove,
+};
 pub use report::{
     Assurance, Content, EntryFacts, ImageKind, Inside, InsideProblem, Mount, PartitionReport, Refused,
     Report, ReportOptions, SignatureFacts, VerityColumn,

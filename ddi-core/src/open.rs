@@ -22,13 +22,14 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use ddi_verity::{ReadAt, Section, VerifiedReader, check_geometry};
+use ddi_verity::{HashTree, ReadAt, Section, VerifiedReader, check_geometry};
 
 use crate::bind::{Part, VeritySet};
 use crate::error::{Error, Step};
-use crate::fs::{self, FsKind, Usage};
+use crate::fs::{self, FsKind};
 use crate::image::Image;
-use crate::prove::{ContentRule, ProveOptions, TailRule, Widening};
+use crate::kept::Kept;
+use crate::prove::{Bound, Depth, Look, ProveOptions, TailRule, Widening, judge, widen};
 use crate::trust::{KnownRootHash, TrustedRootHash};
 
 /// A part of an image, or of a file beside it.
@@ -38,7 +39,7 @@ pub(crate) type Piece = Section<Arc<dyn ReadAt>>;
 ///
 /// That they match the root hash is certain; whose root hash that is, [`trusted`](Self::trusted) says.
 pub struct ProvenPartition {
-    reader: VerifiedReader<Piece, Piece>,
+    reader: Arc<VerifiedReader<Piece, Piece>>,
     content: Option<Box<fs::Probe>>,
     root_hash: KnownRootHash,
     trusted: Option<TrustedRootHash>,
@@ -63,16 +64,16 @@ impl ProvenPartition {
         let (data_source, hash_source) = metered_sources(image, set, data)?;
         let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
         let mut proven = ProvenPartition {
-            reader: reader.map_err(failed)?,
+            reader: Arc::new(reader.map_err(failed)?),
             content: None,
             root_hash,
             trusted: set.trusted(options.trusted),
             widened: Vec::new(),
         };
-        let is_bound = proven.check_content(set, data, options)?;
+        let bound = proven.check_content(image, set, data, tree, options)?;
         let mut strictness = options.strictness;
         // what lies behind the protected bytes never comes out; that they all are there, the file system says
-        strictness.unprotected_tail |= is_bound && options.tail == TailRule::Zeros;
+        strictness.unprotected_tail |= bound == Bound::Known && options.tail == TailRule::Zeros;
         let hash_size = set.hash_size(image);
         let geometry = check_geometry(tree.params(), tree.layout(), data.range.size, hash_size, strictness)
             .map_err(failed)?;
@@ -80,46 +81,32 @@ impl ProvenPartition {
         Ok(proven)
     }
 
-    /// Is the content a file system or LUKS volume that fits, by its proven bytes? `true` if a file system says where it
-    /// ends.
+    /// Are the data what hash blocks cannot be taken for, by their proven bytes?
     fn check_content(
         &mut self,
+        image: &Image,
         set: &VeritySet,
         data: Part,
+        tree: &HashTree,
         options: &ProveOptions<'_>,
-    ) -> Result<bool, Error> {
-        let (role, partition) = (set.role, data.number);
-        let available = self.reader.size();
-        let refused = match fs::probe(&self.reader) {
+    ) -> Result<Bound, Error> {
+        // recognised and gone into: the same bytes
+        let bytes: Arc<dyn ReadAt> = Arc::new(Kept::new(self.reader.clone()));
+        let probe = match fs::probe(&*bytes) {
             Err(fs::Error::Io { offset, source }) => return Err(unreadable(set, offset, source)),
-            Ok(Some(probe))
-                if probe.kind.usage() == Usage::Filesystem || probe.kind == FsKind::CryptoLuks =>
-            {
-                let (kind, claimed) = (probe.kind, probe.claimed_size);
-                self.content = Some(Box::new(probe));
-                match claimed {
-                    Some(claimed) if claimed > available => {
-                        Error::ContentTooLarge { role, partition, claimed, available }
-                    }
-                    _ => return Ok(claimed.is_some() && kind.usage() == Usage::Filesystem),
-                }
-            }
-            Err(error @ fs::Error::Ambiguous { .. }) => {
-                Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::new(error) }
-            }
-            _ => Error::UnrecognisedContent { role, partition },
+            Ok(probe) => Ok(probe),
+            Err(error) => Err(Arc::new(error)),
         };
-        match (options.content, &refused) {
-            (ContentRule::Any, Error::ContentTooLarge { claimed, available, .. }) => {
-                self.widened.push(Widening::ContentTooLarge { claimed: *claimed, available: *available });
-                Ok(false)
-            }
-            (ContentRule::Any, _) => {
-                self.widened.push(Widening::UnrecognisedContent);
-                Ok(false)
-            }
-            (ContentRule::Recognised, _) => Err(refused),
-        }
+        let found = probe.as_ref().map(Option::as_ref);
+        let look = Look { tail: options.tail, depth: Depth::All, meter: image.meter() };
+        let io = |offset, error| unreadable(set, offset, error);
+        let judged = judge(set, data, tree, look, &bytes, found, io);
+        let bound = judged.or_else(|error| {
+            self.widened.push(widen(error, options.content)?);
+            Ok(Bound::No)
+        })?;
+        self.content = probe.ok().flatten().map(Box::new);
+        Ok(bound)
     }
 
     /// The root hash that every byte is proven by, and where it was found.
@@ -156,6 +143,15 @@ fn unreadable(set: &VeritySet, offset: u64, error: io::Error) -> Error {
     }
 }
 
+/// Part of a source that belongs to an image.
+pub(crate) fn section(source: Arc<dyn ReadAt>, offset: u64, size: u64) -> Result<Piece, Error> {
+    Section::new(source, offset, size).map_err(|error| Error::Io {
+        step: Step::Open,
+        offset: Some(offset),
+        error: Arc::new(error),
+    })
+}
+
 /// Where data and hash tree are read from.
 pub(crate) fn sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
     sources_in(&image.shared_source(), image, set, data)
@@ -172,13 +168,6 @@ fn sources_in(
     set: &VeritySet,
     data: Part,
 ) -> Result<(Piece, Piece), Error> {
-    let section = |source: Arc<dyn ReadAt>, offset: u64, size: u64| {
-        Section::new(source, offset, size).map_err(|error| Error::Io {
-            step: Step::Open,
-            offset: Some(offset),
-            error: Arc::new(error),
-        })
-    };
     let hash = match (&image.sidecars().verity, set.hash.number) {
         (Some(file), None) if set.hash.external => section(file.clone(), 0, file.size())?,
         (_, Some(_)) => section(Arc::clone(source), set.hash.range.offset, set.hash.range.size)?,
@@ -213,6 +202,7 @@ mod tests {
     use super::*;
     use crate::bind::verity_sets;
     use crate::dissect::{DissectOptions, Dissection, VeritySettings};
+    use crate::prove::ContentRule;
     use crate::testing::{Disk, Set, erofs};
     use crate::trust::Role;
 

@@ -46,7 +46,7 @@ impl Disk {
         Disk { source, size, meter, pages: (0..SLOTS).map(|_| Slot::default()).collect() }
     }
 
-    #[cfg(any(feature = "fs-squashfs", feature = "fs-ext4"))]
+    #[cfg(any(feature = "fs-erofs", feature = "fs-squashfs", feature = "fs-ext4"))]
     pub(super) fn size(&self) -> u64 {
         self.size
     }

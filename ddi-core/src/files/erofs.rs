@@ -11,6 +11,7 @@
 mod compressed;
 mod encoded;
 mod extents;
+mod root;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -139,7 +139,9 @@ impl Report {
 fn severity(error: &Unreadable) -> Option<Severity> {
     match error {
         Unreadable::Refused(_)
-        | Unreadable::Unproven(Error::UnrecognisedContent { .. } | Error::ContentTooLarge { .. }) => None,
+        | Unreadable::Unproven(
+            Error::UnrecognisedContent { .. } | Error::ContentTooLarge { .. } | Error::UnfitContent { .. },
+        ) => None,
         Unreadable::Unproven(error) => match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Mismatch | ErrorKind::Io => Some(Severity::Error),
             _ => Some(Severity::Warning),

@@ -64,7 +64,6 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     };
     let used = if args.backend.is_some() { available[0] } else { chosen };
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    ensure!(threads > 0, "--threads 0: one is the least");
     // before anything takes its time
     let (data, from_file): (Box<dyn ReadAt>, bool) = match &args.file {
         Some(path) => {

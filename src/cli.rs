@@ -3,7 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use ddi_core::verity::MAX_THREADS;
+
+/// A number of threads.
+fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=MAX_THREADS as u64)
+}
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -153,7 +160,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// Threads that hash (default: one for each processor)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
@@ -173,7 +180,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "KERNEL")]
     pub(crate) backend: Option<String>,
     /// Most threads (default: one for each processor)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     pub(crate) threads: Option<usize>,
     /// Print JSON
     #[arg(long)]
@@ -375,7 +382,7 @@ pub(crate) struct PolicyCheckArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// Threads that hash (default: one for each processor)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
@@ -624,7 +631,7 @@ pub(crate) struct ParamArgs {
     #[arg(long, value_name = "BYTES", hide = true)]
     pub(crate) fec_roots: Option<u32>,
     /// Threads that hash (default: one for each processor)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     pub(crate) threads: Option<usize>,
     /// Print help
     #[arg(long, short = '?', action = ArgAction::Help)]

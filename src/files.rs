@@ -7,7 +7,7 @@ mod extract;
 mod watch;
 
 use anyhow::{Context, anyhow};
-use ddi_core::fs::{Budget, Error, FileType, Place, Stat, Step, Tree, Walk};
+use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Tree, Walk};
 use ddi_core::gpt::Designator;
 use ddi_core::{
     Assurance, Contents, Dissection, ErrorKind, Files, Mounted, ProveOptions, Unreadable, verity_sets,
@@ -101,7 +101,13 @@ pub(crate) struct Opened {
     /// Must all that is told be authenticated?
     authenticated: bool,
     budget: Budget,
+    /// The account of the image.
+    meter: Meter,
 }
+
+/// Work to print an entry, in nanoseconds; to hash a byte.
+const PRINT: u64 = 1000;
+const HASH: u64 = 1;
 
 impl Opened {
     fn new(args: &FilesArgs) -> Result<Self, Stop> {
@@ -141,7 +147,13 @@ impl Opened {
             || args.trust.usr_hash.is_some()
             || !args.trust.certificates.files.is_empty();
         let budget = Budget { bytes: args.unpack.max_size, ..Budget::default() };
-        Ok(Opened { tree, mounts, authenticated, budget })
+        Ok(Opened { tree, mounts, authenticated, budget, meter: image.meter().clone() })
+    }
+
+    /// What it came to, if all that was asked for was looked at.
+    fn complete(&self, outcome: Outcome) -> Result<Outcome, Stop> {
+        self.meter.check()?;
+        Ok(outcome)
     }
 
     /// The file at `path`, and its path without links.
@@ -274,6 +286,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
     let mut lines = Lines::new(shape);
     let show =
         |lines: &mut Lines, name: &[u8], at: &[u8], place: Place, stat: Option<&Result<Stat, Error>>| {
+            opened.meter.charge(PRINT);
             let stat = stat.map(Result::as_ref);
             let is_link = stat.is_some_and(|stat| stat.is_ok_and(|stat| stat.file_type == FileType::Symlink));
             let target = (is_link && shape != Shape::Names).then(|| tree.link_target(place));
@@ -296,7 +309,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
         printed?;
         lines.finish()?;
         problems.extend(failed);
-        return Ok(problems.finish());
+        return opened.complete(problems.finish());
     }
     if args.recursive {
         opened.allow(place == tree.root())?;
@@ -335,7 +348,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
         }
     }
     lines.finish()?;
-    Ok(problems.finish())
+    opened.complete(problems.finish())
 }
 
 pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<Outcome> {
@@ -362,7 +375,7 @@ fn print_file(opened: &Opened, asked: &[u8]) -> Result<Outcome, Stop> {
     printing.finish()?;
     match read {
         Err(error) if !printing.is_closed() => Err(Stop::at(asked, error)),
-        _ => Ok(Outcome::Good),
+        _ => opened.complete(Outcome::Good),
     }
 }
 
@@ -382,6 +395,7 @@ fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
     let mut problems = Problems::default();
     let mut printing = Ok(());
     let walked = Walk::new(opened.budget).tree(tree, start, &mut |walk, visit| {
+        opened.meter.charge(PRINT);
         let at = joined(&path, visit.path);
         let mut sha256 = None;
         let mut target = None;
@@ -390,7 +404,10 @@ fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
         }
         match visit.stat.as_ref().map(|stat| (stat.file_type, stat.size)) {
             Ok((FileType::Regular, size)) if size > 0 => match output::sha256(walk, tree, visit.place) {
-                Ok(digest) => sha256 = Some(digest),
+                Ok(digest) => {
+                    opened.meter.charge(size.saturating_mul(HASH));
+                    sha256 = Some(digest);
+                }
                 Err(Error::Budget(limit)) => return Err(Error::Budget(limit)),
                 Err(error) => problems.add(&at, &error),
             },
@@ -418,5 +435,5 @@ fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
     printing?;
     lines.finish()?;
     walked?;
-    Ok(problems.finish())
+    opened.complete(problems.finish())
 }

@@ -7,6 +7,7 @@ mod cli;
 mod files;
 mod inspect;
 mod output;
+mod overwrite;
 mod policy;
 mod read;
 mod trust;

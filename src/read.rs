@@ -1,9 +1,7 @@
 //! `ddi read`: bytes of a partition, proven before they come out.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use ddi_core::gpt::Designator;
@@ -13,10 +11,16 @@ use ddi_core::{Dissection, ErrorKind, Image, ProveOptions, ProvenPartition, Role
 use crate::cli::ReadArgs;
 use crate::verify::open;
 use crate::verity::destination::replace;
-use crate::{Outcome, output};
+use crate::{Outcome, output, overwrite};
 
 pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
     let trusted = args.trust.root_hashes()?;
+    if let Some(output) = &args.output {
+        let beside = ddi_core::sidecar_paths(&args.image);
+        let trust = args.trust.files();
+        let others = beside.iter().chain(&trust).map(PathBuf::as_path);
+        overwrite::refuse(output, others.chain([args.image.as_path()]))?;
+    }
     let image = open(&args.image, &args.unpack)?;
     let dissection = Dissection::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
     let wanted = match Wanted::find(&args.partition, &image, &dissection) {
@@ -137,7 +141,6 @@ fn copy(args: &ReadArgs, source: &dyn ReadAt) -> anyhow::Result<Outcome> {
     let copied = match &args.output {
         None => output::bytes(&section),
         Some(path) => {
-            ensure!(!is_same_file(path, &args.image)?, "{} is the image itself", path.display());
             replace(path, |file| output::bytes_to(&section, file)).with_context(|| path.display().to_string())
         }
     };
@@ -153,17 +156,4 @@ fn copy(args: &ReadArgs, source: &dyn ReadAt) -> anyhow::Result<Outcome> {
             Err(error) => Err(error),
         },
     }
-}
-
-/// Do two paths lead to the same file or device? Not, if one of them leads nowhere.
-fn is_same_file(a: &Path, b: &Path) -> io::Result<bool> {
-    let (a, b) = match (fs::metadata(a), fs::metadata(b)) {
-        (Ok(a), Ok(b)) => (a, b),
-        (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        (Err(error), _) | (_, Err(error)) => return Err(error),
-    };
-    if a.file_type().is_block_device() && b.file_type().is_block_device() {
-        return Ok(a.rdev() == b.rdev());
-    }
-    Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
 }

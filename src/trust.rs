@@ -1,6 +1,7 @@
 //! Whose word counts: root hashes, certificates and image policies, as they were given.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use ddi_core::policy::ImagePolicy;
@@ -21,6 +22,21 @@ impl TrustArgs {
             }
         }
         Ok(trusted)
+    }
+}
+
+impl TrustArgs {
+    /// The files that these options name, so that none of them is written to. Nothing else depends on this list.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let hashes = [&self.root_hash, &self.usr_hash].into_iter().flatten().map(PathBuf::from);
+        let mut files: Vec<PathBuf> = hashes.filter(|path| path.exists()).collect();
+        for path in &self.certificates.files {
+            match fs::read_dir(path) {
+                Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
+                Err(_) => files.push(path.clone()),
+            }
+        }
+        files
     }
 }
 

@@ -1,10 +1,8 @@
 //! `ddi verify`: proves every verity-protected partition.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context;
-use ddi_core::fs::Budget;
 use ddi_core::gpt::{Architecture, Mode};
 use ddi_core::verity::{Options, ReadAt};
 use ddi_core::{
@@ -16,10 +14,6 @@ use crate::cli::{SelectArgs, UnpackArgs, VerifyArgs};
 use crate::output::Verified;
 use crate::trust::policy;
 use crate::{Outcome, output};
-
-/// To find the files that lie in corrupt blocks.
-const BUDGET: Budget =
-    Budget { entries: 10_000_000, names: 4 << 20, depth: 200, bytes: 0, time: Duration::from_secs(60) };
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let trusted = args.trust.root_hashes()?;
@@ -46,9 +40,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         prove(&image, &dissection, &options)
     };
     // what the damage means, should there be any
-    let damage: Vec<Option<Damage>> = (assessment.proofs.iter())
-        .map(|proof| Damage::find(&image, &dissection, proof, &options, BUDGET))
-        .collect();
+    let damage = Damage::find_all(&image, &dissection, &assessment.proofs, &options);
 
     let judgement = Judgement::new(&image, &dissection, &dissect, &assessment);
     let permission = judgement.verdict(&assessment);

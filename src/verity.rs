@@ -5,9 +5,6 @@ pub(crate) mod dump;
 pub(crate) mod format;
 pub(crate) mod verify;
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -18,15 +15,6 @@ use crate::cli::ParamArgs;
 /// Opens what the user named, and says its name if that fails.
 fn open(path: &Path) -> anyhow::Result<FileSource> {
     FileSource::open(path).with_context(|| path.display().to_string())
-}
-
-/// Are these the same file, under whatever names, or the same device?
-fn is_same_file(a: &File, b: &File) -> io::Result<bool> {
-    let (a, b) = (a.metadata()?, b.metadata()?);
-    if a.file_type().is_block_device() && b.file_type().is_block_device() {
-        return Ok(a.rdev() == b.rdev());
-    }
-    Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
 }
 
 /// Text of a small file that the user named.

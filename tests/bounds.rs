@@ -190,6 +190,13 @@ fn sparse(folder: &Folder, name: &str, size: u64, data: u64) -> Option<(String, 
     let mut head = vec![0; 4096];
     head[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
     head[1036] = 12;
+    // number 36 is at byte 1152: an inode with an empty directory behind it
+    head[1038] = 36;
+    (head[1152], head[1156], head[1157], head[1158], head[1160]) = (4, 0xed, 0x41, 2, 27);
+    for (entry, name) in [(1184, 24), (1196, 25)] {
+        (head[entry], head[entry + 8], head[entry + 10]) = (36, name, 2);
+    }
+    head[1208..1211].copy_from_slice(b"...");
     head[1060..1064].copy_from_slice(&u32::try_from(blocks).unwrap().to_le_bytes());
     file.write_all_at(&head, places[0].offset).unwrap();
     let tree = HashTree::new(params, Placement::Superblock(places[1].offset)).unwrap();

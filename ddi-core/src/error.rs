@@ -9,7 +9,9 @@ use ddi_verity::RootHash;
 
 use crate::image::mbr;
 use crate::policy::Violation;
+use crate::prove::Unfit;
 use crate::trust::Role;
+use ddi_fs::FsKind;
 use ddi_fs::probe as fs;
 use ddi_io::UnpackError;
 
@@ -219,6 +221,18 @@ pub enum Error {
         /// What is there, in bytes.
         available: u64,
     },
+    /// The protected partition holds something that does not bind the size of the data: hash blocks could be taken for it;
+    /// see [`prove`](mod@crate::prove).
+    UnfitContent {
+        /// What the set is for.
+        role: Role,
+        /// Number of the data partition, if it is in one.
+        partition: Option<u32>,
+        /// What is recognised in it.
+        kind: FsKind,
+        /// Why that is not enough.
+        unfit: Unfit,
+    },
 }
 
 /// Why data, hash and signature do not belong together.
@@ -339,6 +353,7 @@ impl Error {
             Error::UnrecognisedContent { .. } => "unrecognised-content",
             Error::TailNotZero { .. } => "tail-not-zero",
             Error::ContentTooLarge { .. } => "content-too-large",
+            Error::UnfitContent { unfit, .. } => unfit.code(),
         }
     }
 
@@ -352,7 +367,8 @@ impl Error {
             | Error::Unprotected { partition, .. }
             | Error::UnrecognisedContent { partition, .. }
             | Error::TailNotZero { partition, .. }
-            | Error::ContentTooLarge { partition, .. } => *partition,
+            | Error::ContentTooLarge { partition, .. }
+            | Error::UnfitContent { partition, .. } => *partition,
             Error::Binding(error) => error.partition(),
             _ => None,
         }
@@ -387,7 +403,8 @@ impl Error {
             | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
             | Error::TailNotZero { .. }
-            | Error::ContentTooLarge { .. } => return None,
+            | Error::ContentTooLarge { .. }
+            | Error::UnfitContent { .. } => return None,
         })
     }
 
@@ -430,7 +447,8 @@ impl Error {
             | Error::Unprotected { .. }
             | Error::UnrecognisedContent { .. }
             | Error::TailNotZero { .. }
-            | Error::ContentTooLarge { .. } => ErrorKind::Mismatch,
+            | Error::ContentTooLarge { .. }
+            | Error::UnfitContent { .. } => ErrorKind::Mismatch,
             Error::Verity { error, .. } => match error.kind() {
                 ddi_verity::ErrorKind::Corrupt => ErrorKind::Corrupt,
                 ddi_verity::ErrorKind::Unsupported => ErrorKind::Unsupported,
@@ -523,6 +541,13 @@ impl fmt::Display for Error {
                 }
                 write!(f, " claims {claimed} bytes, {available} are there")
             }
+            Error::UnfitContent { role, partition, kind, unfit } => {
+                write!(f, "{role}")?;
+                if let Some(number) = partition {
+                    write!(f, " partition {number}")?;
+                }
+                write!(f, " holds {} that does not show that all of its data is there: {unfit}", kind.name())
+            }
         }
     }
 }
@@ -539,6 +564,7 @@ impl core::error::Error for Error {
             Error::Verity { error, .. } => Some(&**error),
             Error::Binding(error) => Some(&**error),
             Error::Policy(violation) => Some(violation),
+            Error::UnfitContent { unfit: Unfit::RootDirectory(error), .. } => Some(&**error),
             _ => None,
         }
     }

@@ -31,6 +31,7 @@ use crate::error::{Error, Step};
 use crate::image::file::{ImageFile, Sidecars, image_name};
 use crate::trust::Role;
 use crate::trust::signature::SignatureFacts;
+use ddi_fs::Meter;
 use ddi_fs::{FsKind, Probe, probe as fs};
 use ddi_io::ReadOnce;
 use ddi_io::{SpoolOptions, spool};
@@ -69,13 +70,14 @@ pub(crate) struct Place {
 /// An image, opened for reading.
 pub struct Image {
     /// Read through it: what says what is where. Data and hash trees are read from the source below.
-    metadata: ReadOnce<Arc<dyn ReadAt>>,
+    metadata: Arc<ReadOnce<Arc<dyn ReadAt>>>,
     file_name: Option<OsString>,
     sidecars: Sidecars,
     examination: Examination,
     table: Table,
     whole: ProbeResult,
     parts: Vec<Part>,
+    meter: Meter,
 }
 
 /// A partition and what is in it, once somebody has asked.
@@ -181,7 +183,7 @@ impl Image {
         sidecars: Sidecars,
         block_size: Option<BlockSize>,
     ) -> Result<Self, Error> {
-        let metadata = ReadOnce::new(Arc::from(source));
+        let metadata = Arc::new(ReadOnce::new(Arc::from(source)));
         let size = metadata.size();
         if size == 0 {
             return Err(Error::Empty);
@@ -200,8 +202,9 @@ impl Image {
         let parts = parts(&table);
         let ranges: Vec<_> =
             parts.iter().map(|part| part.place.range.offset..part.place.range.end()).collect();
-        let whole = ProbeResult::new(&metadata, &ranges);
-        Ok(Image { metadata, file_name, sidecars, examination, table, whole, parts })
+        let whole = ProbeResult::new(&*metadata, &ranges);
+        let meter = Meter::for_size(size);
+        Ok(Image { metadata, file_name, sidecars, examination, table, whole, parts, meter })
     }
 
     /// The bytes.
@@ -211,12 +214,28 @@ impl Image {
 
     /// The bytes, of which what was read before is given again. For what says where things are.
     pub(crate) fn metadata(&self) -> &dyn ReadAt {
-        &self.metadata
+        &*self.metadata
+    }
+
+    /// The same, for readers that outlive a borrow.
+    pub(crate) fn shared_metadata(&self) -> Arc<dyn ReadAt> {
+        self.metadata.clone()
     }
 
     /// The bytes, for readers that outlive the image.
     pub(crate) fn shared_source(&self) -> Arc<dyn ReadAt> {
         Arc::clone(self.metadata.source())
+    }
+
+    /// The account that all work for its files is charged to, whoever reads them and how often: nothing more is done when
+    /// it is spent. A caller that keeps an image for long may give it [more](Meter::set_limit).
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// [`shared_source`](Self::shared_source), each read of which is charged to the [`meter`](Self::meter).
+    pub(crate) fn metered_source(&self) -> Arc<dyn ReadAt> {
+        self.meter.over(self.shared_source())
     }
 
     /// The last part of the path, if the image has one.

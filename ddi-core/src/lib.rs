@@ -56,13 +56,15 @@ pub use dissect::{
     Selection, Skipped, Transient, VeritySettings, dissect,
 };
 pub use error::{BindingError, Error, ErrorKind, Step};
-pub use image::file::{ImageFile, SidecarSignature, Sidecars, image_name};
+pub use image::file::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
 pub use image::{Image, ProbeResult, Table, mbr};
 pub use mount::{Contents, Files, Mounted, Unreadable};
 pub use policy::judgement::{Judgement, Permission, Ruling};
 pub use prove::damage::{Damage, DamagedBlocks};
 pub use prove::partition::ProvenPartition;
-pub use prove::{Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Widening, prove};
+pub use prove::{
+    Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Unfit, Widening, prove,
+};
 pub use report::finding::{Beside, BesideProblem, Finding, InsideProblem, LabelOddity, Oddity, Severity};
 pub use report::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,

@@ -302,7 +302,7 @@ impl<'a> Contents<'a> {
         if kind == FsKind::CryptoLuks {
             return Err(Unreadable::Encrypted);
         }
-        let fs = files::open(bytes, kind).map_err(Unreadable::FileSystem)?;
+        let fs = files::open_within(bytes, kind, self.image.meter()).map_err(Unreadable::FileSystem)?;
         let read_only = number.is_some_and(|number| self.is_read_only(number));
         Ok(Mounted { designator, number, kind, assurance, trusted, read_only, fs })
     }
@@ -403,7 +403,8 @@ fn is_empty_directory(tree: &Tree, path: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::dissect::{DissectOptions, VeritySettings};
-    use crate::testing::{Disk, DiskImage as _, Set, erofs, image, luks};
+    use crate::prove::Unfit;
+    use crate::testing::{Disk, DiskImage as _, Set, erofs, erofs_without_root, image, luks};
     use crate::verity_set::verity_sets;
 
     /// Why the root partition of `disk` cannot be read: the file systems of these tests are superblocks alone.
@@ -417,6 +418,10 @@ mod tests {
         contents.designated(Designator::Root).unwrap().unwrap_err()
     }
 
+    fn is_without_root(error: &Unreadable) -> bool {
+        matches!(error, Unreadable::Unproven(Error::UnfitContent { unfit: Unfit::RootDirectory(_), .. }))
+    }
+
     #[test]
     fn what_cannot_be_read() {
         let root = |content: &[u8]| Disk::new().part("root-x86-64", "os", content);
@@ -427,11 +432,10 @@ mod tests {
     /// What is protected is not read as it is when it cannot be proven.
     #[test]
     fn protected_bytes_are_proven_or_not_read() {
-        let set = Set::new(erofs(300, 1));
+        let set = Set::new(erofs_without_root(300, 1));
         let disk = Disk::new().set("root-x86-64", "os", &set);
         // the reader was asked: the superblock that it got is proven
-        let error = unreadable(&disk, &[]);
-        assert!(matches!(error, Unreadable::FileSystem(_)), "{error:?}");
+        assert!(is_without_root(&unreadable(&disk, &[])));
         let other = TrustedRootHash::by_caller("11".repeat(32).parse().unwrap(), Role::Root);
         let error = unreadable(&disk, &[other]);
         assert!(matches!(error, Unreadable::Unproven(_)), "{error:?}");
@@ -443,7 +447,7 @@ mod tests {
     /// A bare image is a root file system: a root hash for usr opens nothing, though every block matches it.
     #[test]
     fn a_root_hash_for_usr_does_not_open_a_bare_image() {
-        let set = Set::new(erofs(8, 1));
+        let set = Set::new(erofs_without_root(8, 1));
         let image = image([set.data.clone(), set.hash.clone()].concat());
         let open = |trusted: &[TrustedRootHash]| {
             let mut verity = VeritySettings::new(trusted, image.sidecars());
@@ -457,8 +461,7 @@ mod tests {
         let [root, usr] = Role::ALL.map(|role| TrustedRootHash::by_caller(set.root, role));
         // the reader was asked: the superblock that it got is proven
         for trusted in [&[root][..], &[root, usr], &[usr, root]] {
-            let error = open(trusted);
-            assert!(matches!(error, Unreadable::FileSystem(_)), "{error:?}");
+            assert!(is_without_root(&open(trusted)));
         }
         let error = open(&[usr]);
         assert!(

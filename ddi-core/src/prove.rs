@@ -15,8 +15,9 @@
 //!
 //! * the geometry is strict ([`check_geometry`]): the data fills its partition, or what follows it is zero and behind the end
 //!   of its file system ([`TailRule`]);
-//! * the data is a file system or LUKS volume ([`ContentRule::Recognised`]) that is not larger than the data. Hash blocks
-//!   are none: nobody can choose them.
+//! * the data is a file system or LUKS volume ([`ContentRule::Recognised`]) of just this size, of a kind that systemd mounts,
+//!   whose root directory can be read. Hash blocks are none: whoever chooses blocks of the image chooses a few bytes of
+//!   their digests, but never so many.
 //!
 //! Both can be widened, and [`Proof::widened`] then says so.
 #![cfg_attr(
@@ -35,12 +36,14 @@
 
 pub(crate) mod damage;
 pub(crate) mod partition;
+pub(crate) mod rules;
 
 use core::fmt;
 use std::io;
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, ByteRange, Designator};
+use ddi_io::ReadAt;
 use ddi_signature::Certificates;
 use ddi_verity::{Geometry, HashTree, Options, Strictness, Verdict, check_geometry};
 
@@ -48,35 +51,14 @@ use crate::dissect::{DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind, Step};
 use crate::image::Image;
 use crate::policy::{self, Facts};
-use crate::prove::partition::{ProvenPartition, sources};
+use crate::prove::partition::{ProvenPartition, section, sources};
 use crate::trust::signature::CheckedSignature;
 use crate::trust::{KnownRootHash, Role, TrustedRootHash, Word};
 use crate::verity_set::{BindOptions, Part, VeritySet, verity_sets};
-use ddi_fs::{FsKind, Usage, probe as fs};
+use ddi_fs::{FsKind, probe as fs};
 
-/// What a verity-protected partition must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ContentRule {
-    /// A file system or a LUKS volume that is recognised, and that fits.
-    #[default]
-    Recognised,
-    /// Anything.
-    Any,
-}
-
-/// What may lie in a protected partition behind its last protected block.
-///
-/// systemd-repart makes such partitions: it finds out the size of the partition with one run of `mkfs`, and protects what a
-/// second run made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TailRule {
-    /// Zeros, and only behind a file system that says of itself that it ends in the protected blocks. So the length is bound
-    /// after all, by a superblock that is itself proven.
-    #[default]
-    Zeros,
-    /// Nothing: the data fills its partition.
-    Nothing,
-}
+pub(crate) use rules::{Bound, Depth, Look};
+pub use rules::{ContentRule, TailRule, Unfit};
 
 /// Which of several verity sets are proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -199,6 +181,11 @@ pub enum Widening {
     Verity(ddi_verity::Widened),
     /// Nothing recognised in the data.
     UnrecognisedContent,
+    /// A file system in the data that hash blocks could be taken for; see [`Unfit`].
+    UnfitContent {
+        /// What is recognised.
+        kind: FsKind,
+    },
     /// A file system that claims more than the data.
     ContentTooLarge {
         /// What it claims, in bytes.
@@ -214,6 +201,9 @@ impl fmt::Display for Widening {
             Widening::Verity(widened) => widened.fmt(f),
             Widening::UnrecognisedContent => {
                 f.write_str("the data holds nothing that is recognised as a file system")
+            }
+            Widening::UnfitContent { kind } => {
+                write!(f, "that the data holds {} does not bind their size", kind.name())
             }
             Widening::ContentTooLarge { claimed, available } => {
                 write!(f, "the file system claims {claimed} bytes, {available} are there")
@@ -472,21 +462,24 @@ fn check(
     options: &ProveOptions<'_>,
     widened: &mut Vec<Widening>,
 ) -> Result<(), Error> {
-    let size = tree.params().data_size();
-    let content = check_content(image, set, data, size);
+    // the rest is for proven bytes to say: these may be damaged
+    let content = check_content(image, set, tree, data, options.tail, Depth::Superblock);
     let geometry = check_size(image, set, tree, data, (options.strictness, options.tail), u64::MAX)?;
     widened.extend(geometry.widened.into_iter().map(Widening::Verity));
-    match (content, options.content) {
-        (Ok(_), _) => Ok(()),
-        (Err(Error::UnrecognisedContent { .. } | Error::AmbiguousFileSystem { .. }), ContentRule::Any) => {
-            widened.push(Widening::UnrecognisedContent);
-            Ok(())
+    content.map(drop).or_else(|error| widen(error, options.content).map(|found| widened.push(found)))
+}
+
+/// A rule on content that is broken, if `rule` allows that.
+pub(crate) fn widen(error: Error, rule: ContentRule) -> Result<Widening, Error> {
+    match (rule, error) {
+        (ContentRule::Any, Error::UnrecognisedContent { .. } | Error::AmbiguousFileSystem { .. }) => {
+            Ok(Widening::UnrecognisedContent)
         }
-        (Err(Error::ContentTooLarge { claimed, available, .. }), ContentRule::Any) => {
-            widened.push(Widening::ContentTooLarge { claimed, available });
-            Ok(())
+        (ContentRule::Any, Error::UnfitContent { kind, .. }) => Ok(Widening::UnfitContent { kind }),
+        (ContentRule::Any, Error::ContentTooLarge { claimed, available, .. }) => {
+            Ok(Widening::ContentTooLarge { claimed, available })
         }
-        (Err(error), _) => Err(error),
+        (_, error) => Err(error),
     }
 }
 
@@ -503,8 +496,9 @@ pub(crate) fn check_size(
     let role = set.role;
     let size = tree.params().data_size();
     let zeros = tail == TailRule::Zeros && !strictness.unprotected_tail && data.range.size > size;
-    let bound =
-        zeros && check_content(image, set, data, size).is_ok_and(|is_bound| is_bound == Bound::ByFileSystem);
+    let bound = zeros
+        && check_content(image, set, tree, data, tail, Depth::Superblock)
+            .is_ok_and(|bound| bound == Bound::Known);
     let mut in_force = strictness;
     in_force.unprotected_tail |= bound;
     let geometry =
@@ -544,52 +538,46 @@ fn first_non_zero(image: &Image, range: ByteRange) -> Result<Option<u64>, Error>
     Ok(None)
 }
 
-/// What says where the data ends, besides the superblock that nothing vouches for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bound {
-    /// The file system in it: it ends within the protected bytes.
-    ByFileSystem,
-    /// Nothing.
-    No,
-}
-
-/// Is the data a file system or LUKS volume, and does that fit into the `available` bytes which are protected?
+/// Are the data, as they are now, what hash blocks cannot be taken for?
 pub(crate) fn check_content(
     image: &Image,
     set: &VeritySet,
+    tree: &HashTree,
     data: Part,
-    available: u64,
+    tail: TailRule,
+    depth: Depth,
 ) -> Result<Bound, Error> {
-    let (role, partition) = (set.role, data.number);
-    let looked = match partition {
+    let looked = match data.number {
         Some(number) => image.probe(number),
         None => Some(image.whole()),
     };
-    let usable = |kind: FsKind| kind.usage() == Usage::Filesystem || kind == FsKind::CryptoLuks;
-    match looked.map(|looked| looked.any()) {
-        Some(Ok(Some(probe))) if usable(probe.kind) => match probe.claimed_size {
-            Some(claimed) if claimed > available => {
-                Err(Error::ContentTooLarge { role, partition, claimed, available })
-            }
-            Some(_) if probe.kind.usage() == Usage::Filesystem => Ok(Bound::ByFileSystem),
-            // a LUKS header says where it ends itself, not where its volume does
-            _ => Ok(Bound::No),
-        },
-        Some(Err(error)) if matches!(**error, fs::Error::Ambiguous { .. }) => {
-            Err(Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::clone(error) })
-        }
-        Some(Err(error)) => match &**error {
-            fs::Error::Io { offset, source } => Err(Error::Io {
-                step: Step::Probe,
-                offset: Some(data.range.offset.saturating_add(*offset)),
-                error: Arc::new(match source.raw_os_error() {
-                    Some(code) => io::Error::from_raw_os_error(code),
-                    None => io::Error::new(source.kind(), Arc::clone(error)),
-                }),
-            }),
-            _ => Err(Error::UnrecognisedContent { role, partition }),
-        },
-        _ => Err(Error::UnrecognisedContent { role, partition }),
+    let io = |offset, error| rules::io_error(data.range.offset, offset, error);
+    let protected = tree.params().data_size().min(data.range.size);
+    let bytes: Arc<dyn ReadAt> = Arc::new(section(image.shared_metadata(), data.range.offset, protected)?);
+    let probe = looked.map_or(Ok(None), |looked| looked.any());
+    let look = Look { tail, depth, meter: image.meter() };
+    judge(set, data, tree, look, &bytes, probe, io)
+}
+
+/// The same of `bytes`, in which `probe` was found. `io` makes an error of one that `bytes` gave.
+pub(crate) fn judge(
+    set: &VeritySet,
+    data: Part,
+    tree: &HashTree,
+    look: Look<'_>,
+    bytes: &Arc<dyn ReadAt>,
+    probe: Result<Option<&fs::Probe>, &Arc<fs::Error>>,
+    io: impl FnOnce(u64, io::Error) -> Error,
+) -> Result<Bound, Error> {
+    let (role, partition) = (set.role, data.number);
+    match probe {
+        Ok(Some(probe)) => rules::check(bytes, probe, tree.params().data_block_size(), look)
+            .map_err(|refusal| refusal.of(role, partition, probe.kind, io)),
+        Ok(None) => Err(Error::UnrecognisedContent { role, partition }),
+        Err(error) => Err(match &**error {
+            fs::Error::Io { offset, source } => io(*offset, rules::copy(source, error)),
+            _ => Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::clone(error) },
+        }),
     }
 }
 

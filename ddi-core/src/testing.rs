@@ -1,6 +1,6 @@
 //! Images in memory, opened.
 
-pub(crate) use ddi_testing::{Disk, NewPart, Set, erofs, luks, mbr, signature, type_guid};
+pub(crate) use ddi_testing::*;
 
 use crate::image::Image;
 use crate::image::file::Sidecars;

@@ -68,7 +68,7 @@ pub use error::{AlgorithmName, Error, ErrorKind, Storage};
 pub use geometry::{Geometry, Strictness, Widened, check_geometry};
 pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashError, RootHash};
 pub use layout::{Layout, Level, Placement};
-pub use options::Options;
+pub use options::{MAX_THREADS, Options};
 pub use params::{MAX_BLOCK_SIZE, MAX_SALT_SIZE, MIN_BLOCK_SIZE, Params, ParseSaltError, Salt};
 pub use reader::{DEFAULT_CACHE_SIZE, VerifiedReader};
 pub use superblock::{Examined, SIGNATURE, SUPERBLOCK_SIZE, Superblock};

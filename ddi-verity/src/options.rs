@@ -5,6 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use crate::hash::Backend;
 
+/// Most threads that a call makes, whatever it is asked for: more than any machine has use for, and each has buffers.
+pub const MAX_THREADS: usize = 1024;
+
 /// How to go about building, checking or updating a tree. None of this changes the result.
 ///
 /// ```
@@ -34,14 +37,15 @@ impl<'a> Options<'a> {
         Self::default()
     }
 
-    /// At most this many threads; 1 stays on the calling thread, as do inputs of less than 4 MiB.
+    /// At most this many threads, and at most [`MAX_THREADS`]; 1 stays on the calling thread, as do inputs of less than
+    /// 4 MiB.
     ///
     /// Inside a rayon pool the work runs in that pool, on no more threads than it has. Elsewhere a number given here
     /// makes a pool of its own for the call, and without one rayon's global pool is used. Ignored without the feature
     /// `rayon`.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads.max(1));
+        self.threads = Some(threads.clamp(1, MAX_THREADS));
         self
     }
 
@@ -128,5 +132,6 @@ mod tests {
         }
         assert!(options.backend.is_some() && options.cancel.is_some());
         assert_eq!(options.threads(0).threads, Some(1));
+        assert_eq!(options.threads(usize::MAX).threads, Some(MAX_THREADS));
     }
 }

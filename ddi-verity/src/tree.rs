@@ -233,7 +233,7 @@ impl<'a> Work<'a> {
         };
         let mut part = match workers {
             1 => claims,
-            _ => claims.div_ceil(8 * workers as u64).max(PART / claim_size),
+            _ => claims.div_ceil((workers as u64).saturating_mul(8)).max(PART / claim_size),
         };
         if options.stop_at_first {
             part = part.min((PART_WHEN_STOPPING / claim_size).max(claims.div_ceil(PARTS_WHEN_STOPPING)));

@@ -248,6 +248,14 @@ fn images(to: &Path) {
         data[..1024 + 128].fill(0);
         data[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
         data[1036] = 12;
+        // number 36 is at byte 1152: an inode with an empty directory behind it
+        data[1038] = 36;
+        data[1152..1216].fill(0);
+        (data[1152], data[1156], data[1157], data[1158], data[1160]) = (4, 0xed, 0x41, 2, 27);
+        for (entry, name) in [(1184, 24), (1196, 25)] {
+            (data[entry], data[entry + 8], data[entry + 10]) = (36, name, 2);
+        }
+        data[1208..1211].copy_from_slice(b"...");
         data[1060] = 2;
         data[1072..1088].fill(0x11);
         let params = Params::new(

@@ -24,7 +24,7 @@ use rustix::process::geteuid;
 
 use super::{MAX_TOLD, Opened, Stop, ended, joined, print_file};
 use crate::cli::ExtractArgs;
-use crate::{Outcome, output};
+use crate::{Outcome, output, overwrite};
 
 /// What is extracted, inside our folder.
 const ITEM: &str = "item";
@@ -55,6 +55,7 @@ fn extract(args: &ExtractArgs) -> Result<Outcome, Stop> {
             OsStr::from_bytes(name.unwrap_or_default()).into()
         }
     };
+    overwrite::refuse(&destination, [args.files.image.as_path()])?;
     let (parent, name) = open_parent(&destination)?;
     let folder = Folder::new(&parent).context("cannot make a folder beside the destination")?;
     let mut writer = Writer::new(&opened, folder.fd.as_fd(), path, args.preserve);
@@ -213,6 +214,9 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 
+/// Work to make a file, in nanoseconds.
+const MAKE: u64 = 15_000;
+
 /// A directory that is being filled.
 struct Level {
     fd: OwnedFd,
@@ -226,6 +230,7 @@ struct Writer<'a> {
     /// Where in the image it is from.
     path: Vec<u8>,
     preserve: bool,
+    umask: Mode,
     is_root: bool,
     /// From the directory that is extracted down to where we are.
     levels: Vec<Level>,
@@ -243,6 +248,7 @@ impl<'a> Writer<'a> {
             folder,
             path,
             preserve,
+            umask: umask(),
             is_root: geteuid().is_root(),
             levels: Vec::new(),
             top: None,
@@ -269,11 +275,13 @@ impl<'a> Writer<'a> {
             return Err(stop);
         }
         walked?;
+        opened.meter.check()?;
         self.leave(0).context("cannot complete a directory")?;
         Ok(())
     }
 
     fn visit(&mut self, walk: &mut Walk, visit: &Visit<'_>) -> Result<(), Stop> {
+        self.opened.meter.charge(MAKE);
         let stat = match &visit.stat {
             Ok(stat) => *stat,
             Err(error) => return Err(Stop { outcome: super::outcome_of(error), error: anyhow!("{error}") }),
@@ -452,9 +460,11 @@ impl<'a> Writer<'a> {
         Ok(xattrs)
     }
 
+    /// Unless all is to be preserved, as tar does for an ordinary user: no special bits, and no more than the umask lets
+    /// new files have. A directory that all may write into is safe with its sticky bit alone.
     fn mode(&self, stat: &Stat) -> Mode {
-        let kept = if self.preserve { 0o7777 } else { 0o777 };
-        Mode::from_raw_mode(u32::from(stat.permissions & kept))
+        let mode = Mode::from_raw_mode(u32::from(stat.permissions & 0o7777));
+        if self.preserve { mode } else { (mode & (Mode::RWXU | Mode::RWXG | Mode::RWXO)) - self.umask }
     }
 
     /// Gives a file or directory its owner, attributes, mode and time, in this order.
@@ -519,6 +529,13 @@ impl<'a> Writer<'a> {
         }
         rustix::fs::fsync(parent).context("its folder is not on the disk")
     }
+}
+
+/// What new files must not be allowed. It can only be read by setting it: no other thread of ours makes files meanwhile.
+fn umask() -> Mode {
+    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(umask);
+    umask
 }
 
 /// The name in our folder under which a file is kept.

@@ -9,8 +9,9 @@ use ddi_core::verity::{
 };
 
 use super::destination::{Destination, write_text};
-use super::{is_same_file, open};
+use super::open;
 use crate::cli::FormatArgs;
+use crate::overwrite::{self, is_same_file};
 use crate::{Outcome, output};
 
 /// Size of a random salt in bytes, as veritysetup has it.
@@ -31,6 +32,11 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
         None => random_uuid()?,
     };
 
+    let refuse = || match &args.root_hash_file {
+        Some(path) => overwrite::refuse(path, [args.data.as_path(), &args.hash]),
+        None => Ok(()),
+    };
+    refuse()?;
     let data = open(&args.data)?;
     let params = given.params(data.size(), salt)?;
     ensure!(
@@ -84,6 +90,8 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
     .with_context(|| args.hash.display().to_string())?;
 
     if let Some(path) = &args.root_hash_file {
+        // what was no file when we began is one now
+        refuse()?;
         // no newline, as veritysetup has it
         write_text(path, &root_hash.to_string()).with_context(|| path.display().to_string())?;
     }

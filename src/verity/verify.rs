@@ -9,8 +9,9 @@ use ddi_core::verity::{
     Section, Strictness, Superblock, Widened, check_geometry,
 };
 
-use super::{Given, is_same_file, open, read_root_hash};
+use super::{Given, open, read_root_hash};
 use crate::cli::VerityVerifyArgs;
+use crate::overwrite::is_same_file;
 use crate::{Outcome, output};
 
 pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {

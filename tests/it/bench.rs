@@ -36,7 +36,7 @@ fn what_cannot_be_measured_is_told_at_once() {
     for (args, reason) in [
         (&["--hash", "sha1"][..], "sha1: not one of sha256, sha384, sha512"),
         (&["--backend", "magic"], "there is no kernel magic for sha256; this machine can run portable"),
-        (&["--threads", "0"], "--threads 0: one is the least"),
+        (&["--threads", "0"], "0 is not in 1..=1024"),
         (&[&nothing], "No such file"),
         (&[&short], "less than one block of 4096 bytes"),
         (&["/dev/null"], "is neither a regular file nor a block device"),

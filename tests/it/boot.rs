@@ -39,7 +39,7 @@ fn uki(os_release: &str, command_line: &str) -> PeBuilder {
         .section(".osrel", os_release.as_bytes())
         .section(".cmdline", command_line.as_bytes())
         .section(".uname", b"6.1.0")
-        .section(".linux", &[7; 3000])
+        .section(".linux", &[&b"MZ"[..], &[7; 2998]].concat())
 }
 
 impl Case {
@@ -269,16 +269,14 @@ fn what_entries_start() {
     case.put("EFI/Linux/sub/a.efi", stale.clone());
     case.put("EFI/b.efi", stale);
     case.put("EFI/c.efi", loader());
-    let mut lines = String::from("efi /EFI/b.efi\nefi \\efi\\B.EFI\nefi /EFI/c.efi\n");
-    for _ in 0..100 {
-        lines += "uki /EFI/Linux/sub/a.efi\nuki /efi/linux/OS_7.EFI\n";
-    }
-    case.write("loader/entries/a.conf", lines);
+    case.write("loader/entries/a.conf", "efi /EFI/b.efi\nefi \\efi\\B.EFI\nefi \"/EFI/c.efi\"\n");
+    let lines = "uki /EFI/Linux/sub/a.efi\nuki /efi/linux/OS_7.EFI\n".repeat(100);
+    case.write("loader/entries/b.conf", lines);
     let ended = case.check();
     assert_eq!(codes(&ended.json()), ["root-hash-differs"; 2], "{}", ended.stdout);
     assert_eq!(ended.json()["facts"]["ukis"].as_array().unwrap().len(), 3);
     // not in the menu by themselves
-    assert_eq!(ended.json()["facts"]["order"].as_array().unwrap().len(), 2);
+    assert_eq!(ended.json()["facts"]["order"].as_array().unwrap().len(), 3);
 
     for (line, expected) in [
         ("uki /EFI/BOOT/BOOTX64.EFI\n", "not-a-uki"),
@@ -345,7 +343,7 @@ fn each_rule_broken_once() {
         (
             |case| {
                 let line = format!("roothash={}", case.root());
-                case.uki(uki("VERSION_ID=7\n", &line));
+                case.uki(uki("PRETTY_NAME=Demo\n", &line));
             },
             &["osrel-incomplete"],
             0,
@@ -429,7 +427,7 @@ fn each_rule_broken_once() {
         (|case| case.write("loader/entries/a.conf", "efi /EFI/a.efi\n"), &["entry-file-missing"], 1),
         (
             |case| {
-                case.write("vmlinuz", "kernel");
+                case.put("vmlinuz", loader());
                 case.write("loader/entries/a.conf", "linux /vmlinuz\noptions quiet\n");
             },
             &["root-hash-missing"],
@@ -438,7 +436,7 @@ fn each_rule_broken_once() {
         (
             |case| {
                 case.remove("EFI/Linux/os_7.efi");
-                case.write("vmlinuz", "kernel");
+                case.put("vmlinuz", loader());
                 case.write(
                     "loader/entries/a.conf",
                     format!("linux /vmlinuz\noptions a\noptions roothash={}\n", case.root()),
@@ -464,6 +462,236 @@ fn each_rule_broken_once() {
 fn signed() -> String {
     let hash = "ab".repeat(32);
     format!(r#"{{"sha256":[{{"pcrs":[11],"pkfp":"{hash}","pol":"{hash}","sig":"QUJD"}}]}}"#)
+}
+
+/// What the firmware, systemd-boot and systemd-stub ask of UKIs, entries and loader.conf: a row for each condition.
+#[test]
+fn f6_each_condition_broken_once() {
+    if !tools() {
+        return;
+    }
+    type Change = fn(&mut Case);
+    let changes: [(Change, &[&str], i32); 27] = [
+        // UKIs: without .osrel, without .linux, with neither, of another subsystem
+        (
+            |case| {
+                let mut file = case.good();
+                file.sections.remove(0);
+                case.uki(file);
+            },
+            &["not-a-uki", "nothing-to-boot"],
+            1,
+        ),
+        (
+            |case| {
+                let mut file = case.good();
+                file.sections.pop();
+                case.uki(file);
+            },
+            &["uki-without-kernel"],
+            0,
+        ),
+        (|case| case.uki(PeBuilder { subsystem: 11, ..case.good() }), &["not-a-uki", "nothing-to-boot"], 1),
+        (
+            |case| {
+                let mut file = case.good();
+                file.sections[3].1 = b"\\EFI\\kernel".to_vec();
+                case.uki(file);
+            },
+            &["uki-kernel-not-pe"],
+            0,
+        ),
+        (
+            |case| {
+                let line = format!("roothash={}", case.root());
+                case.uki(uki("VERSION_ID=7\n", &line));
+            },
+            &["osrel-nameless"],
+            1,
+        ),
+        (
+            |case| {
+                let mut file = case.good();
+                file.sections.remove(1);
+                case.uki(file);
+            },
+            &["uki-no-cmdline", "root-hash-missing", "set-not-named"],
+            1,
+        ),
+        // the profile with a command line is behind one without
+        (
+            |case| {
+                let line = format!("roothash={}", case.root());
+                let mut file = case.good();
+                file.sections.remove(1);
+                let file = file.section(".profile", b"ID=a").section(".profile", b"ID=b");
+                case.uki(file.section(".cmdline", line.as_bytes()));
+            },
+            &["uki-no-cmdline", "profiles-not-shown", "root-hash-missing"],
+            1,
+        ),
+        (|case| case.rename("Auto-7.efi"), &["entry-name-reserved", "nothing-to-boot"], 1),
+        // entries
+        (|case| case.write("loader/entries/AUTO-a.conf", "title A\n"), &["entry-name-reserved"], 0),
+        (
+            |case| {
+                case.write("loader/entries/a.conf", "efi /EFI/BOOT/BOOTX64.EFI\nuki /EFI/Linux/os_7.efi\n")
+            },
+            &["entry-keys-contradict"],
+            1,
+        ),
+        (
+            |case| {
+                let text = "architecture AA64\nefi /EFI/none.efi\n";
+                case.write("loader/entries/a.conf", text);
+            },
+            &["entry-architecture"],
+            0,
+        ),
+        (
+            |case| {
+                let text = "architecture X64\nefi /EFI/BOOT/BOOTX64.EFI\n";
+                case.write("loader/entries/a.conf", text);
+            },
+            &[],
+            0,
+        ),
+        (
+            |case| case.write("loader/entries/a.conf", "efi /EFI/../EFI/BOOT/BOOTX64.EFI\n"),
+            &["entry-path-not-plain"],
+            0,
+        ),
+        (
+            |case| {
+                case.write("loader/entries/a.conf", "uki /EFI/Linux/os_7.efi\ninitrd /EFI/Linux/os_7.efi\n")
+            },
+            &["entry-initrd-ignored"],
+            0,
+        ),
+        (
+            |case| case.write("loader/entries/a.conf", "uki /EFI/Linux/os_7.efi\ndevicetree /a.dtb\n"),
+            &["entry-file-missing"],
+            1,
+        ),
+        (
+            |case| case.write("loader/entries/a+3.conf", "efi /EFI/BOOT/BOOTX64.EFI\n"),
+            &["boot-count-not-counted"],
+            0,
+        ),
+        (|case| case.write("loader/entries/a+3.conf", "uki /EFI/Linux/os_7.efi\n"), &[], 0),
+        (
+            |case| {
+                case.write("vmlinuz", "kernel");
+                let line = format!("linux /vmlinuz\noptions roothash={}\n", case.root());
+                case.write("loader/entries/a.conf", line);
+            },
+            &["kernel-not-pe"],
+            0,
+        ),
+        (
+            |case| {
+                case.put("EFI/other.efi", PeBuilder { machine: 0xaa64, ..loader() });
+                case.write("loader/entries/a.conf", "efi /EFI/other.efi\n");
+            },
+            &["machine-differs"],
+            1,
+        ),
+        (
+            |case| {
+                // with a kernel and no os-release: enough for the entry, and for UAPI.5
+                let line = format!("roothash={}", case.root());
+                let file = loader().section(".linux", b"MZ").section(".cmdline", line.as_bytes());
+                case.put("EFI/kernel.efi", file);
+                case.write("loader/entries/a.conf", "uki /EFI/kernel.efi\n");
+            },
+            &["uki-incomplete"],
+            0,
+        ),
+        (
+            |case| case.write("loader/entries/a.conf", "\tuki\t\"/EFI/Linux/os_7.efi\" \r#uki /none\r\n"),
+            &[],
+            0,
+        ),
+        // loader.conf
+        (
+            |case| case.write("loader/loader.conf", "timeout 3\ndefault os_6*\n"),
+            &["default-matches-nothing"],
+            0,
+        ),
+        (|case| case.write("loader/loader.conf", "default x\ndefault OS_?.efi\n"), &[], 0),
+        (|case| case.write("loader/loader.conf", "default @saved\n"), &[], 0),
+        (|case| case.write("loader/loader.conf", "default auto-windows\n"), &[], 0),
+        (|case| case.write("loader/loader.conf", "#default x\n"), &[], 0),
+        (|case| case.write("loader/loader.conf", vec![b'#'; 70_000]), &["loader-conf-unreadable"], 0),
+    ];
+    for (number, (change, expected, status)) in changes.into_iter().enumerate() {
+        let mut case = Case::new();
+        change(&mut case);
+        let ended = case.check();
+        assert_eq!(
+            (codes(&ended.json()), ended.code),
+            (expected.iter().map(ToString::to_string).collect(), Some(status)),
+            "{number} {expected:?}"
+        );
+    }
+}
+
+/// Firmware reads FAT, of the ESP and of the extended boot loader partition.
+#[test]
+fn f6_what_firmware_cannot_read() {
+    if !tools() || !require_tool("mkfs.ext4") {
+        return;
+    }
+    let mut case = Case::new();
+    case.uki(uki("ID=demo\n", "quiet"));
+    let (fat, empty) = (case.esp(), vec![0; 1 << 20]);
+    let folder = Folder::new();
+    let tree = folder.file("tree");
+    fs::create_dir_all(format!("{tree}/EFI/BOOT")).unwrap();
+    fs::create_dir_all(format!("{tree}/EFI/Linux")).unwrap();
+    fs::write(format!("{tree}/EFI/BOOT/BOOTX64.EFI"), loader().build()).unwrap();
+    fs::write(format!("{tree}/EFI/Linux/os_7.efi"), uki("ID=demo\n", "quiet").build()).unwrap();
+    let path = folder.write("ext4", &vec![0; 2 << 20]);
+    run("mkfs.ext4", ["-q", "-d", &tree, &path]).unwrap();
+    let ext4 = fs::read(path).unwrap();
+    let luks = [&b"LUKS\xba\xbe\0\x01"[..], &[0; 8184]].concat();
+    let check = |parts: &[(&str, &[u8])]| {
+        let mut builder = ImageBuilder::new();
+        for (name, content) in parts {
+            builder = builder.partition(name, name, content.to_vec());
+        }
+        let path = folder.write("image.raw", &builder.build().bytes);
+        let ended = ddi(["check", "boot", "--json", &path]);
+        assert!(ended.stderr.is_empty(), "{ended:?}");
+        let json = ended.json();
+        let findings = json["findings"].as_array().unwrap();
+        let wanted = |one: &&Value| one["code"] != "uki-unsigned" && one["code"] != "set-not-named";
+        let found: Vec<_> =
+            findings.iter().filter(wanted).map(|one| one["code"].as_str().unwrap().to_owned()).collect();
+        (found, ended.code, ended.stdout)
+    };
+    let (esp, xbootldr) = ("esp", "xbootldr");
+    for (parts, expected, status) in [
+        (&[(esp, &fat[..]), (xbootldr, &fat)][..], &[][..], 0),
+        (&[(esp, &fat), (xbootldr, &ext4)], &["xbootldr-not-vfat"], 0),
+        (&[(esp, &fat), (xbootldr, &empty)], &["xbootldr-not-vfat"], 0),
+        (&[(esp, &ext4)], &["esp-not-vfat"], 1),
+        (&[(esp, &ext4), (xbootldr, &fat)], &["esp-not-vfat"], 1),
+        (&[(esp, &empty)], &["esp-not-vfat", "nothing-to-boot"], 1),
+        (&[(esp, &empty), (xbootldr, &empty)], &["esp-not-vfat", "xbootldr-not-vfat", "nothing-to-boot"], 1),
+        (&[(esp, &luks), (xbootldr, &fat)], &["esp-not-vfat"], 1),
+        (&[(xbootldr, &fat)], &["no-esp"], 1),
+        (&[(esp, &fat), (xbootldr, &fat), (xbootldr, &fat)], &["boot-partition-twice"], 0),
+    ] {
+        let (found, code, text) = check(parts);
+        assert_eq!(
+            (found, code),
+            (expected.iter().map(ToString::to_string).collect(), Some(status)),
+            "{text}"
+        );
+    }
+    let (_, _, text) = check(&[(esp, &fat), (xbootldr, &empty)]);
+    assert!(text.contains("no file system is recognised in it") && text.contains("xbootldr"), "{text}");
 }
 
 /// Profiles that are signed each, and boot other versions.

@@ -356,3 +356,146 @@ fn fec_is_refused_clearly() {
     assert!(ended.stderr.contains("not supported"), "{ended:?}");
     assert_eq!(folder.names(), ["data"]);
 }
+
+/// Every option that takes a number, at the ends of what it may be: an answer or an error, and no panic.
+#[test]
+fn s10_numbers_at_their_ends_are_answers_or_errors() {
+    let folder = Folder::new();
+    let data = folder.write("data", &vec![7; 5 << 20]);
+    let (hash, new) = (folder.file("hash"), folder.file("new"));
+    let root =
+        ddi(["verity", "format", &data, &hash, "--json"]).json()["rootHash"].as_str().unwrap().to_owned();
+    let read = ["read", SAMPLE, "-p", "root", "--unverified"];
+    let commands: [(&[&str], &[&str]); 9] = [
+        (&["inspect", SAMPLE], &["--hash-offset", "--max-size"]),
+        (&["verify", SAMPLE], &["--hash-offset", "--max-size", "--threads"]),
+        (&read, &["--offset", "--size", "--hash-offset", "--max-size"]),
+        (&["ls", SAMPLE], &["--hash-offset", "--max-size"]),
+        (&["policy", "check", "*", SAMPLE], &["--hash-offset", "--max-size", "--threads"]),
+        (&["check", "golden", SAMPLE], &["--max-size"]),
+        (&["verity", "dump", &hash], &["--hash-offset"]),
+        (
+            &["verity", "verify", &data, &hash, &root],
+            &[
+                "--hash-offset",
+                "--data-blocks",
+                "--data-block-size",
+                "--hash-block-size",
+                "--format",
+                "--threads",
+            ],
+        ),
+        (
+            &["verity", "format", &data, &new],
+            &[
+                "--hash-offset",
+                "--data-blocks",
+                "--data-block-size",
+                "--hash-block-size",
+                "--format",
+                "--threads",
+            ],
+        ),
+    ];
+    let numbers = [0, 1, i64::MAX as u64 - 511, i64::MAX as u64, 1 << 63, u64::MAX - 4095, u64::MAX];
+    for (command, options) in commands {
+        for (option, number) in options.iter().flat_map(|option| numbers.map(|number| (option, number))) {
+            let number = number.to_string();
+            let ended = ddi(command.iter().copied().chain([*option, number.as_str()]));
+            let told = ended.code.is_some_and(|code| code <= 3) && !ended.stderr.contains("panicked");
+            assert!(told, "{command:?} {option} {number}: {ended:?}");
+            let _ = fs::remove_file(&new);
+        }
+    }
+    for command in [&["verify", SAMPLE][..], &["verity", "verify", &data, &hash, &root], &["bench"]] {
+        for number in ["0", "1025", "18446744073709551615"] {
+            let ended = ddi(command.iter().copied().chain(["--threads", number]));
+            assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{ended:?}");
+            assert!(ended.stderr.contains(&format!("{number} is not in 1..=1024")), "{ended:?}");
+        }
+    }
+}
+
+/// By its name, another name, links of both kinds, and from another folder; also what is only about to be there.
+#[test]
+fn s5_no_command_writes_over_what_it_reads() {
+    let folder = Folder::new();
+    fs::create_dir(folder.file("sub")).unwrap();
+    let data = folder.write("data", &vec![3; 64 << 10]);
+    let hash = folder.file("hash");
+    ddi(["verity", "format", &data, &hash]).unwrap();
+    let image = folder.write("image.raw", &fs::read(SAMPLE).unwrap());
+    let root_hash = folder.write("trusted", SAMPLE_ROOT_HASH.as_bytes());
+    let beside = folder.write("image.roothash", SAMPLE_ROOT_HASH.as_bytes());
+    let certificate = folder.write("trust.crt", b"none");
+    let names = |of: &str| {
+        let name = Path::new(of).file_name().unwrap().to_str().unwrap();
+        let (hard, soft) = (folder.file(&format!("{name}.hard")), folder.file(&format!("{name}.soft")));
+        if !Path::new(&hard).exists() {
+            fs::hard_link(of, &hard).unwrap();
+            std::os::unix::fs::symlink(of, &soft).unwrap();
+        }
+        [of.to_owned(), hard, soft, folder.file(&format!("sub/../{name}"))]
+    };
+    let all = || {
+        let files = [&data, &hash, &image, &root_hash, &beside, &certificate];
+        files.map(|file| fs::read(file).unwrap())
+    };
+    let before = all();
+    let refused = |args: &[&str], output: &str| {
+        let ended = ddi(args.iter().copied().chain([output]));
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{args:?} {output}: {ended:?}");
+        assert!(ended.stderr.contains("must not be overwritten"), "{args:?} {output}: {ended:?}");
+        assert!(all() == before, "{args:?} {output}");
+    };
+    for victim in [&data, &hash] {
+        for output in names(victim) {
+            refused(&["verity", "format", &data, &hash, "--root-hash-file"], &output);
+        }
+    }
+    let read = ["read", &image, "-p", "root", "--root-hash", &root_hash];
+    for victim in [&image, &root_hash, &beside] {
+        for output in names(victim) {
+            refused(&[&read[..], &["-o"]].concat(), &output);
+        }
+    }
+    for output in names(&image) {
+        refused(&["extract", &image, "/"], &output);
+    }
+    for path in [&certificate, folder.path().to_str().unwrap()] {
+        // certificates are not read before it is clear that they stay
+        refused(&["read", &image, "-p", "root", "--certificate", path, "-o"], &certificate);
+    }
+
+    // neither is there yet
+    for output in ["new", "sub/../new"] {
+        let (new, output) = (folder.file("new"), folder.file(output));
+        let ended = ddi(["verity", "format", &data, &new, "--root-hash-file", &output]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains("must not be overwritten"), "{ended:?}");
+        assert!(!Path::new(&new).exists());
+    }
+    // nor what a link will lead to
+    let link = folder.file("link");
+    std::os::unix::fs::symlink(folder.file("new"), &link).unwrap();
+    let ended = ddi(["verity", "format", &data, &folder.file("new"), "--root-hash-file", &link]);
+    assert_eq!((ended.code, ended.stderr.contains("link to nowhere")), (Some(2), true), "{ended:?}");
+    assert!(!Path::new(&folder.file("new")).exists());
+
+    // standard input is a file too
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" read - -p root --unverified -o \"$1\" < \"$1\"", DDI, &image]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(2) && said.contains("is what standard input is read from"),
+        "{said}"
+    );
+    assert!(all() == before);
+
+    // what is another file is written
+    let out = folder.write("out", b"old");
+    assert!(ddi(read.into_iter().chain(["-o", &out])).ok());
+    assert!(ddi(["verity", "format", &data, &hash, "--root-hash-file", &out]).ok());
+    assert_eq!(fs::read(&out).unwrap().len(), 64);
+}

@@ -288,6 +288,132 @@ fn a_folder_that_takes_the_place_of_ours_stays_as_it_is() {
     }
 }
 
+/// Whatever takes the place of a directory between the moment that it is made and the one that it is opened, at any depth:
+/// what a link leads to is neither filled nor changed.
+#[test]
+fn d5_a_link_in_the_place_of_a_folder_is_not_followed_at_any_depth() {
+    if !strace_works() {
+        return;
+    }
+    // the folder of ours, that which is extracted, and what is in it
+    for (nth, at) in [(1, ""), (2, "item"), (3, "item/a"), (4, "item/a/b")] {
+        let Some(folder) = image(|tree| {
+            fs::create_dir_all(tree.join("a/b")).unwrap();
+            fs::write(tree.join("a/b/file"), "x").unwrap();
+            fs::set_permissions(tree.join("a/b"), fs::Permissions::from_mode(0o711)).unwrap();
+        }) else {
+            return;
+        };
+        let precious = folder.file("precious");
+        fs::create_dir(&precious).unwrap();
+        fs::set_permissions(&precious, fs::Permissions::from_mode(0o700)).unwrap();
+        let inject = format!("inject=mkdirat:delay_exit=2000000:when={nth}");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=mkdirat", "-e", &inject, DDI]);
+        command.args(["extract", "image.raw", "/", "out"]).current_dir(folder.path());
+        let ended = thread::scope(|scope| {
+            let extracting = scope.spawn(|| run_within(command, MINUTE));
+            let made = loop {
+                let ours = folder.names().into_iter().find(|name| name.starts_with(".ddi-extract-"));
+                let made = ours.map(|ours| folder.file(&format!("{ours}/{at}")));
+                if let Some(made) = made.filter(|made| Path::new(made).exists()) {
+                    break made.trim_end_matches('/').to_owned();
+                }
+                assert!(!extracting.is_finished(), "{at}");
+                thread::sleep(Duration::from_millis(1));
+            };
+            fs::remove_dir(&made).unwrap();
+            symlink(&precious, &made).unwrap();
+            extracting.join().unwrap()
+        });
+        assert_eq!(ended.code, Some(2), "{at}: {ended:?}");
+        assert_eq!(fs::read_dir(&precious).unwrap().count(), 0, "{at}: {ended:?}");
+        assert_eq!(fs::metadata(&precious).unwrap().mode() & 0o7777, 0o700, "{at}");
+        assert!(!Path::new(&folder.file("out")).exists(), "{at}");
+    }
+}
+
+/// Cleaning up follows no link either: here one takes the place of a directory that is about to be emptied.
+#[test]
+fn d5_a_link_in_the_place_of_a_folder_is_not_emptied() {
+    if !strace_works() {
+        return;
+    }
+    let Some(folder) = image(|tree| {
+        fs::create_dir(tree.join("a")).unwrap();
+        fs::write(tree.join("a/file"), "x").unwrap();
+    }) else {
+        return;
+    };
+    let precious = folder.file("precious");
+    fs::create_dir(&precious).unwrap();
+    fs::write(folder.file("precious/data"), "precious").unwrap();
+    fs::set_permissions(&precious, fs::Permissions::from_mode(0o711)).unwrap();
+    // it cannot get its name, and when `a` is not removed because something is in it, there is time
+    let mut command = Command::new("strace");
+    let removing = "inject=unlinkat:delay_exit=5000000:when=4";
+    command.args(["-f", "-qq", "-o", "trace", "-e", "trace=unlinkat,renameat2", "-e", removing]);
+    command.args(["-e", "inject=renameat2:error=EEXIST", DDI]);
+    command.args(["extract", "image.raw", "/", "out"]).current_dir(folder.path());
+    let ended = thread::scope(|scope| {
+        let extracting = scope.spawn(|| run_within(command, MINUTE));
+        let trace = folder.file("trace");
+        // item, item, a; and then a once more, which says ENOTEMPTY and is not in the trace before it returns
+        while fs::read_to_string(&trace).unwrap_or_default().matches("= -1").count() < 4 {
+            assert!(!extracting.is_finished());
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_secs(1));
+        let ours = folder.names().into_iter().find(|name| name.starts_with(".ddi-extract-")).unwrap();
+        fs::rename(folder.file(&format!("{ours}/item/a")), folder.file("moved")).unwrap();
+        symlink(&precious, folder.file(&format!("{ours}/item/a"))).unwrap();
+        extracting.join().unwrap()
+    });
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!(fs::read(folder.file("precious/data")).unwrap(), b"precious", "{ended:?}");
+    assert_eq!(fs::metadata(&precious).unwrap().mode() & 0o7777, 0o711);
+}
+
+/// As tar does for an ordinary user. The sticky bit goes, and with it what made it safe that all may write.
+#[test]
+fn s6_extract_heeds_the_umask() {
+    const MODES: [u32; 6] = [0o1777, 0o2775, 0o4755, 0o666, 0o777, 0o640];
+    let Some(folder) = image(|tree| {
+        for mode in MODES {
+            let (directory, file) = (tree.join(format!("d{mode:o}")), tree.join(format!("f{mode:o}")));
+            fs::create_dir(&directory).unwrap();
+            fs::write(&file, "").unwrap();
+            for path in [directory, file] {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+        fs::set_permissions(tree, fs::Permissions::from_mode(0o1777)).unwrap();
+    }) else {
+        return;
+    };
+    for umask in [0o022, 0o002, 0o077, 0] {
+        for (option, allowed) in [("", 0o777 & !umask), ("--preserve", 0o7777)] {
+            let ended = shell(&folder, &format!("umask {umask:03o}; $DDI extract image.raw / out {option}"));
+            assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+            let mode = |name: &str| fs::metadata(folder.file(name)).unwrap().mode() & 0o7777;
+            assert_eq!(mode("out"), 0o1777 & allowed, "{umask:o} {option}");
+            for found in MODES.iter().flat_map(|mode| [(mode, 'd'), (mode, 'f')]) {
+                let name = format!("out/{}{:o}", found.1, found.0);
+                assert_eq!(mode(&name), found.0 & allowed, "{umask:o} {option} {name}");
+            }
+            fs::remove_dir_all(folder.file("out")).unwrap();
+        }
+        // a file alone too
+        assert_eq!(
+            shell(&folder, &format!("umask {umask:03o}; $DDI extract image.raw /f666 out")).code,
+            Some(0)
+        );
+        let found = fs::metadata(folder.file("out")).unwrap().mode() & 0o7777;
+        assert_eq!(found, 0o666 & !umask);
+        fs::remove_file(folder.file("out")).unwrap();
+    }
+}
+
 /// Also an empty one, where others may write into it or it is another's.
 #[test]
 fn a_folder_of_others_is_not_filled() {

@@ -50,20 +50,21 @@ fn random_damage_is_never_verified_and_never_a_crash() {
     });
 }
 
-#[test]
-fn hash_blocks_are_not_data() {
-    // the blocks of level 0 offered as data, with the rest of the tree above them: the same root hash
+/// An image with a tree over `data`, and one in which the blocks of level 0 of this tree are the data, with the rest of the
+/// tree above them: the same root hash.
+fn confused(data: Vec<u8>) -> (Vec<u8>, Vec<u8>, String) {
     use ddi_core::gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
     use ddi_core::verity::{Algorithm, HashType, Layout, Params, Placement, Salt, Superblock};
 
-    let image = ImageBuilder::new().verity("root-x86-64", "os_1", erofs(1000, 3)).build();
+    let blocks = data.len() as u64 / 4096;
+    let image = ImageBuilder::new().verity("root-x86-64", "os_1", data).build();
     let root = image.root_hashes[0];
     let hash = image.partitions[1];
     let params = |blocks| {
         let salt = Salt::new(&[0x5a; 32]).unwrap();
         Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, blocks, salt).unwrap()
     };
-    let layout = Layout::new(&params(1000), Placement::Superblock(0)).unwrap();
+    let layout = Layout::new(&params(blocks), Placement::Superblock(0)).unwrap();
     let [leaves, top] = layout.levels() else { panic!("{layout:?}") };
     let bytes = |offset: u64, blocks: u64| {
         let start = (hash.offset + offset) as usize;
@@ -88,13 +89,60 @@ fn hash_blocks_are_not_data() {
     for (partition, content) in table.gpt().partitions().iter().zip([&data, &tree]) {
         disk[partition.range.offset as usize..][..content.len()].copy_from_slice(content);
     }
+    (image.bytes, disk, root.to_string())
+}
+
+#[test]
+fn hash_blocks_are_not_data() {
+    let (good, disk, root) = confused(erofs(1000, 3));
     let folder = Folder::new();
     let path = folder.write("confused.raw", &disk);
-    for args in [vec!["--root-hash", &root.to_string()], vec!["--integrity-only"], vec![]] {
+    for args in [vec!["--root-hash", &root], vec!["--integrity-only"], vec![]] {
         let ended = ddi_quickly(["verify", &path].iter().chain(&args));
         assert_eq!(ended.code, Some(1), "{args:?}: {ended:?}");
         assert!(ended.stdout.starts_with("NOT PROVEN "), "{ended:?}");
     }
-    let unconfused = folder.write("good.raw", &image.bytes);
-    assert!(ddi_quickly(["verify", &unconfused, "--root-hash", &root.to_string()]).ok());
+    let unconfused = folder.write("good.raw", &good);
+    assert!(ddi_quickly(["verify", &unconfused, "--root-hash", &root]).ok());
+}
+
+/// Blocks of the image were chosen so that their digests spell the superblock of a file system that gives no size: each was
+/// found by trying, a number at the end of a block of zeros. HFS, HFS Plus, and ext4 with `s_log_block_size` over 21.
+#[test]
+fn s1_chosen_hash_blocks_are_not_data() {
+    let folder = Folder::new();
+    for (name, code, chosen) in [
+        ("hfs", "content-not-mountable", &[(32, 27_865_348_u64)][..]),
+        ("hfsplus", "content-not-mountable", &[(32, 4_341), (33, 670_702_136), (41, 372_888_277)]),
+        ("ext4", "content-too-large", &[(32, 2_782_833), (33, 54_804), (35, 1), (43, 0)]),
+    ] {
+        let mut data = erofs(257, 3);
+        for (block, number) in chosen {
+            let block = &mut data[block * 4096..][..4096];
+            block.fill(0);
+            block[4088..].copy_from_slice(&number.to_le_bytes());
+        }
+        let (good, bad, root) = confused(data);
+        let (good, bad) =
+            (folder.write(&format!("{name}-good.raw"), &good), folder.write(&format!("{name}.raw"), &bad));
+        let commands: [&[&str]; 5] = [
+            &["verify"],
+            &["policy", "check", "root=verity+signed"],
+            &["read", "--partition", "root", "--size", "10"],
+            &["inspect"],
+            &["ls"],
+        ];
+        for command in commands {
+            let run = |path: &str| {
+                ddi_quickly(command.iter().copied().chain([path, "--root-hash", &root]).collect::<Vec<_>>())
+            };
+            let ended = run(&bad);
+            assert_eq!(ended.code, Some(1), "{name} {command:?}: {ended:?}");
+            let ended = run(&good);
+            assert_eq!(ended.code, Some(0), "{name} {command:?}: {ended:?}");
+        }
+        // it is known for what it is
+        let found = ddi_quickly(["verify", &bad, "--json", "--root-hash", &root]);
+        assert!(found.stdout.contains(&format!("\"{code}\"")), "{name}: {found:?}");
+    }
 }

@@ -29,3 +29,4 @@ mod stream;
 mod threads;
 mod update;
 mod veritysetup;
+mod work;

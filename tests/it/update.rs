@@ -90,7 +90,7 @@ fn a_whole_set() {
 #[test]
 fn each_rule_broken_once() {
     type Change = fn(&mut Set);
-    let changes: [(Change, &[&str], i32); 29] = [
+    let changes: [(Change, &[&str], i32); 30] = [
         (|set| fs::remove_file(set.folder.file("SHA256SUMS")).unwrap(), &["no-manifest"], 0),
         (|set| set.edit(|text| text.trim_end().to_owned()), &["manifest-truncated"], 1),
         (|set| set.edit(|text| format!("\\{text}")), &["manifest-escaped-name"], 1),
@@ -102,8 +102,9 @@ fn each_rule_broken_once() {
         (
             |set| set.edit(|text| format!("{text}{} *BEST-BEFORE-2026-13-01\n", "0".repeat(64))),
             &["manifest-best-before"],
-            1,
+            0,
         ),
+        (|set| set.edit(|text| text.replace('\n', "\r\n")), &["manifest-crlf"], 1),
         (
             |set| set.edit(|text| format!("{text}{} *BEST-BEFORE-2020-01-01\n", "0".repeat(64))),
             &["best-before-passed"],
@@ -395,6 +396,106 @@ fn definitions() {
             "{ended:?}"
         );
     }
+}
+
+/// What comes from the network is found by its SHA256SUMS alone, and `Verify=` is on by itself.
+#[test]
+fn f11_from_the_network_without_a_manifest() {
+    let mut set = Set::new();
+    let folder = set.folder.file("definitions");
+    fs::create_dir(&folder).unwrap();
+    let define = |kind: &str, verify: &str| {
+        let text = format!(
+            "[Transfer]\n{verify}\n[Source]\nType={kind}\nPath=https://example.invalid/\nMatchPattern=os_@v.root\n\
+             [Target]\nType=regular-file\nPath=/x\nMatchPattern=os_@v.root\n"
+        );
+        fs::write(format!("{folder}/50-root.transfer"), text).unwrap();
+    };
+    set.args = vec!["--definitions".to_owned(), folder.clone()];
+    let check = || {
+        let ended = set.check();
+        let findings = ended.json()["findings"].as_array().unwrap().clone();
+        let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
+        let found: Vec<_> = findings.iter().map(|one| (text(one, "code"), text(one, "severity"))).collect();
+        (found, ended.code)
+    };
+    let found = |code: &str, severity: &str| vec![(code.to_owned(), severity.to_owned())];
+    for (kind, verify, severity) in [
+        ("url-file", "", "warning"),
+        ("url-tar", "Verify=yes", "warning"),
+        ("url-file", "Verify=no", "note"),
+        ("regular-file", "", "note"),
+    ] {
+        define(kind, verify);
+        assert_eq!(check(), (found("manifest-not-signed", severity), Some(0)), "{kind} {verify}");
+    }
+    fs::remove_file(set.folder.file("SHA256SUMS")).unwrap();
+    for (kind, severity, status) in
+        [("url-file", "error", 1), ("url-tar", "error", 1), ("regular-file", "note", 0)]
+    {
+        define(kind, "");
+        assert_eq!(check(), (found("no-manifest", severity), Some(status)), "{kind}");
+    }
+}
+
+/// A folder for each version, with the sums in the manifest or without.
+#[test]
+fn f11_files_in_directories() {
+    let mut set = Set::new();
+    for version in ["1", "2"] {
+        fs::create_dir(set.folder.file(&format!("demo_{version}"))).unwrap();
+        set.folder.write(&format!("demo_{version}/bar.efi"), version.as_bytes());
+    }
+    fs::create_dir(set.folder.file("other")).unwrap();
+    set.folder.write("other/bar.efi", b"3");
+    symlink("demo_1", set.folder.file("demo_3")).unwrap();
+    set.args = words("--match demo_@v/bar.efi");
+    set.list(&["demo_1/bar.efi", "demo_2/bar.efi"]);
+    let both = ["manifest-subdirectory", "pattern-subdirectory"];
+    let whole = ["2: complete", "1: complete"];
+    let check = |set: &Set| {
+        let ended = set.check();
+        (codes(&ended.json()), fact(&ended.json(), "versions"), ended.code)
+    };
+    assert_eq!(check(&set), (words_of(&both), words_of(&whole), Some(0)));
+    // one that is not as listed, one that is not there, and one that is not listed
+    set.folder.write("demo_2/bar.efi", b"x");
+    fs::remove_file(set.folder.file("demo_1/bar.efi")).unwrap();
+    let bad = ["manifest-subdirectory", "file-missing", "sum-differs", "pattern-subdirectory"];
+    assert_eq!(check(&set), (words_of(&bad), words_of(&whole), Some(1)));
+    set.sums("");
+    assert_eq!(check(&set).0, words_of(&["file-not-listed", "pattern-subdirectory", "no-complete-version"]));
+    // no manifest: what is there, and nothing that a link leads to
+    fs::remove_file(set.folder.file("SHA256SUMS")).unwrap();
+    let found = check(&set);
+    assert_eq!(found, (words_of(&["no-manifest", "pattern-subdirectory"]), words_of(&whole[..1]), Some(0)));
+    // none of its files here
+    let gone = format!("{} *demo_9/bar.efi\n", "0".repeat(64));
+    set.sums(&gone);
+    assert_eq!(check(&set).1, ["9: complete"]);
+}
+
+/// The reason why a slot is left alone is told.
+#[test]
+fn f11_why_a_slot_is_left_alone() {
+    let mut set = Set::new();
+    let mut builder = ImageBuilder::new();
+    for label in ["os_6", "usr-b", "_EMPTY"] {
+        builder = builder.partition("root-x86-64", label, vec![0; 4096]);
+    }
+    let image = set.folder.write("disk.raw", &builder.build().bytes);
+    set.args = words("--match os_@v.root --slot root-x86-64:os_@v --image");
+    set.args.push(image);
+    let json = set.check().json();
+    let slots = fact(&json, "slots");
+    for slot in &slots[1..] {
+        assert!(slot.ends_with(": left alone, as its label matches neither _empty nor os_@v"), "{slots:?}");
+    }
+    let reason = json["findings"].as_array().unwrap().last().unwrap()["reason"].as_str().unwrap();
+    assert!(
+        reason.ends_with("2 of this type are left alone, as their labels match neither _empty nor os_@v"),
+        "{reason}"
+    );
 }
 
 /// Damaged manifests: an answer within the time.

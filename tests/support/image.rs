@@ -145,7 +145,7 @@ pub(crate) fn signature_partition(root_hash: &RootHash, pkcs7: &[u8]) -> Vec<u8>
     json
 }
 
-/// `blocks` blocks of 4096 bytes that are recognised as an erofs file system, and are otherwise chance.
+/// `blocks` blocks of 4096 bytes: an erofs file system with an empty root directory, and otherwise chance.
 pub(crate) fn erofs(blocks: u32, seed: u64) -> Vec<u8> {
     let mut bytes = Chance(seed).bytes(blocks as usize * 4096);
     let superblock = &mut bytes[1024..1024 + 128];
@@ -156,5 +156,19 @@ pub(crate) fn erofs(blocks: u32, seed: u64) -> Vec<u8> {
     superblock[48..64].copy_from_slice(&[0x11; 16]);
     // nothing that chance could put where other superblocks are
     bytes[..1024].fill(0);
+    bytes[1152..][..EROFS_ROOT.len()].copy_from_slice(&EROFS_ROOT);
+    bytes[1024 + 14] = 36;
     bytes
 }
+
+/// Inode 36 of an erofs, at byte 1152: a directory that is empty. Behind it what it holds: two entries, and their names.
+pub(crate) const EROFS_ROOT: [u8; 59] = {
+    let mut bytes = [0; 59];
+    // the content is behind the inode; 0o40755; two links; size
+    (bytes[0], bytes[4], bytes[5], bytes[6], bytes[8]) = (4, 0xed, 0x41, 2, 27);
+    // each entry: inode, where its name is, that it is a directory
+    (bytes[32], bytes[40], bytes[42]) = (36, 24, 2);
+    (bytes[44], bytes[52], bytes[54]) = (36, 25, 2);
+    (bytes[56], bytes[57], bytes[58]) = (b'.', b'.', b'.');
+    bytes
+};

@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::disk::{Bytes, Disk, index, index32, u64_from};
 use super::{
-    EachEntry, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat, Xattr, is_name,
+    EachEntry, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat, XATTR, Xattr, is_name,
 };
 use crate::probe::FsKind;
 use node::{Key, Root};
@@ -441,6 +441,7 @@ impl FileSystem for Btrfs {
         self.items_of(file.root, file.key(XATTR_ITEM, 0), &mut |_, data| {
             for_each_name(data, &mut |name| {
                 total = total.saturating_add(name.name.len()).saturating_add(name.data.len());
+                total = total.saturating_add(XATTR);
                 if total > MAX_XATTRS {
                     return Err(Error::TooLarge { size: u64_from(total), limit: u64_from(MAX_XATTRS) });
                 }

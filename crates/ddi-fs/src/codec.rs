@@ -12,6 +12,8 @@ mod window;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::disk::Disk;
+
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress as inflate, inflate_flags};
 
@@ -49,9 +51,44 @@ const LZMA_MEMORY: u32 = 40 << 10;
 /// Largest window of a Zstandard frame. No block that is compressed as a whole has use for more.
 const ZSTD_WINDOW: u64 = 32 << 20;
 
-/// Decompresses `input` into `output` and says how many bytes came; it stops, content, once `output` is full.
-/// `None`: the input makes no sense.
-pub(super) fn decompress(codec: Codec, input: &[u8], output: &mut [u8]) -> Option<usize> {
+impl Codec {
+    /// Nanoseconds that a byte of it takes, about.
+    fn cost(self) -> u64 {
+        match self {
+            #[cfg(any(feature = "fs-erofs", feature = "fs-squashfs"))]
+            Codec::Lz4 => 2,
+            #[cfg(any(feature = "fs-squashfs", feature = "fs-btrfs"))]
+            Codec::Lzo => 2,
+            #[cfg(feature = "fs-erofs")]
+            Codec::Deflate => 8,
+            #[cfg(any(feature = "fs-squashfs", feature = "fs-btrfs"))]
+            Codec::Zlib => 8,
+            Codec::Zstd => 8,
+            #[cfg(feature = "fs-squashfs")]
+            Codec::Xz | Codec::LzmaAlone => 20,
+            #[cfg(feature = "fs-erofs")]
+            Codec::MicroLzma => 20,
+        }
+    }
+}
+
+impl Disk {
+    /// Decompresses `input`, which is from here, into `output` and says how many bytes came; it stops, content, once `output`
+    /// is full. It is charged to the account of the disk.
+    ///
+    /// `None`: the input makes no sense, or the account is spent.
+    pub(super) fn decompress(&self, codec: Codec, input: &[u8], output: &mut [u8]) -> Option<usize> {
+        self.meter().check().ok()?;
+        let done = decompress(codec, input, output);
+        // input that makes no sense may do so at its end
+        let most = done.unwrap_or(output.len()).max(input.len());
+        self.meter().unpacked(most, codec.cost());
+        done
+    }
+}
+
+/// [`Disk::decompress`], free of charge.
+fn decompress(codec: Codec, input: &[u8], output: &mut [u8]) -> Option<usize> {
     match codec {
         #[cfg(any(feature = "fs-erofs", feature = "fs-squashfs"))]
         Codec::Lz4 => lz4::decompress(input, output),

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ddi_io::ReadAt;
 
-use super::Error;
+use super::{Error, Meter};
 
 /// Metadata is read by pages of this size, so that neighbours cost one read (and one hash, on proven storage).
 const PAGE: usize = 4096;
@@ -29,18 +29,30 @@ type Slot = Mutex<Option<(u64, Arc<[u8]>)>>;
 pub(super) struct Disk {
     source: Arc<dyn ReadAt>,
     size: u64,
+    meter: Meter,
     pages: Box<[Slot]>,
 }
 
 impl Disk {
+    #[cfg(test)]
     pub(super) fn new(source: Arc<dyn ReadAt>) -> Self {
-        let size = source.size();
-        Disk { source, size, pages: (0..SLOTS).map(|_| Slot::default()).collect() }
+        let meter = Meter::for_size(source.size());
+        Disk::metered(source, meter)
     }
 
-    #[cfg(any(feature = "fs-squashfs", feature = "fs-ext4"))]
+    /// What is read is charged to `meter`, and nothing more is read when that is spent.
+    pub(super) fn metered(source: Arc<dyn ReadAt>, meter: Meter) -> Self {
+        let size = source.size();
+        Disk { source, size, meter, pages: (0..SLOTS).map(|_| Slot::default()).collect() }
+    }
+
+    #[cfg(any(feature = "fs-erofs", feature = "fs-squashfs", feature = "fs-ext4"))]
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     fn check(&self, offset: u64, len: usize) -> Result<(), Error> {
@@ -54,6 +66,8 @@ impl Disk {
     /// Content: not cached.
     pub(super) fn data(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
         self.check(offset, buf.len())?;
+        self.meter.read(buf.len());
+        self.meter.check()?;
         self.source.read_exact_at(offset, buf).map_err(|source| Error::Io { offset, source })
     }
 
@@ -68,6 +82,8 @@ impl Disk {
     /// Metadata: through the cache.
     pub(super) fn metadata(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
         self.check(offset, buf.len())?;
+        self.meter.look(buf.len());
+        self.meter.check()?;
         let mut at = offset;
         let mut rest = buf;
         while !rest.is_empty() {

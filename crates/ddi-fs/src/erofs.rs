@@ -9,7 +9,9 @@
 //! Sources: Linux, `fs/erofs/erofs_fs.h`, `inode.c`, `data.c`, `xattr.c`, `zmap.c`; erofs-utils, `lib/decompress.c`.
 
 mod compressed;
+mod encoded;
 mod extents;
+mod root;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +19,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::disk::{Bytes, Disk, index, u64_from};
 use super::{
     BadBlock, EachEntry, EachExtent, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat,
-    Xattr, decode_dev, is_name, list_around,
+    XATTR, Xattr, decode_dev, is_name, list_around,
 };
 use crate::probe::FsKind;
 
 const SUPERBLOCK: u64 = 1024;
+/// With the one slot behind the first 128 bytes that has a meaning.
+const SUPERBLOCK_SIZE: usize = 144;
 const MAGIC: u32 = 0xe0f5_e1e2;
 
 const INCOMPAT_ZERO_PADDING: u32 = 0x1;
@@ -38,6 +42,8 @@ const COMPAT_PLAIN_XATTR_PREFIXES: u32 = 0x10;
 const IN_METABOX: u64 = 1 << 63;
 /// In an inode's format, for files: one link, and the field of that holds the block address's upper part.
 const NLINK_1: u16 = 1 << 4;
+/// All of an inode's format: compact or extended, layout, and [`NLINK_1`], which in directories says that `.` is left out.
+const FORMAT_KNOWN: u16 = 0x1f;
 /// In a chunk format: 8-byte indexes rather than 4-byte addresses.
 const CHUNK_INDEXES: u32 = 0x20;
 const CHUNK_48BIT: u32 = 0x40;
@@ -128,6 +134,7 @@ pub(super) struct Erofs {
     /// Long prefixes of xattr names.
     prefixes: Vec<Vec<u8>>,
     cache: Mutex<Vec<Extent>>,
+    sums: Mutex<Vec<encoded::Sums>>,
 }
 
 impl std::fmt::Debug for Erofs {
@@ -138,7 +145,7 @@ impl std::fmt::Debug for Erofs {
 
 impl Erofs {
     pub(super) fn open(disk: Disk) -> Result<Self, Error> {
-        let bytes = disk.metadata_array::<128>(SUPERBLOCK)?;
+        let bytes = disk.metadata_array::<SUPERBLOCK_SIZE>(SUPERBLOCK)?;
         let sb = Bytes::new(&bytes, "superblock", SUPERBLOCK);
         let magic = sb.le32(0)?;
         let feature_compat = sb.le32(8)?;
@@ -155,7 +162,8 @@ impl Erofs {
         let xattr_prefix_start = sb.le32(92)?;
         let packed_nid = sb.le64(96)?;
         let root_nid_8b = sb.le64(112)?;
-        let metabox_nid = sb.le64(120)?;
+        // 8 reserved bytes
+        let metabox_nid = sb.le64(128)?;
 
         if magic != MAGIC || fixed_nsec >= 1_000_000_000 {
             return Err(sb.corrupt());
@@ -189,9 +197,11 @@ impl Erofs {
             metabox: None,
             prefixes: Vec::new(),
             cache: Mutex::default(),
+            sums: Mutex::default(),
         };
         if feature_incompat & INCOMPAT_METABOX != 0 {
-            if metabox_nid & IN_METABOX != 0 {
+            // its number is in the first slot
+            if sb_extslots == 0 || metabox_nid & IN_METABOX != 0 {
                 return Err(Error::corrupt("metabox inode", SUPERBLOCK));
             }
             fs.metabox = Some(Box::new(fs.inode(Node(metabox_nid))?));
@@ -247,13 +257,17 @@ impl Erofs {
         let offset = self.inode_offset(node)?;
         let compact = self.metadata_array::<32>(node, offset)?;
         let format = u16::from_le_bytes([compact[0], compact[1]]);
+        if format & !FORMAT_KNOWN != 0 {
+            return Err(Error::Unsupported { what: "unknown inode format" });
+        }
         let layout = match format >> 1 & 7 {
             0 => Layout::Plain,
             1 => Layout::CompressedFull,
             2 => Layout::Inline,
             3 => Layout::CompressedCompact,
             4 if self.feature_incompat & INCOMPAT_CHUNKED != 0 => Layout::Chunked,
-            _ => return Err(Error::corrupt("inode format", offset)),
+            4 => return Err(Error::corrupt("inode format", offset)),
+            _ => return Err(Error::Unsupported { what: "unknown data layout" }),
         };
         let large = self.feature_incompat & INCOMPAT_48BIT != 0;
         let bytes;
@@ -482,6 +496,11 @@ impl Erofs {
                 cache.push(Extent { node: inode.node, start, bytes });
                 Ok(n)
             }
+            compressed::Content::Hole { len } => {
+                let n = index(len).min(buf.len());
+                buf.get_mut(..n).unwrap_or_default().fill(0);
+                Ok(n)
+            }
             compressed::Content::Fragment { offset, len } => {
                 let packed = self.packed_for(inode)?;
                 let n = index(len).min(buf.len());
@@ -623,8 +642,49 @@ impl Erofs {
         Node(if boxed { IN_METABOX } else { 0 })
     }
 
-    /// One xattr at `at`, and where it ends.
-    fn xattr(&self, node: Node, at: u64) -> Result<(Xattr, u64), Error> {
+    /// Calls `each` with every xattr of a file, until that breaks. Those of the inode come first, then what is shared.
+    fn each_xattr(
+        &self,
+        node: Node,
+        each: &mut dyn FnMut(XattrEntry) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let inode = self.inode(node)?;
+        if inode.xattr_count == 0 {
+            return Ok(());
+        }
+        let shared = self.shared_xattrs(&inode)?;
+        let space = self.shared_xattr_space();
+        let mut total: usize = 0;
+        let mut add = |entry: XattrEntry| {
+            total = total.saturating_add(entry.name.len()).saturating_add(entry.value_size);
+            total = total.saturating_add(XATTR);
+            if total > MAX_XATTRS {
+                return Err(Error::TooLarge { size: u64_from(total), limit: u64_from(MAX_XATTRS) });
+            }
+            each(entry)
+        };
+        let mut at = inode.xattrs.saturating_add(12).saturating_add(u64_from(shared.len()).saturating_mul(4));
+        while at < inode.tail {
+            let entry = self.xattr_entry(node, at)?;
+            let end = entry.value_at.saturating_add(u64_from(entry.value_size));
+            if end > inode.tail {
+                return Err(Error::corrupt("xattr", at));
+            }
+            if add(entry)?.is_break() {
+                return Ok(());
+            }
+            at = end.checked_next_multiple_of(4).unwrap_or(u64::MAX);
+        }
+        for at in shared {
+            if add(self.xattr_entry(space, at)?)?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of one xattr at `at`, and where its value is.
+    fn xattr_entry(&self, node: Node, at: u64) -> Result<XattrEntry, Error> {
         let entry = self.metadata_array::<4>(node, at)?;
         let [name_len, name_index, ..] = entry;
         let value_size = usize::from(u16::from_le_bytes([entry[2], entry[3]]));
@@ -633,13 +693,20 @@ impl Erofs {
         } else {
             prefix(name_index)
         };
-        let mut name = prefix.ok_or_else(|| Error::corrupt("xattr prefix", at))?.to_vec();
-        let mut bytes = vec![0; usize::from(name_len).saturating_add(value_size)];
-        self.metadata(node, at.saturating_add(4), &mut bytes)?;
-        let end = at.saturating_add(4).saturating_add(u64_from(bytes.len()));
-        let value = bytes.split_off(name_len.into());
-        name.extend_from_slice(&bytes);
-        Ok((Xattr { name, value }, end.checked_next_multiple_of(4).unwrap_or(u64::MAX)))
+        let prefix = prefix.ok_or_else(|| Error::corrupt("xattr prefix", at))?;
+        let mut name = vec![0; prefix.len().saturating_add(name_len.into())];
+        let (target, rest) =
+            name.split_at_mut_checked(prefix.len()).ok_or_else(|| Error::corrupt("xattr prefix", at))?;
+        target.copy_from_slice(prefix);
+        self.metadata(node, at.saturating_add(4), rest)?;
+        let value_at = at.saturating_add(4).saturating_add(name_len.into());
+        Ok(XattrEntry { name, node, value_at, value_size })
+    }
+
+    fn xattr_value(&self, entry: &XattrEntry) -> Result<Vec<u8>, Error> {
+        let mut value = vec![0; entry.value_size];
+        self.metadata(entry.node, entry.value_at, &mut value)?;
+        Ok(value)
     }
 }
 
@@ -652,6 +719,15 @@ fn prefix(index: u8) -> Option<&'static [u8]> {
         6 => b"security.",
         _ => return None,
     })
+}
+
+/// An extended attribute, of which the value was not read yet.
+struct XattrEntry {
+    name: Vec<u8>,
+    /// Says in which space the value is.
+    node: Node,
+    value_at: u64,
+    value_size: usize,
 }
 
 impl FileSystem for Erofs {
@@ -710,35 +786,25 @@ impl FileSystem for Erofs {
     }
 
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, Error> {
-        let inode = self.inode(node)?;
-        if inode.xattr_count == 0 {
-            return Ok(Vec::new());
-        }
-        let shared = self.shared_xattrs(&inode)?;
-        let space = self.shared_xattr_space();
         let mut xattrs = Vec::new();
-        let mut total: usize = 0;
-        let mut add = |xattr: Xattr| {
-            total = total.saturating_add(xattr.name.len()).saturating_add(xattr.value.len());
-            if total > MAX_XATTRS {
-                return Err(Error::TooLarge { size: u64_from(total), limit: u64_from(MAX_XATTRS) });
-            }
-            xattrs.push(xattr);
-            Ok(())
-        };
-        let mut at = inode.xattrs.saturating_add(12).saturating_add(u64_from(shared.len()).saturating_mul(4));
-        while at < inode.tail {
-            let (xattr, end) = self.xattr(node, at)?;
-            if end > inode.tail {
-                return Err(Error::corrupt("xattr", at));
-            }
-            add(xattr)?;
-            at = end;
-        }
-        for at in shared {
-            add(self.xattr(space, at)?.0)?;
-        }
+        self.each_xattr(node, &mut |entry| {
+            let value = self.xattr_value(&entry)?;
+            xattrs.push(Xattr { name: entry.name, value });
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(xattrs)
+    }
+
+    fn xattr(&self, node: Node, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut value = None;
+        self.each_xattr(node, &mut |entry| {
+            if entry.name != name {
+                return Ok(ControlFlow::Continue(()));
+            }
+            value = Some(self.xattr_value(&entry)?);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(value)
     }
 
     fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {

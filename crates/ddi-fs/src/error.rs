@@ -77,6 +77,8 @@ pub enum Limit {
     Bytes,
     /// Time passed.
     Time,
+    /// All work that the account of the image has: see [`Meter`](super::Meter).
+    Work,
 }
 
 impl Error {
@@ -101,6 +103,7 @@ impl Error {
             Error::Budget(Limit::Depth) => "too-deep",
             Error::Budget(Limit::Bytes) => "too-many-bytes",
             Error::Budget(Limit::Time) => "too-long",
+            Error::Budget(Limit::Work) => "too-much-work",
             Error::TooLarge { .. } => "too-large",
         }
     }
@@ -134,7 +137,10 @@ impl fmt::Display for Error {
             Error::Budget(Limit::Lookup) => f.write_str("too many names to look through on the way there"),
             Error::Budget(Limit::Depth) => f.write_str("too many directories inside each other"),
             Error::Budget(Limit::Bytes) => f.write_str("too many bytes to read"),
-            Error::Budget(Limit::Time) => f.write_str("out of time"),
+            Error::Budget(Limit::Time) => f.write_str("could not look at everything: out of time"),
+            Error::Budget(Limit::Work) => {
+                f.write_str("could not look at everything: more work than any image of this size may ask for")
+            }
             Error::TooLarge { size, limit } => write!(f, "{size} bytes, at most {limit} are taken"),
         }
     }

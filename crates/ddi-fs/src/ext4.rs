@@ -11,6 +11,7 @@
 //! Sources: Linux, `Documentation/filesystems/ext4/`, `fs/ext4/ext4.h`, `inline.c`, `xattr.c`, `acl.c`.
 
 mod extents;
+mod geometry;
 mod map;
 mod xattr;
 

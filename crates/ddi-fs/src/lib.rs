@@ -7,10 +7,11 @@
 //! [`open`] chooses the reader for what [`fs::probe`](crate::probe::probe) recognised. A reader works on numbered
 //! [`Node`]s and knows no paths; a [`Tree`] puts file systems together as systemd mounts them and resolves paths
 //! **inside** them: an absolute link starts at the image's root, `..` stops there, and no path of the host is ever
-//! opened. A [`Walk`] goes through a tree within a [`Budget`].
+//! opened. A [`Walk`] goes through a tree within a [`Budget`], and all that is done for the files of one image is charged to
+//! one [`Meter`].
 //!
-//! All readers are hardened in the same way: what they hold is bounded by a constant whatever the image says, 48 MiB at
-//! most (erofs: 16 MiB of cache, one extent of 12 MiB, and the window of Zstandard; xfs and btrfs: the map of one file, or of
+//! All readers are hardened in the same way: what they hold is bounded by a constant whatever the image says, 56 MiB at
+//! most (8 MiB of names; erofs: 16 MiB of cache, one extent of 12 MiB, and the window of Zstandard; xfs and btrfs: the map of one file, or of
 //! the chunks, of 2²⁰ pieces); they decompress into a buffer whose size is known before, and each loop is bounded by a number
 //! that was checked.
 //! What the image claims wrongly is [`Error::Corrupt`], what is right but not read here [`Error::Unsupported`].
@@ -49,6 +50,8 @@ mod error;
 #[cfg(feature = "fs-ext4")]
 mod ext4;
 mod extent;
+mod meter;
+mod metered;
 mod owners;
 pub mod probe;
 #[cfg(feature = "fs-squashfs")]
@@ -68,6 +71,7 @@ use ddi_io::ReadAt;
 
 pub use error::{Error, Limit};
 pub use extent::{EachExtent, Extent, ExtentKind};
+pub use meter::{Meter, Spent};
 pub use owners::{MAX_OWNERS, OwnedRange, Owner, Owners, Unknown, Untold, owners};
 pub use probe::{FsKind, FsUuid, Probe, Text, Usage, probe};
 pub use vfs::{Place, Tree};
@@ -259,6 +263,14 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         Ok(Vec::new())
     }
 
+    /// The value of one extended attribute.
+    ///
+    /// # Errors
+    /// As [`xattrs`](Self::xattrs).
+    fn xattr(&self, node: Node, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.xattrs(node)?.into_iter().find(|xattr| xattr.name == name).map(|xattr| xattr.value))
+    }
+
     /// Calls `each` with every place where something of a file lies, until that breaks: its inode, its content (also in
     /// clusters that it shares), its entries if it is a directory, its extended attributes, and the maps that lead
     /// there. Nothing is decompressed for it but metadata. Places may come twice, and overlap.
@@ -286,13 +298,18 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     fn caveat(&self) -> Option<&'static str> {
         None
     }
+
+    /// The account that work for it is charged to. All that [`open`] opens have one.
+    fn meter(&self) -> Option<&Meter> {
+        None
+    }
 }
 
 /// Longest target of a symbolic link: Linux's `PATH_MAX`.
 pub const MAX_LINK: u64 = 4096;
 
-/// Most bytes that extended attributes of one file are taken from; more is [`Error::TooLarge`]. Linux allows 64 KiB
-/// a value.
+/// Most bytes that extended attributes of one file take, each with [`XATTR`] beside its name and value; more is
+/// [`Error::TooLarge`]. Linux allows 64 KiB a value, and 64 KiB of names, which are 9,362 at most.
 #[cfg(any(
     feature = "fs-erofs",
     feature = "fs-squashfs",
@@ -302,33 +319,88 @@ pub const MAX_LINK: u64 = 4096;
 ))]
 const MAX_XATTRS: usize = 1 << 20;
 
-/// Opens the file system of that kind on `source`.
+/// Bytes that an extended attribute takes beside its name and value.
+#[cfg(any(
+    feature = "fs-erofs",
+    feature = "fs-squashfs",
+    feature = "fs-ext4",
+    feature = "fs-btrfs",
+    feature = "fs-xfs"
+))]
+const XATTR: usize = 100;
+
+/// Opens the file system of that kind on `source`, with a [`Meter`] of its own for its size.
+///
+/// # Errors
+/// As [`open_within`].
+pub fn open(source: Arc<dyn ReadAt>, kind: FsKind) -> Result<Arc<dyn FileSystem>, Error> {
+    let meter = Meter::for_size(source.size());
+    open_within(source, kind, &meter)
+}
+
+/// Opens the file system of that kind on `source`. What is done for it is charged to `meter`.
 ///
 /// # Errors
 /// [`Error::NoReader`] if this kind has none or its feature is off; [`Error::Corrupt`], [`Error::Unsupported`]
 /// or [`Error::Io`] if the superblock says so.
-pub fn open(source: Arc<dyn ReadAt>, kind: FsKind) -> Result<Arc<dyn FileSystem>, Error> {
-    let disk = disk::Disk::new(source);
-    match kind {
+pub fn open_within(
+    source: Arc<dyn ReadAt>,
+    kind: FsKind,
+    meter: &Meter,
+) -> Result<Arc<dyn FileSystem>, Error> {
+    meter.check()?;
+    let disk = disk::Disk::metered(source, meter.clone());
+    let fs: Box<dyn FileSystem> = match kind {
         #[cfg(feature = "fs-erofs")]
-        FsKind::Erofs => Ok(Arc::new(erofs::Erofs::open(disk)?)),
+        FsKind::Erofs => Box::new(erofs::Erofs::open(disk)?),
         #[cfg(feature = "fs-squashfs")]
-        FsKind::Squashfs => Ok(Arc::new(squashfs::Squashfs::open(disk)?)),
+        FsKind::Squashfs => Box::new(squashfs::Squashfs::open(disk)?),
         #[cfg(feature = "fs-ext4")]
         FsKind::Ext2 | FsKind::Ext3 | FsKind::Ext4 | FsKind::Ext4dev => {
-            Ok(Arc::new(ext4::Ext4::open(disk, kind)?))
+            Box::new(ext4::Ext4::open(disk, kind)?)
         }
         #[cfg(feature = "fs-vfat")]
-        FsKind::Vfat => Ok(Arc::new(vfat::Vfat::open(disk)?)),
+        FsKind::Vfat => Box::new(vfat::Vfat::open(disk)?),
         #[cfg(feature = "fs-btrfs")]
-        FsKind::Btrfs => Ok(Arc::new(btrfs::Btrfs::open(disk)?)),
+        FsKind::Btrfs => Box::new(btrfs::Btrfs::open(disk)?),
         #[cfg(feature = "fs-xfs")]
-        FsKind::Xfs => Ok(Arc::new(xfs::Xfs::open(disk)?)),
+        FsKind::Xfs => Box::new(xfs::Xfs::open(disk)?),
         _ => {
             drop(disk);
-            Err(Error::NoReader { kind })
+            return Err(Error::NoReader { kind });
         }
+    };
+    Ok(Arc::new(metered::Metered::new(fs, meter.clone())))
+}
+
+/// Entries of a root directory that [`check_root`] looks at.
+const ROOT_ENTRIES: usize = 1024;
+
+/// Opens the file system of that kind on `source` and reads its root directory, for what nobody has by chance: so much of it
+/// must fit together that the bytes are no other than those of a file system.
+///
+/// # Errors
+/// As [`open`], and as [`FileSystem::list`] of the root directory.
+pub fn check_root(source: Arc<dyn ReadAt>, kind: FsKind, meter: &Meter) -> Result<(), Error> {
+    meter.check()?;
+    match kind {
+        #[cfg(feature = "fs-erofs")]
+        FsKind::Erofs => {
+            erofs::Erofs::open(disk::Disk::metered(Arc::clone(&source), meter.clone()))?.check_root()?;
+        }
+        #[cfg(feature = "fs-ext4")]
+        FsKind::Ext4 => {
+            let disk = disk::Disk::metered(Arc::clone(&source), meter.clone());
+            ext4::Ext4::open(disk, kind)?.check_geometry()?;
+        }
+        _ => {}
     }
+    let fs = open_within(source, kind, meter)?;
+    let mut left = ROOT_ENTRIES;
+    fs.list(fs.root(), &mut |_| {
+        left = left.saturating_sub(1);
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
 }
 
 /// Kinds that [`open`] has a reader for, in this build.

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::disk::u64_from;
-use super::{Error, Extent, ExtentKind, FileSystem, Step, Tree, Walk};
+use super::{Error, Extent, ExtentKind, FileSystem, Meter, Step, Tree, Walk};
 
 /// Most owners of one range that are kept by name. The count goes on.
 pub const MAX_OWNERS: usize = 16;
@@ -14,6 +14,8 @@ const MAX_UNTOLD: usize = 16;
 const MAX_PATHS: usize = 1 << 20;
 /// Most bytes of names that are held on the way.
 const MAX_NAMES: u64 = 4 << 20;
+/// Work for one range that an extent lies in.
+const RANGE: u64 = 10;
 /// Extents between two looks at the clock.
 const CLOCK: u32 = 256;
 
@@ -119,7 +121,7 @@ pub fn owners(fs: &Arc<dyn FileSystem>, ranges: &[Range<u64>], walk: Walk) -> Re
         system: Vec::new(),
         last: 0,
     };
-    let mut found = Finder { ranges: ranges.iter().map(new).collect(), paths: 0 };
+    let mut found = Finder { ranges: ranges.iter().map(new).collect(), paths: 0, meter: fs.meter().cloned() };
     let mut untold = Untolds::default();
     let mut system = None;
     let mut stopped = None;
@@ -152,6 +154,9 @@ pub fn owners(fs: &Arc<dyn FileSystem>, ranges: &[Range<u64>], walk: Walk) -> Re
             if let Some(error) = clock.spent.take() {
                 return Err(error);
             }
+            if let Err(error @ Error::Budget(_)) = told {
+                return Err(error);
+            }
             if let Err(error) = told {
                 let what = if stat.is_ok() { Unknown::Places } else { Unknown::Inode };
                 untold.add(visit.path, what, error);
@@ -173,6 +178,8 @@ struct Finder {
     ranges: Vec<OwnedRange>,
     /// Bytes of paths kept so far.
     paths: usize,
+    /// One extent may lie in all ranges.
+    meter: Option<Meter>,
 }
 
 impl Finder {
@@ -183,8 +190,13 @@ impl Finder {
         }
         let first = self.ranges.partition_point(|range| range.range.end <= extent.offset);
         let rest = self.ranges.get_mut(first..).unwrap_or_default();
+        let mut count: u64 = 0;
         for range in rest.iter_mut().take_while(|range| range.range.start < end) {
             each(range, extent.kind);
+            count = count.saturating_add(1);
+        }
+        if let Some(meter) = &self.meter {
+            meter.charge(count.saturating_mul(RANGE));
         }
     }
 

@@ -278,6 +278,11 @@ pub fn probe_with(source: &dyn ReadAt, options: &Options<'_>) -> Result<Option<P
     Ok(found.into_iter().next())
 }
 
+/// Would Linux take this f2fs, as far as its superblock goes? If not read, where not.
+pub fn is_sane_f2fs(source: &dyn ReadAt) -> Result<bool, (u64, std::io::Error)> {
+    f2fs::is_sane(source).map_err(|error| (f2fs::OFFSET, error))
+}
+
 /// The file system whose boot sector this is. Such a sector ends in `55 AA` as an MBR does, and is none.
 pub fn boot_sector(sector: &[u8; 512]) -> Option<&'static str> {
     match sector.get(..11)? {

@@ -14,11 +14,11 @@ mod extents;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::codec::{Codec, decompress};
+use super::codec::Codec;
 use super::disk::{Bytes, Disk, div, index, index32, rem, u64_from};
 use super::{
-    EachEntry, EachExtent, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat, Xattr,
-    decode_dev, is_name,
+    EachEntry, EachExtent, Entry, Error, FileSystem, FileType, MAX_LINK, MAX_XATTRS, Node, Stat, XATTR,
+    Xattr, decode_dev, is_name,
 };
 use crate::probe::FsKind;
 
@@ -301,7 +301,7 @@ impl Squashfs {
             stored
         } else {
             let mut bytes = vec![0; METADATA];
-            let len = decompress(self.codec, &stored, &mut bytes).ok_or_else(corrupt)?;
+            let len = self.disk.decompress(self.codec, &stored, &mut bytes).ok_or_else(corrupt)?;
             bytes.truncate(len);
             bytes
         };
@@ -335,7 +335,7 @@ impl Squashfs {
             input
         } else {
             let mut bytes = vec![0; index32(expected)];
-            let len = decompress(self.codec, &input, &mut bytes).ok_or_else(corrupt)?;
+            let len = self.disk.decompress(self.codec, &input, &mut bytes).ok_or_else(corrupt)?;
             bytes.truncate(len);
             bytes
         };
@@ -683,7 +683,7 @@ impl FileSystem for Squashfs {
             } else {
                 self.xattr_value(&mut at)?
             };
-            total = total.saturating_add(name.len()).saturating_add(value.len());
+            total = total.saturating_add(name.len()).saturating_add(value.len()).saturating_add(XATTR);
             if total > MAX_XATTRS {
                 return Err(Error::TooLarge { size: u64_from(total), limit: u64_from(MAX_XATTRS) });
             }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::disk::{index, u64_from};
-use super::{EachEntry, Entry, Error, FileSystem, FileType, Limit, MAX_LINK, Node, Stat, Xattr};
+use super::{EachEntry, Entry, Error, FileSystem, FileType, Limit, MAX_LINK, Meter, Node, Stat, Xattr};
 
 /// Symbolic links followed on the way to one file: Linux's `MAXSYMLINKS`.
 const MAX_LINKS: u32 = 40;
@@ -80,6 +80,17 @@ impl Tree {
     pub fn file_systems(&self) -> impl Iterator<Item = (&[u8], &dyn FileSystem)> {
         let root = self.root.iter().map(|fs| (&b""[..], &**fs));
         root.chain(self.mounts.iter().map(|(name, fs)| (&**name, &**fs)))
+    }
+
+    /// Was everything looked at that was asked for? Of what is asked after the account of a file system is spent, nothing is.
+    ///
+    /// A conclusion from what is *not* there asks this last.
+    ///
+    /// # Errors
+    /// [`Error::Budget`].
+    pub fn check_complete(&self) -> Result<(), Error> {
+        let mut meters = self.file_systems().filter_map(|(_, fs)| fs.meter());
+        meters.try_for_each(Meter::check)
     }
 
     /// The file system of a place. `None`: the empty root.
@@ -209,9 +220,9 @@ impl Tree {
     /// The value of one extended attribute.
     ///
     /// # Errors
-    /// As [`xattrs`](Self::xattrs).
+    /// As [`FileSystem::xattr`].
     pub fn xattr(&self, place: Place, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.xattrs(place)?.into_iter().find(|xattr| xattr.name == name).map(|xattr| xattr.value))
+        self.fs(place).map_or(Ok(None), |fs| fs.xattr(place.node, name))
     }
 
     /// The whole content of a regular file of at most `limit` bytes. No more memory is taken than bytes are there.

@@ -198,7 +198,11 @@ impl Walk {
         let mut next = Some(start);
         loop {
             if let Some(place) = next.take() {
-                let stat = tree.stat(place);
+                let stat = match tree.stat(place) {
+                    // of no file will there be more
+                    Err(error @ Error::Budget(_)) => return Err(error),
+                    stat => stat,
+                };
                 let is_known = stat.is_ok();
                 let is_dir = stat.as_ref().map_or(self.partly, |stat| stat.file_type == FileType::Directory);
                 let step = each(self, Visit { path: shown(&path), place, stat, again: false })?;
@@ -284,6 +288,9 @@ impl Walk {
         };
         let outcome = if partly { tree.list_readable(dir, &mut each) } else { tree.list(dir, &mut each) };
         if let Some(error) = spent {
+            return Err(error);
+        }
+        if let Err(error @ Error::Budget(_)) = outcome {
             return Err(error);
         }
         let mut items = std::mem::take(&mut listing.items);

@@ -25,7 +25,10 @@
 )]
 
 mod chain;
+mod entries;
 mod entry;
+mod loader_conf;
+mod partitions;
 mod volume;
 
 use std::collections::{HashMap, HashSet};
@@ -37,15 +40,15 @@ use ddi_io::ReadAt;
 use ddi_verity::RootHash;
 
 use self::chain::Line;
-use self::entry::{Entry, TypeOne};
+use self::entry::Entry;
 use self::volume::{TreeFile, Volume};
-use super::{CheckFinding, CheckReport, Subject, find, names, shortened};
+use super::{CheckFinding, CheckReport, Subject, names, shortened};
 use crate::metadata::{self, EnvFile, Metadata};
-use crate::uki::{self, BootName, BootState, CommandLine, Kind, Machine, Profile, Uki};
+use crate::uki::{self, BootName, BootState, Kind, Machine, Profile, Uki};
 use ddi_core::Assurance;
 use ddi_core::Severity::{self, Error, Note, Warning};
 use ddi_core::VeritySet;
-use ddi_core::{Contents, Files, Unreadable};
+use ddi_core::{Contents, Unreadable};
 use ddi_core::{Image, Table};
 use ddi_core::{Role, TrustedRootHash};
 use ddi_fs::{self as files, Place};
@@ -54,6 +57,8 @@ const UAPI_1: &str = "UAPI.1 Boot Loader Specification";
 const UAPI_5: &str = "UAPI.5 Unified Kernel Image";
 const BOOT_COUNTING: &str = "UAPI.1 Boot Loader Specification, Boot counting";
 const PE: &str = "PE Format";
+const SYSTEMD_BOOT: &str = "systemd-boot(7)";
+const SYSTEMD_STUB: &str = "systemd-stub(7)";
 const UEFI: &str = "UEFI 2.10, 3.5.1.1";
 const DPS_VERITY: &str = "Discoverable Partitions Specification, Verity";
 const GENERATOR: &str = "systemd-veritysetup-generator(8)";
@@ -128,19 +133,16 @@ pub fn boot(
 ) -> Result<CheckReport, Unreadable> {
     let mut checker = Checker::new(image, sets, options);
     checker.look_at_system(contents)?;
-    let mut volumes = Vec::new();
-    for (designator, prefix) in [(Designator::Esp, &b"/efi"[..]), (Designator::Xbootldr, b"/boot")] {
-        if let Some(mounted) = contents.designated(designator).transpose()? {
-            checker.tell("unprotected", designator.name());
-            volumes.push(Volume { designator, prefix, tree: Files::from(mounted).tree });
-        }
-    }
-    let has_esp = volumes.iter().any(|volume| volume.designator == Designator::Esp);
+    let volumes = checker.volumes(contents)?;
+    let has_esp = contents.number_of(Designator::Esp).is_some();
     if !has_esp && options.files.is_empty() {
         checker.find(Error, "no-esp", &Subject::Whole, "there is no EFI system partition", UEFI);
     }
     for volume in &volumes {
         checker.look_into(volume)?;
+    }
+    for volume in volumes.iter().filter(|volume| volume.designator == Designator::Esp) {
+        checker.loader_conf(volume)?;
     }
     for file in options.files {
         let subject = Subject::File(file.name.clone());
@@ -152,6 +154,7 @@ pub fn boot(
         }
     }
     checker.sum_up(has_esp || !options.files.is_empty());
+    image.meter().check().map_err(Unreadable::FileSystem)?;
     Ok(checker.report)
 }
 
@@ -175,10 +178,30 @@ struct Checker<'a> {
     /// UKIs that were understood.
     uki_count: usize,
     /// Files that were looked at, and what they are; `None` if that is not known.
-    looked: HashMap<(Designator, Place), Option<Kind>>,
+    looked: HashMap<(Designator, Place), Option<Looked>>,
     left: Left,
     facts: [Vec<String>; FACTS.len()],
     is_fact_left_out: bool,
+}
+
+/// What a PE file is, as far as entries that start it ask.
+#[derive(Debug, Clone, Copy)]
+struct Looked {
+    kind: Kind,
+    machine: Machine,
+    /// With a kernel or an os-release, so that one who is told that it is a UKI may start it.
+    is_like_uki: bool,
+}
+
+impl Looked {
+    fn of(uki: &Uki) -> Self {
+        let has_either = uki.has_section(".linux") || uki.has_section(".osrel");
+        Looked {
+            kind: uki.kind,
+            machine: uki.pe.machine,
+            is_like_uki: uki.pe.is_efi_application() && has_either,
+        }
+    }
 }
 
 /// How much may still be looked at and told.
@@ -290,8 +313,8 @@ impl<'a> Checker<'a> {
     /// The same for a file of a volume, of which it is remembered what it is.
     fn read_in(&mut self, volume: &Volume, file: &TreeFile) -> Option<Result<Uki, uki::Error>> {
         let found = self.read(file)?;
-        let kind = found.as_ref().ok().map(|uki| uki.kind);
-        self.looked.insert((volume.designator, file.place), kind);
+        let looked = found.as_ref().ok().map(Looked::of);
+        self.looked.insert((volume.designator, file.place), looked);
         Some(found)
     }
 
@@ -350,12 +373,15 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn look_into(&mut self, volume: &Volume) -> Result<(), Unreadable> {
+    fn look_at_files(&mut self, volume: &Volume) -> Result<(), Unreadable> {
         if volume.designator == Designator::Esp {
             self.removable_loaders(volume)?;
         }
         for (name, path, file) in volume.files("/EFI/Linux", ".efi")? {
-            let subject = volume.subject(&path);
+            let subject = volume.subject_of(&path);
+            if self.is_passed_over(&subject, &name) {
+                continue;
+            }
             match self.read_in(volume, &file) {
                 Some(Ok(uki)) => self.uki(&subject, &volume.shown(&path), Some(&name), &uki),
                 Some(Err(error)) => self.find(Error, error.code(), &subject, error.to_string(), PE),
@@ -373,13 +399,24 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
+    /// Names that systemd-boot keeps for the entries that it makes itself.
+    fn is_passed_over(&mut self, subject: &Subject, name: &[u8]) -> bool {
+        let is_reserved =
+            name.split_at_checked(5).is_some_and(|(start, _)| start.eq_ignore_ascii_case(b"auto-"));
+        if is_reserved {
+            let reason = "systemd-boot passes over names that begin with auto-";
+            self.find(Warning, "entry-name-reserved", subject, reason, SYSTEMD_BOOT);
+        }
+        is_reserved
+    }
+
     /// What the firmware starts when nobody told it what.
     fn removable_loaders(&mut self, volume: &Volume) -> Result<(), Unreadable> {
         let mut started = Vec::new();
         let architecture_of = |name: &[u8]| Machine::of_removable(str::from_utf8(name).ok()?);
         for (name, path, file) in volume.files_named("/EFI/BOOT", |name| architecture_of(name).is_some())? {
             let Some(architecture) = architecture_of(&name) else { continue };
-            let subject = volume.subject(&path);
+            let subject = volume.subject_of(&path);
             let uki = match self.read_in(volume, &file) {
                 Some(Ok(uki)) => uki,
                 Some(Err(error)) => {
@@ -408,7 +445,7 @@ impl<'a> Checker<'a> {
             .filter_map(|architecture| Machine::removable(*architecture))
             .collect();
         for name in missing {
-            let subject = volume.subject(format!("/EFI/BOOT/{name}").as_bytes());
+            let subject = volume.subject_of(format!("/EFI/BOOT/{name}").as_bytes());
             let reason = "there is no boot loader that firmware starts by itself";
             self.find(Warning, "no-removable-loader", &subject, reason, UEFI);
         }
@@ -424,7 +461,7 @@ impl<'a> Checker<'a> {
     /// Addons put words behind the command line, so they have the last one.
     fn addons(&mut self, volume: &Volume, directory: &str) -> Result<(), Unreadable> {
         for (_, path, file) in volume.files(directory, ".addon.efi")? {
-            let subject = volume.subject(&path);
+            let subject = volume.subject_of(&path);
             match self.read_in(volume, &file) {
                 None => break,
                 Some(Err(error)) => self.find(Error, error.code(), &subject, error.to_string(), PE),
@@ -446,9 +483,22 @@ impl<'a> Checker<'a> {
 
     /// One UKI. `name`: with the boot counters, if it is in the menu by itself.
     fn uki(&mut self, subject: &Subject, shown: &str, name: Option<&[u8]>, uki: &Uki) {
-        if uki.kind != Kind::Uki {
-            let reason = "it has not both a kernel and an os-release, or is no EFI application: systemd-boot passes it over";
+        if !uki.pe.is_efi_application() {
+            let reason = "it is no EFI application, and firmware starts nothing else";
             return self.find(Error, "not-a-uki", subject, reason, UAPI_5);
+        }
+        if !uki.has_section(".osrel") {
+            let has_kernel = uki.has_section(".linux");
+            let other = if has_kernel { ", though firmware starts it" } else { ", and no kernel" };
+            let reason = format!("it has no .osrel: systemd-boot and bootctl pass it over{other}");
+            return self.find(Error, "not-a-uki", subject, reason, UAPI_1);
+        }
+        if uki.kind != Kind::Uki {
+            let reason = "it has no .linux, which UAPI.5 asks for, so bootctl takes it for no UKI: systemd-boot starts it, and what it starts then is not looked at";
+            self.find(Warning, "uki-without-kernel", subject, reason, UAPI_5);
+        } else if uki.kernel_is_pe == Some(false) {
+            let reason = "its .linux is no PE file, which systemd-stub does not start: it needs a stub that knows what it is";
+            self.find(Warning, "uki-kernel-not-pe", subject, reason, SYSTEMD_STUB);
         }
         self.uki_count = self.uki_count.saturating_add(1);
         let name = name.map(|name| self.boot_name(subject, name));
@@ -466,20 +516,40 @@ impl<'a> Checker<'a> {
             self.find(Note, "uki-unsigned", subject, reason, UAPI_5);
         }
         let machine = uki.pe.machine;
-        if !self.architectures.is_empty()
-            && !machine.architecture().is_some_and(|known| self.architectures.contains(&known))
-        {
+        if !self.is_for_the_image(machine) {
             let wanted: Vec<_> = self.architectures.iter().map(ToString::to_string).collect();
             let reason = format!("it is for {machine}, the partitions are for {}", wanted.join(", "));
             self.find(Error, "machine-differs", subject, reason, "Discoverable Partitions Specification");
         }
         let has_pcr =
             uki.pe.sections.iter().any(|section| section.name.is(".pcrsig") || section.name.is(".pcrpkey"));
-        let mut texts = Texts::default();
+        let mut texts = Texts { in_menu: name.is_some(), ..Texts::default() };
+        if texts.in_menu {
+            self.command_lines_for_the_menu(subject, uki);
+        }
         for profile in uki.profiles() {
             self.profile(subject, shown, &profile, has_pcr, &mut texts);
         }
         self.note_uki(shown, uki, name, &texts.first.unwrap_or_default());
+    }
+
+    /// UAPI.1 asks for `.cmdline`, and systemd-boot stops at the first profile without one.
+    fn command_lines_for_the_menu(&mut self, subject: &Subject, uki: &Uki) {
+        let without = uki.profiles().find(|profile| profile.section(".cmdline").is_none());
+        let Some(number) = without.map(|profile| profile.number) else { return };
+        let reason = format!("profile @{number} has no .cmdline");
+        self.find(Warning, "uki-no-cmdline", subject, reason, UAPI_1);
+        if number.saturating_add(1) < uki.profile_count() {
+            let reason =
+                format!("systemd-boot shows none of the profiles behind @{number}, which has no .cmdline");
+            self.find(Warning, "profiles-not-shown", subject, reason, SYSTEMD_BOOT);
+        }
+    }
+
+    /// Is there a root or `/usr` for such a machine, if there is any?
+    fn is_for_the_image(&self, machine: Machine) -> bool {
+        self.architectures.is_empty()
+            || machine.architecture().is_some_and(|known| self.architectures.contains(&known))
     }
 
     fn note_uki(&mut self, shown: &str, uki: &Uki, name: Option<BootName>, os_release: &EnvFile) {
@@ -583,7 +653,13 @@ impl<'a> Checker<'a> {
             None => return,
         };
         let id = fields.get_non_empty("ID");
-        if id.is_none() && fields.get_non_empty("IMAGE_ID").is_none() {
+        if texts.in_menu
+            && ["PRETTY_NAME", "IMAGE_ID", "NAME", "ID"].iter().all(|key| fields.get(key).is_none())
+        {
+            let reason =
+                format!("profile @{number}: its os-release names nothing, and systemd-boot passes it over");
+            self.find(Error, "osrel-nameless", subject, reason, SYSTEMD_BOOT);
+        } else if id.is_none() && fields.get_non_empty("IMAGE_ID").is_none() {
             let reason = format!("profile @{number}: its os-release has neither ID= nor IMAGE_ID=");
             self.find(Warning, "osrel-incomplete", subject, reason, UAPI_5);
         }
@@ -621,95 +697,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// An entry of the boot loader: /loader/entries/NAME.conf.
-    fn type_one(
-        &mut self,
-        volume: &Volume,
-        name: &[u8],
-        path: &[u8],
-        file: &TreeFile,
-    ) -> Result<(), Unreadable> {
-        let subject = volume.subject(path);
-        let text = match volume.tree.read(file.place, MAX_ENTRY) {
-            Ok(text) => text,
-            Err(error) => {
-                self.find(Error, "entry-unreadable", &subject, error.to_string(), UAPI_1);
-                return Ok(());
-            }
-        };
-        let entry = TypeOne::parse(&text);
-        let shown = volume.shown(path);
-        let name = self.boot_name(&subject, name);
-        if entry.boots().next().is_none() {
-            let reason = "it has none of linux, efi, uki: systemd-boot passes it over";
-            self.find(Error, "entry-boots-nothing", &subject, reason, UAPI_1);
-            return Ok(());
-        }
-        let mut starts_uki = false;
-        for (key, file) in entry.paths() {
-            if !take(&mut self.left.paths, 1) {
-                let reason = format!("more than {MAX_PATHS} files that entries name");
-                self.limit("too-many-paths", reason);
-                break;
-            }
-            let subject = Subject::Field { path: volume.path(path), key: key.to_owned() };
-            let place = find(&volume.tree, file.as_bytes())?;
-            let Some(found) = place.and_then(|place| TreeFile::new(&volume.tree, place)) else {
-                let reason = format!("{} is not there", shortened(&file, MAX_FIELD));
-                self.find(Error, "entry-file-missing", &subject, reason, UAPI_1);
-                continue;
-            };
-            if matches!(key, "linux" | "efi" | "uki") {
-                starts_uki |= self.target(volume, &subject, key, file.as_bytes(), &found)?;
-            }
-        }
-        let line = Line::new(&CommandLine::parse(entry.options().as_bytes()));
-        // without options, what it starts has its own command line
-        if line.names_any() || (!starts_uki && entry.boots().any(|key| key == "linux")) {
-            self.root_hashes(&subject, &shown, "", &line);
-        }
-        self.entries.push(Entry::of_type_one(name, &shown, &entry));
-        Ok(())
-    }
-
-    /// What an entry starts, unless that was looked at before. Is it a UKI?
-    fn target(
-        &mut self,
-        volume: &Volume,
-        field: &Subject,
-        key: &str,
-        path: &[u8],
-        file: &TreeFile,
-    ) -> Result<bool, Unreadable> {
-        let kind = match self.looked.get(&(volume.designator, file.place)) {
-            Some(kind) => *kind,
-            None => {
-                let subject = volume.subject(path);
-                match self.read_in(volume, file) {
-                    Some(Ok(uki)) => {
-                        if uki.kind == Kind::Uki {
-                            self.uki(&subject, &volume.shown(path), None, &uki);
-                            self.addons_of(volume, path)?;
-                        }
-                        Some(uki.kind)
-                    }
-                    // a kernel of some machines is no PE file
-                    Some(Err(_)) if key == "linux" => None,
-                    Some(Err(error)) => {
-                        self.find(Error, error.code(), &subject, error.to_string(), PE);
-                        None
-                    }
-                    None => None,
-                }
-            }
-        };
-        if key == "uki" && kind.is_some_and(|kind| kind != Kind::Uki) {
-            let reason = "it has not both a kernel and an os-release, or is no EFI application";
-            self.find(Error, "not-a-uki", field, reason, UAPI_5);
-        }
-        Ok(kind == Some(Kind::Uki))
-    }
-
     /// What is about all of them.
     fn sum_up(&mut self, is_bootable: bool) {
         if is_bootable && self.entries.is_empty() {
@@ -744,6 +731,8 @@ impl<'a> Checker<'a> {
 /// What the profiles of one UKI have in common: each section is looked at once, whatever number of profiles it is for.
 #[derive(Default)]
 struct Texts {
+    /// Does systemd-boot make the entry of it by itself?
+    in_menu: bool,
     /// Was the base's own one looked at?
     os_release: bool,
     pcr: bool,

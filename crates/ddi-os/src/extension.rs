@@ -1,20 +1,21 @@
 //! Extension images: do they go with a host, what do they bring, and in which order are they stacked?
 //!
-//! Source: systemd, `src/shared/extension-util.c:extension_release_validate`, `src/sysext/sysext.c`; UAPI.4, extension
-//! images. Where the specification and systemd differ, systemd counts: `ID_LIKE` and the level of a host without a
-//! version are judged as version 258 does.
+//! Source: systemd, `src/shared/extension-util.c`, `src/sysext/sysext.c`; UAPI.4, extension images.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, RandomState};
+mod matching;
+mod stack;
 
 use ddi_gpt::compare_versions;
 
-use super::{CheckFinding, CheckReport, Subject, absent_is_none, find, names};
-use crate::metadata::{self, EnvFile, ExtensionClass, ExtensionRelease, NameRule, Passed};
+pub use matching::{ExtensionHost, ExtensionMatch, ExtensionMismatch, ExtensionScope, match_extension};
+
+pub(super) use matching::words;
+
+use super::{CheckReport, Subject, absent_is_none, find, names};
+use crate::metadata::{self, ExtensionClass, ExtensionRelease, NameRule, Passed};
 use ddi_core::Severity;
 use ddi_core::{Files, Unreadable};
-use ddi_fs::{self as files, Budget, FileType, Limit, Step, Tree, Walk};
+use ddi_fs::{self as files, Budget, FileType, Place, Step, Tree, Walk};
 
 const MATCHING: &str = "os-release(5), systemd extension_release_validate";
 const NAMES: &str = "systemd open_extension_release_at; UAPI.4 Extension Images";
@@ -25,232 +26,6 @@ const ETC_OS_RELEASE: &[u8] = b"/etc/os-release";
 const MAX_NAMED: usize = 20;
 /// Files of all images that are compared with each other: 16 bytes of memory for each.
 const MAX_FILES: u64 = 1_000_000;
-
-/// Where an extension is merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ExtensionScope {
-    /// Into the system.
-    System,
-    /// Into an initrd.
-    Initrd,
-    /// Into a portable service.
-    Portable,
-}
-
-impl ExtensionScope {
-    /// `system`, `initrd`, `portable`.
-    pub fn name(self) -> &'static str {
-        match self {
-            ExtensionScope::System => "system",
-            ExtensionScope::Initrd => "initrd",
-            ExtensionScope::Portable => "portable",
-        }
-    }
-}
-
-/// What an extension is to extend.
-#[derive(Debug, Clone, Copy)]
-pub struct ExtensionHost<'a> {
-    /// Its os-release.
-    pub os_release: &'a EnvFile,
-    /// Its machine, under systemd's name: `x86-64`.
-    pub architecture: &'a str,
-}
-
-/// Why an extension goes with a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ExtensionMatch {
-    /// Its `ID` is `_any`: nothing else is asked.
-    AnyId,
-    /// The host has neither a version nor a level: the `ID` is enough.
-    NoHostVersion,
-    /// Both have the same level; the version is not asked.
-    Level,
-    /// Both have the same version.
-    Version,
-    /// The host has a level alone, and the extension has none.
-    NoExtensionLevel,
-}
-
-impl ExtensionMatch {
-    /// In words.
-    pub fn reason(self) -> &'static str {
-        match self {
-            ExtensionMatch::AnyId => "ID is _any",
-            ExtensionMatch::NoHostVersion => "same ID, and the host has no version",
-            ExtensionMatch::Level => "same ID and level",
-            ExtensionMatch::Version => "same ID and version",
-            ExtensionMatch::NoExtensionLevel => "same ID, and only the host has a level",
-        }
-    }
-}
-
-/// Why an extension does not go with a host; in the order in which it is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ExtensionMismatch {
-    /// The host's os-release has no `ID`: nothing can be merged.
-    HostWithoutId,
-    /// The release file has no field.
-    Empty,
-    /// It is not for this scope.
-    Scope,
-    /// It is for another machine.
-    Architecture,
-    /// It has no `ID`.
-    NoId,
-    /// It has another `ID`, which is not among the host's `ID_LIKE` either.
-    Id,
-    /// Both have a level, and not the same one.
-    Level,
-    /// The host has a version, and it has none.
-    NoVersion,
-    /// Both have a version, and not the same one.
-    Version,
-}
-
-impl ExtensionMismatch {
-    /// The number of the question, from 1; 0 is about the host alone.
-    pub fn step(self) -> u8 {
-        match self {
-            ExtensionMismatch::HostWithoutId => 0,
-            ExtensionMismatch::Empty => 1,
-            ExtensionMismatch::Scope => 2,
-            ExtensionMismatch::Architecture => 3,
-            ExtensionMismatch::NoId => 4,
-            ExtensionMismatch::Id => 6,
-            ExtensionMismatch::Level => 8,
-            ExtensionMismatch::NoVersion | ExtensionMismatch::Version => 9,
-        }
-    }
-
-    /// Stable name for programs.
-    pub fn code(self) -> &'static str {
-        match self {
-            ExtensionMismatch::HostWithoutId => "host-without-id",
-            ExtensionMismatch::Empty => "empty-extension-release",
-            ExtensionMismatch::Scope => "other-scope",
-            ExtensionMismatch::Architecture => "other-architecture",
-            ExtensionMismatch::NoId => "no-id",
-            ExtensionMismatch::Id => "other-id",
-            ExtensionMismatch::Level => "other-level",
-            ExtensionMismatch::NoVersion => "no-version-id",
-            ExtensionMismatch::Version => "other-version-id",
-        }
-    }
-
-    /// The field of the release file that it is about.
-    fn key(self, class: ExtensionClass) -> Option<&'static str> {
-        match self {
-            ExtensionMismatch::HostWithoutId | ExtensionMismatch::Empty => None,
-            ExtensionMismatch::Scope => Some(class.scope_key()),
-            ExtensionMismatch::Architecture => Some("ARCHITECTURE"),
-            ExtensionMismatch::NoId | ExtensionMismatch::Id => Some("ID"),
-            ExtensionMismatch::Level => Some(class.level_key()),
-            ExtensionMismatch::NoVersion | ExtensionMismatch::Version => Some("VERSION_ID"),
-        }
-    }
-
-    /// In words, with both values.
-    pub fn reason(self, release: &EnvFile, class: ExtensionClass, host: &ExtensionHost<'_>) -> String {
-        let ours = |key| release.get(key).unwrap_or_default();
-        let theirs = |key| host.os_release.get(key).unwrap_or_default();
-        match self {
-            ExtensionMismatch::HostWithoutId => "the host's os-release has no ID".into(),
-            ExtensionMismatch::Empty => "the release file has no field".into(),
-            ExtensionMismatch::Scope => match release.get(class.scope_key()) {
-                Some(scopes) => format!("it is for the scopes '{scopes}'"),
-                None => "it is for the scopes 'system portable', as it does not say otherwise".into(),
-            },
-            ExtensionMismatch::Architecture => {
-                format!("it is for {}, the host is {}", ours("ARCHITECTURE"), host.architecture)
-            }
-            ExtensionMismatch::NoId => "there is no ID".into(),
-            ExtensionMismatch::Id => match host.os_release.get_non_empty("ID_LIKE") {
-                Some(like) => format!("it is for {}, the host is {} (like {like})", ours("ID"), theirs("ID")),
-                None => format!("it is for {}, the host is {}", ours("ID"), theirs("ID")),
-            },
-            ExtensionMismatch::Level => {
-                let key = class.level_key();
-                format!("it is for level {}, the host has {}", ours(key), theirs(key))
-            }
-            ExtensionMismatch::NoVersion => {
-                format!("it says no version, the host has {}", theirs("VERSION_ID"))
-            }
-            ExtensionMismatch::Version => {
-                format!("it is for version {}, the host has {}", ours("VERSION_ID"), theirs("VERSION_ID"))
-            }
-        }
-    }
-}
-
-/// Does an extension with this release file go with that host? Without a scope, that is not asked.
-///
-/// ```
-/// use ddi_os::check::{ExtensionHost, ExtensionMatch, ExtensionMismatch, match_extension};
-/// use ddi_os::metadata::{EnvFile, ExtensionClass};
-///
-/// let os_release = EnvFile::parse(b"ID=debian\nVERSION_ID=13\n").unwrap();
-/// let host = ExtensionHost { os_release: &os_release, architecture: "x86-64" };
-/// let ask = |text: &[u8]| match_extension(&EnvFile::parse(text).unwrap(), ExtensionClass::Sysext, &host, None);
-/// assert_eq!(ask(b"ID=debian\nVERSION_ID=13\n"), Ok(ExtensionMatch::Version));
-/// assert_eq!(ask(b"ID=debian\nVERSION_ID=12\n"), Err(ExtensionMismatch::Version));
-/// assert_eq!(ask(b"ID=_any\n"), Ok(ExtensionMatch::AnyId));
-/// ```
-///
-/// # Errors
-/// The first question that is answered with no.
-pub fn match_extension(
-    release: &EnvFile,
-    class: ExtensionClass,
-    host: &ExtensionHost<'_>,
-    scope: Option<ExtensionScope>,
-) -> Result<ExtensionMatch, ExtensionMismatch> {
-    let theirs = |key| host.os_release.get_non_empty(key);
-    let Some(host_id) = theirs("ID") else { return Err(ExtensionMismatch::HostWithoutId) };
-    if release.is_empty() {
-        return Err(ExtensionMismatch::Empty);
-    }
-    if let Some(scope) = scope {
-        let scopes = release.get(class.scope_key()).unwrap_or("system portable");
-        if !words(scopes).any(|word| word == scope.name()) {
-            return Err(ExtensionMismatch::Scope);
-        }
-    }
-    let architecture = release.get_non_empty("ARCHITECTURE").unwrap_or("_any");
-    if architecture != "_any" && architecture != host.architecture {
-        return Err(ExtensionMismatch::Architecture);
-    }
-    let id = release.get_non_empty("ID").ok_or(ExtensionMismatch::NoId)?;
-    if id == "_any" {
-        return Ok(ExtensionMatch::AnyId);
-    }
-    if id != host_id && !is_like(id, host) {
-        return Err(ExtensionMismatch::Id);
-    }
-    let key = class.level_key();
-    match (theirs("VERSION_ID"), theirs(key), release.get_non_empty(key)) {
-        (None, None, _) => Ok(ExtensionMatch::NoHostVersion),
-        (_, Some(host), Some(ours)) if host == ours => Ok(ExtensionMatch::Level),
-        (_, Some(_), Some(_)) => Err(ExtensionMismatch::Level),
-        (Some(host), _, _) => match release.get_non_empty("VERSION_ID") {
-            None => Err(ExtensionMismatch::NoVersion),
-            Some(ours) if ours == host => Ok(ExtensionMatch::Version),
-            Some(_) => Err(ExtensionMismatch::Version),
-        },
-        (None, Some(_), None) => Ok(ExtensionMatch::NoExtensionLevel),
-    }
-}
-
-/// Is the host said to be like that system?
-fn is_like(id: &str, host: &ExtensionHost<'_>) -> bool {
-    host.os_release.get("ID_LIKE").is_some_and(|like| words(like).any(|word| word == id))
-}
-
-/// What white space separates, for systemd.
-pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty())
-}
 
 /// An extension image that is checked.
 #[derive(Debug, Clone)]
@@ -313,8 +88,8 @@ pub fn extension(
             ExtensionClass::Confext => "confext-order",
         };
         report.fact(title, stack.iter().map(|image| name(image)));
-        same_names(&mut report, &stack);
-        conflicts(&mut report, &stack, class)?;
+        stack::same_names(&mut report, &stack);
+        stack::conflicts(&mut report, &stack, class)?;
     }
     Ok(report)
 }
@@ -493,8 +268,13 @@ fn name_note(report: &mut CheckReport, path: &[u8], rule: NameRule) {
     report.find(Severity::Note, code, Subject::Path(path.to_vec()), reason, NAMES);
 }
 
-/// What is in none of the hierarchies is not merged.
+/// What is in none of the hierarchies is not merged. systemd follows links to them, inside the extension
+/// (`determine_middle_lower_dirs`): what `/usr` leads to is merged, wherever that is.
 fn outside(report: &mut CheckReport, tree: &Tree, hierarchies: &[&str]) -> Result<(), Unreadable> {
+    let mut merged: Vec<Place> = Vec::new();
+    for hierarchy in hierarchies {
+        merged.extend(find(tree, hierarchy.as_bytes())?);
+    }
     let mut walk = Walk::new(Budget { entries: MAX_FILES, ..Budget::default() });
     let mut named = 0_usize;
     for (name, place) in names(tree, b"/")? {
@@ -505,6 +285,9 @@ fn outside(report: &mut CheckReport, tree: &Tree, hierarchies: &[&str]) -> Resul
         // empty directories, as a portable service needs them, do not matter
         let mut first = None;
         walk.tree(tree, place, &mut |_, visit| {
+            if merged.contains(&visit.place) {
+                return Ok(Step::Skip);
+            }
             let stat = visit.stat?;
             if stat.file_type == FileType::Directory {
                 return Ok(Step::Continue);
@@ -527,260 +310,28 @@ fn outside(report: &mut CheckReport, tree: &Tree, hierarchies: &[&str]) -> Resul
     Ok(())
 }
 
-/// Images that are the same to systemd, or that are two versions of one.
-fn same_names(report: &mut CheckReport, stack: &[&ExtensionImage<'_>]) {
-    let base = |image: &ExtensionImage<'_>| -> String {
-        let name = image.name.as_deref().unwrap_or_default();
-        name.split(['_', '+']).next().unwrap_or_default().to_owned()
-    };
-    // names that are not equal may compare so, and be in any order
-    let mut by_name: HashMap<&str, &ExtensionImage<'_>> = HashMap::new();
-    let mut by_base: HashMap<String, &ExtensionImage<'_>> = HashMap::new();
-    for image in stack {
-        let below = by_base.insert(base(image), image);
-        let finding = match (by_name.entry(image.name.as_deref().unwrap_or_default()), below) {
-            (Entry::Occupied(first), _) => {
-                let reason = format!(
-                    "it has the name of {}: only the one in the first directory that systemd looks in is merged",
-                    first.get().shown
-                );
-                CheckFinding::new(Severity::Error, "duplicate-name", Subject::Whole, reason, SYSEXT)
-            }
-            (Entry::Vacant(place), below) => {
-                place.insert(image);
-                let Some(below) = below else { continue };
-                let reason = format!(
-                    "{} seems to be another version of it, and both are merged: a .v/ directory would choose one",
-                    below.shown
-                );
-                CheckFinding::new(Severity::Warning, "two-versions", Subject::Whole, reason, "systemd.v(7)")
-            }
-        };
-        report.add(finding.in_image(image.shown.clone()));
-    }
-}
-
-/// Files that more than one extension brings: the one with the higher name has its way.
-fn conflicts(
-    report: &mut CheckReport,
-    stack: &[&ExtensionImage<'_>],
-    class: ExtensionClass,
-) -> Result<(), Unreadable> {
-    let mut walk = Walk::new(Budget { entries: MAX_FILES, ..Budget::default() });
-    let hasher = RandomState::new();
-    // the hash of a path, the uppermost image so far that brings it, and whether that is a directory
-    let mut seen: HashMap<u64, (usize, bool)> = HashMap::new();
-    for (at, image) in stack.iter().enumerate() {
-        let tree = &image.files.tree;
-        let (mut hidden, mut named) = (0_usize, Vec::new());
-        let mut whiteouts = Vec::new();
-        for hierarchy in class.hierarchies() {
-            let Some(start) = find(tree, hierarchy.as_bytes())? else { continue };
-            let outcome = walk.tree(tree, start, &mut |_, visit| {
-                let stat = visit.stat?;
-                let path = [hierarchy.as_bytes(), visit.path].concat();
-                if stat.file_type == FileType::CharDevice && stat.rdev == (0, 0) {
-                    whiteouts.push(path.clone());
-                    whiteouts.truncate(MAX_NAMED);
-                }
-                let is_dir = stat.file_type == FileType::Directory;
-                let below = seen.insert(hasher.hash_one(&path), (at, is_dir));
-                // directories are put together; release files differ by their names
-                if let Some((other, was_dir)) = below
-                    && !(is_dir && was_dir)
-                    && !is_release(&path)
-                {
-                    hidden = hidden.saturating_add(1);
-                    if named.len() < MAX_NAMED {
-                        named.push((path, other));
-                    }
-                }
-                Ok(Step::Continue)
-            });
-            match outcome {
-                Ok(()) => {}
-                Err(files::Error::Budget(Limit::Entries)) => {
-                    let reason = format!("more than {MAX_FILES} files: not all of them were compared");
-                    report.find(Severity::Warning, "not-all-compared", Subject::Whole, reason, SYSEXT);
-                    return Ok(());
-                }
-                Err(error) => return Err(Unreadable::FileSystem(error)),
-            }
-        }
-        for path in whiteouts {
-            let reason = "it is a whiteout: a file of the host is hidden";
-            let finding =
-                CheckFinding::new(Severity::Warning, "whiteout", Subject::Path(path), reason, "overlayfs");
-            report.add(finding.in_image(image.shown.clone()));
-        }
-        let more = hidden.saturating_sub(named.len());
-        for (path, other) in named {
-            let other = stack.get(other).map_or("another", |image| &image.shown);
-            let reason = format!("it hides the one of {other}, which is lower in the stack");
-            let finding =
-                CheckFinding::new(Severity::Warning, "conflict", Subject::Path(path), reason, SYSEXT);
-            report.add(finding.in_image(image.shown.clone()));
-        }
-        if more > 0 {
-            let reason = format!("{more} more files hide those of extensions lower in the stack");
-            let finding = CheckFinding::new(Severity::Warning, "conflict", Subject::Whole, reason, SYSEXT);
-            report.add(finding.in_image(image.shown.clone()));
-        }
-    }
-    Ok(())
-}
-
-/// Each image has its own, unless two have the same name.
-fn is_release(path: &[u8]) -> bool {
-    [ExtensionClass::Sysext, ExtensionClass::Confext]
-        .iter()
-        .any(|class| path.starts_with(class.directory().as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metadata::EnvFile;
     use ddi_core::Assurance;
     use ddi_testing::memory::Memory;
 
-    const X86: &str = "x86-64";
+    pub(super) const X86: &str = "x86-64";
 
-    fn env(text: &str) -> EnvFile {
+    pub(super) fn env(text: &str) -> EnvFile {
         EnvFile::parse(text.replace(' ', "\n").replace('~', " ").as_bytes()).unwrap()
     }
 
-    fn ask(
-        class: ExtensionClass,
-        release: &str,
-        host: &str,
-        scope: Option<ExtensionScope>,
-    ) -> Result<ExtensionMatch, ExtensionMismatch> {
-        let os_release = env(host);
-        let host = ExtensionHost { os_release: &os_release, architecture: X86 };
-        match_extension(&env(release), class, &host, scope)
-    }
-
-    /// Fields are separated by blanks; `~` is a blank in a value.
-    #[test]
-    fn truth_table() {
-        use ExtensionMatch as M;
-        use ExtensionMismatch as N;
-        type Row<'a> = (&'a str, &'a str, Result<M, N>);
-        let rows: &[Row<'_>] = &[
-            // 0: the host
-            ("ID=_any", "", Err(N::HostWithoutId)),
-            ("ID=_any", "ID=", Err(N::HostWithoutId)),
-            ("", "VERSION_ID=1", Err(N::HostWithoutId)),
-            // 1: no field
-            ("", "ID=a", Err(N::Empty)),
-            ("#ID=a", "ID=a", Err(N::Empty)),
-            // 3: architecture
-            ("ID=a ARCHITECTURE=x86-64", "ID=a", Ok(M::NoHostVersion)),
-            ("ID=a ARCHITECTURE=", "ID=a", Ok(M::NoHostVersion)),
-            ("ID=a ARCHITECTURE=_any", "ID=a", Ok(M::NoHostVersion)),
-            ("ID=a ARCHITECTURE=arm64", "ID=a", Err(N::Architecture)),
-            ("ID=a ARCHITECTURE=x86", "ID=a", Err(N::Architecture)),
-            ("ID=a ARCHITECTURE=any", "ID=a", Err(N::Architecture)),
-            ("ID=a ARCHITECTURE=native", "ID=a", Err(N::Architecture)),
-            ("ID=_any ARCHITECTURE=arm64", "ID=a", Err(N::Architecture)),
-            // before the ID is asked
-            ("ARCHITECTURE=arm64", "ID=a", Err(N::Architecture)),
-            // 4: ID
-            ("VERSION_ID=1", "ID=a VERSION_ID=1", Err(N::NoId)),
-            ("ID= VERSION_ID=1", "ID=a VERSION_ID=1", Err(N::NoId)),
-            // 5: any ID
-            ("ID=_any", "ID=a VERSION_ID=1 SYSEXT_LEVEL=2", Ok(M::AnyId)),
-            ("ID=_any VERSION_ID=9 SYSEXT_LEVEL=9", "ID=a VERSION_ID=1 SYSEXT_LEVEL=2", Ok(M::AnyId)),
-            ("ID=any", "ID=a", Err(N::Id)),
-            // 6: same ID, or alike
-            ("ID=b", "ID=a", Err(N::Id)),
-            ("ID=A", "ID=a", Err(N::Id)),
-            ("ID=b VERSION_ID=1", "ID=a VERSION_ID=1", Err(N::Id)),
-            ("ID=b", "ID=a ID_LIKE=b", Ok(M::NoHostVersion)),
-            ("ID=b", "ID=a ID_LIKE=c~b~d", Ok(M::NoHostVersion)),
-            ("ID=b", "ID=a ID_LIKE=bb", Err(N::Id)),
-            ("ID=b", "ID=a ID_LIKE=", Err(N::Id)),
-            ("ID=b VERSION_ID=1", "ID=a ID_LIKE=b VERSION_ID=1", Ok(M::Version)),
-            ("ID=b VERSION_ID=2", "ID=a ID_LIKE=b VERSION_ID=1", Err(N::Version)),
-            // the extension's own ID_LIKE is not asked
-            ("ID=b ID_LIKE=a", "ID=a", Err(N::Id)),
-            // 7: a host without a version
-            ("ID=a VERSION_ID=1", "ID=a", Ok(M::NoHostVersion)),
-            ("ID=a SYSEXT_LEVEL=1", "ID=a VERSION_ID= SYSEXT_LEVEL=", Ok(M::NoHostVersion)),
-            // 8: levels, if both have one
-            ("ID=a SYSEXT_LEVEL=1", "ID=a SYSEXT_LEVEL=1", Ok(M::Level)),
-            ("ID=a SYSEXT_LEVEL=1", "ID=a SYSEXT_LEVEL=2", Err(N::Level)),
-            ("ID=a SYSEXT_LEVEL=1", "ID=a SYSEXT_LEVEL=1.0", Err(N::Level)),
-            ("ID=a SYSEXT_LEVEL=1 VERSION_ID=2", "ID=a SYSEXT_LEVEL=1 VERSION_ID=1", Ok(M::Level)),
-            ("ID=a SYSEXT_LEVEL=2 VERSION_ID=1", "ID=a SYSEXT_LEVEL=1 VERSION_ID=1", Err(N::Level)),
-            // of the other class, that is not asked
-            ("ID=a CONFEXT_LEVEL=1", "ID=a SYSEXT_LEVEL=1", Ok(M::NoExtensionLevel)),
-            ("ID=a CONFEXT_LEVEL=1", "ID=a CONFEXT_LEVEL=2", Ok(M::NoHostVersion)),
-            // 9: versions
-            ("ID=a VERSION_ID=1", "ID=a VERSION_ID=1", Ok(M::Version)),
-            ("ID=a VERSION_ID=1.0", "ID=a VERSION_ID=1", Err(N::Version)),
-            ("ID=a", "ID=a VERSION_ID=1", Err(N::NoVersion)),
-            ("ID=a VERSION_ID=", "ID=a VERSION_ID=1", Err(N::NoVersion)),
-            ("ID=a SYSEXT_LEVEL=1", "ID=a VERSION_ID=1", Err(N::NoVersion)),
-            ("ID=a SYSEXT_LEVEL=1 VERSION_ID=1", "ID=a VERSION_ID=1", Ok(M::Version)),
-            ("ID=a VERSION_ID=1", "ID=a VERSION_ID=1 SYSEXT_LEVEL=1", Ok(M::Version)),
-            ("ID=a", "ID=a VERSION_ID=1 SYSEXT_LEVEL=1", Err(N::NoVersion)),
-            // 10: a host with a level alone
-            ("ID=a", "ID=a SYSEXT_LEVEL=1", Ok(M::NoExtensionLevel)),
-            ("ID=a VERSION_ID=7", "ID=a SYSEXT_LEVEL=1", Ok(M::NoExtensionLevel)),
-        ];
-        assert!(rows.len() >= 40);
-        for (release, host, expected) in rows {
-            let sysext = ask(ExtensionClass::Sysext, release, host, None);
-            assert_eq!(sysext, *expected, "{release:?} on {host:?}");
-            // the same for the other class with the other keys
-            let swap = |text: &str| {
-                text.replace("SYSEXT_", "%").replace("CONFEXT_", "SYSEXT_").replace('%', "CONFEXT_")
-            };
-            let (release, host) = (swap(release), swap(host));
-            assert_eq!(
-                ask(ExtensionClass::Confext, &release, &host, None),
-                *expected,
-                "{release:?} on {host:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn scopes() {
-        use ExtensionScope as S;
-        let all = [S::System, S::Initrd, S::Portable];
-        for (release, taken) in [
-            ("ID=_any", [true, false, true]),
-            ("ID=_any SYSEXT_SCOPE=", [false, false, false]),
-            ("ID=_any SYSEXT_SCOPE=initrd", [false, true, false]),
-            ("ID=_any SYSEXT_SCOPE=initrd~system", [true, true, false]),
-            ("ID=_any SYSEXT_SCOPE=systems", [false, false, false]),
-            ("ID=_any CONFEXT_SCOPE=initrd", [true, false, true]),
-        ] {
-            for (scope, taken) in all.into_iter().zip(taken) {
-                let expected = if taken { Ok(ExtensionMatch::AnyId) } else { Err(ExtensionMismatch::Scope) };
-                assert_eq!(
-                    ask(ExtensionClass::Sysext, release, "ID=a", Some(scope)),
-                    expected,
-                    "{release} {scope:?}"
-                );
-            }
-        }
-        // asked before the architecture
-        let both = "ID=_any SYSEXT_SCOPE=initrd ARCHITECTURE=arm64";
-        assert_eq!(ask(ExtensionClass::Sysext, both, "ID=a", Some(S::System)), Err(ExtensionMismatch::Scope));
-    }
-
-    fn release(name: &str, text: &str) -> Memory {
+    pub(super) fn release(name: &str, text: &str) -> Memory {
         Memory::new().file(&format!("/usr/lib/extension-release.d/extension-release.{name}"), text)
     }
 
-    fn files(memory: Memory) -> Files {
+    pub(super) fn files(memory: Memory) -> Files {
         Files::new(memory.tree(), Vec::new())
     }
 
-    fn check(images: &[(&str, Files)]) -> CheckReport {
+    pub(super) fn check(images: &[(&str, Files)]) -> CheckReport {
         let os_release = env("ID=a VERSION_ID=1");
         let host = ExtensionHost { os_release: &os_release, architecture: X86 };
         let images: Vec<_> = images
@@ -795,7 +346,7 @@ mod tests {
         extension(&images, &host, ExtensionScope::System, None).unwrap()
     }
 
-    fn codes(report: &CheckReport) -> Vec<&'static str> {
+    pub(super) fn codes(report: &CheckReport) -> Vec<&'static str> {
         report.findings.iter().map(|finding| finding.code).collect()
     }
 
@@ -803,6 +354,9 @@ mod tests {
     fn each_rule_broken_once() {
         let good = "ID=a\nVERSION_ID=1\n";
         let usr = "/usr/bin/x";
+        let at = |lib: &str, text: &str| {
+            Memory::new().file(&format!("{lib}/extension-release.d/extension-release.x"), text)
+        };
         for (image, memory, expected) in [
             ("x.raw", release("x", good).file(usr, ""), &[][..]),
             ("x.img", release("x", good).file(usr, ""), &["not-raw"]),
@@ -830,6 +384,11 @@ mod tests {
                     .link("/etc/os-release", "gone"),
                 &["etc-os-release"],
             ),
+            // F7: what a hierarchy leads to is merged, and nothing beside it
+            ("x.raw", at("/real/lib", good).link("/usr", "real").file("/real/bin/x", ""), &[]),
+            ("x.raw", at("/a/b/lib", good).link("/usr", "/a/b"), &[]),
+            ("x.raw", at("/a/b/lib", good).link("/usr", "/a/b").file("/a/c", ""), &["outside-hierarchies"]),
+            ("x.raw", release("x", good).link("/opt", "usr"), &[]),
             // directories alone do not matter
             ("x.raw", release("x", good).file("/opt/y", ""), &[]),
         ] {
@@ -858,55 +417,6 @@ mod tests {
         assert_eq!(codes(&report), ["other-id"]);
         let matches = &report.facts.iter().find(|(name, _)| *name == "matches").unwrap().1;
         assert_eq!(matches[..], ["x.raw: sysext, ID is _any"]);
-    }
-
-    #[test]
-    fn stacking() {
-        let with = |name: &str, paths: &[&str]| {
-            paths.iter().fold(release(name, "ID=_any\n"), |memory, path| memory.file(path, "x"))
-        };
-        let report = check(&[
-            ("x-10.raw", files(with("x-10", &["/usr/bin/same", "/usr/dir", "/usr/lib/only-10"]))),
-            ("x-9.raw", files(with("x-9", &["/usr/bin/same", "/usr/dir/file", "/opt/only-9"]))),
-        ]);
-        assert_eq!(
-            report.facts.last().unwrap(),
-            &("sysext-order", vec!["x-9".to_owned(), "x-10".to_owned()])
-        );
-        let found: Vec<_> = report
-            .findings
-            .iter()
-            .map(|found| (found.code, &found.subject, found.image.as_deref()))
-            .collect();
-        let path = |path: &str| Subject::Path(path.into());
-        assert_eq!(
-            found,
-            [
-                ("conflict", &path("/usr/bin/same"), Some("x-10.raw")),
-                ("conflict", &path("/usr/dir"), Some("x-10.raw")),
-            ]
-        );
-        assert!(report.passed());
-
-        let two = |first: &str, second: &str| {
-            let report = check(&[(first, files(with("x", &[]))), (second, files(with("x", &[])))]);
-            codes(&report).into_iter().filter(|code| !code.starts_with("release")).collect::<Vec<_>>()
-        };
-        assert_eq!(two("x_1.raw", "x_2.raw"), ["two-versions"]);
-        assert_eq!(two("x.raw", "x.sysext.raw"), ["duplicate-name"]);
-        // + and _ compare alike, so that another name can be in between
-        let images = ["x_1.raw", "x+1.raw", "x_1.raw", "x+1.raw"].map(|name| (name, files(with("x", &[]))));
-        let report = check(&images);
-        let found: Vec<_> = report
-            .findings
-            .iter()
-            .filter(|finding| !finding.code.starts_with("release"))
-            .map(|finding| (finding.code, finding.image.as_deref().unwrap()))
-            .collect();
-        assert_eq!(
-            found,
-            [("two-versions", "x+1.raw"), ("duplicate-name", "x_1.raw"), ("duplicate-name", "x+1.raw")]
-        );
     }
 
     #[test]

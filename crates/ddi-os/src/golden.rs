@@ -109,6 +109,7 @@ pub fn golden(image: &Image, contents: &Contents<'_>) -> Result<CheckReport, Unr
         table(&mut report, image, gpt, contents);
         growth(&mut report, image, gpt, &system.tree)?;
     }
+    image.meter().check().map_err(Unreadable::FileSystem)?;
     Ok(report)
 }
 

@@ -39,7 +39,7 @@ impl Inside {
     /// by; `has_esp`: is there an EFI system partition?
     ///
     /// # Errors
-    /// As [`Contents::system`].
+    /// As [`Contents::system`]; [`files::Error::Budget`] if not everything could be looked at.
     pub fn read(
         contents: &Contents<'_>,
         image_name: Option<&str>,
@@ -49,6 +49,8 @@ impl Inside {
         let assurance = files.assurance();
         let metadata = Metadata::read(&files.tree, image_name);
         let use_as = metadata.use_as(has_esp);
+        // what was not looked at would seem not to be there
+        files.tree.check_complete().map_err(Unreadable::FileSystem)?;
         Ok(Inside { mounted: files.mounted, assurance, metadata, use_as })
     }
 
@@ -86,7 +88,9 @@ impl Inside {
                 .missing()
                 .map(|(what, error)| {
                     let severity = match error {
-                        metadata::Error::File(files::Error::Io { .. }) => Severity::Error,
+                        metadata::Error::File(files::Error::Io { .. } | files::Error::Budget(_)) => {
+                            Severity::Error
+                        }
                         _ => Severity::Warning,
                     };
                     InsideProblem::new(what, error.code(), severity, error)
@@ -106,7 +110,9 @@ impl Inside {
 fn severity(error: &Unreadable) -> Option<Severity> {
     match error {
         Unreadable::Refused(_)
-        | Unreadable::Unproven(Error::UnrecognisedContent { .. } | Error::ContentTooLarge { .. }) => None,
+        | Unreadable::Unproven(
+            Error::UnrecognisedContent { .. } | Error::ContentTooLarge { .. } | Error::UnfitContent { .. },
+        ) => None,
         Unreadable::Unproven(error) => match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Mismatch | ErrorKind::Io => Some(Severity::Error),
             _ => Some(Severity::Warning),
@@ -114,7 +120,7 @@ fn severity(error: &Unreadable) -> Option<Severity> {
         Unreadable::Source(_) => Some(Severity::Error),
         // no fault of the image
         Unreadable::Encrypted | Unreadable::FileSystem(files::Error::NoReader { .. }) => Some(Severity::Note),
-        Unreadable::FileSystem(files::Error::Io { .. }) => Some(Severity::Error),
+        Unreadable::FileSystem(files::Error::Io { .. } | files::Error::Budget(_)) => Some(Severity::Error),
         _ => Some(Severity::Warning),
     }
 }

@@ -3,7 +3,7 @@
 //! Source: systemd 261, `src/portable/portable.c` (`extract_now`, `extract_image_and_extensions`, `portable_attach`,
 //! `install_chroot_dropin`), `src/portable/portablectl.c:extract_prefix`; systemd, *Portable Services Introduction*.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::extension::{is_about_content, release_of, words};
 use super::{
@@ -221,6 +221,9 @@ pub fn portable(
     if let Some(os) = &os_release {
         drop_ins(&mut report, &layers, &os.value, &releases, &units);
     }
+    for layer in &layers {
+        layer.files.tree.check_complete().map_err(Unreadable::FileSystem)?;
+    }
     Ok(report)
 }
 
@@ -398,6 +401,8 @@ fn find_units(
 ) -> Result<(), Unreadable> {
     let mut of_image: BTreeMap<String, Unit> = BTreeMap::new();
     for directory in directories {
+        // where links of this directory lead, by their targets: a template has many instances
+        let mut known: HashMap<Vec<u8>, Option<Problem>> = HashMap::new();
         for (name, place) in names(tree, directory.as_bytes())? {
             let Ok(name) = String::from_utf8(name) else { continue };
             if !is_unit_name(&name) || !portable_unit_matches(&name, prefixes) || of_image.contains_key(&name)
@@ -405,10 +410,22 @@ fn find_units(
                 continue;
             }
             let path = format!("{directory}/{name}");
-            if !matches!(kind(tree, place)?, FileType::Regular | FileType::Symlink) {
-                continue;
-            }
-            if let Some(problem) = unusable(tree, place, &path)? {
+            let problem = match kind(tree, place)? {
+                FileType::Regular => unusable(tree, place)?,
+                FileType::Symlink => {
+                    let target = tree.link_target(place).map_err(Unreadable::FileSystem)?;
+                    match known.get(&target) {
+                        Some(problem) => problem.clone(),
+                        None => {
+                            let problem = unusable_link(tree, &target, &path)?;
+                            known.insert(target, problem.clone());
+                            problem
+                        }
+                    }
+                }
+                _ => continue,
+            };
+            if let Some(problem) = problem {
                 let (severity, code, reason) = problem;
                 report.find(severity, code, Subject::Path(path.into_bytes()), reason, SOURCE);
                 continue;
@@ -424,29 +441,29 @@ fn find_units(
 
 type Problem = (Severity, &'static str, String);
 
-/// Why a unit file is passed over, if it is.
-fn unusable(tree: &Tree, place: Place, path: &str) -> Result<Option<Problem>, Unreadable> {
-    let mut place = place;
-    if kind(tree, place)? == FileType::Symlink {
-        let target = tree.link_target(place).map_err(Unreadable::FileSystem)?;
-        if target == b"/dev/null" {
-            return Ok(Some((Severity::Note, "unit-masked", "it is masked, and passed over".into())));
-        }
-        if target.first() == Some(&b'/') {
-            let target = String::from_utf8_lossy(&target);
-            let reason = format!(
-                "it is a link to {target}, which systemd follows on the host: it is taken from there or passed over"
-            );
-            return Ok(Some((Severity::Warning, "unit-link-absolute", reason)));
-        }
-        place = match find(tree, path.as_bytes())? {
-            Some(place) => place,
-            None => {
-                let reason = "it is a link that leads nowhere, and passed over";
-                return Ok(Some((Severity::Warning, "unit-link-broken", reason.into())));
-            }
-        };
+/// Why the link at `path` is passed over, if it is.
+fn unusable_link(tree: &Tree, target: &[u8], path: &str) -> Result<Option<Problem>, Unreadable> {
+    if target == b"/dev/null" {
+        return Ok(Some((Severity::Note, "unit-masked", "it is masked, and passed over".into())));
     }
+    if target.first() == Some(&b'/') {
+        let target = String::from_utf8_lossy(target);
+        let reason = format!(
+            "it is a link to {target}, which systemd follows on the host: it is taken from there or passed over"
+        );
+        return Ok(Some((Severity::Warning, "unit-link-absolute", reason)));
+    }
+    match find(tree, path.as_bytes())? {
+        Some(place) => unusable(tree, place),
+        None => {
+            let reason = "it is a link that leads nowhere, and passed over";
+            Ok(Some((Severity::Warning, "unit-link-broken", reason.into())))
+        }
+    }
+}
+
+/// Why a unit file is passed over, if it is.
+fn unusable(tree: &Tree, place: Place) -> Result<Option<Problem>, Unreadable> {
     let stat = tree.stat(place).map_err(Unreadable::FileSystem)?;
     Ok(match (stat.file_type, stat.size) {
         (FileType::Regular, 0) => {

@@ -217,6 +217,8 @@ pub struct Uki {
     pub pe: Pe,
     /// What it is.
     pub kind: Kind,
+    /// Does each `.linux` begin as a PE file does? `None` if there is none.
+    pub kernel_is_pe: Option<bool>,
     /// The sections before the first `.profile`; all of them if there is none.
     pub base: Vec<Content>,
     /// The sections of each profile, `.profile` first. Empty if there is none: then there is one profile, @0, that is
@@ -234,9 +236,14 @@ impl Uki {
         let mut base = Vec::new();
         let mut profiles: Vec<Vec<Content>> = Vec::new();
         let mut left = MAX_TEXTS;
+        let mut kernel_is_pe = None;
         for section in &pe.sections {
             let is_text = section.name.is_one_of(&TEXTS);
             let text = is_text.then(|| section.read(source, &mut left)).transpose()?;
+            if section.name.is(".linux") {
+                let is_pe = section.begins_with(source, b"MZ")?;
+                kernel_is_pe = Some(is_pe && kernel_is_pe.unwrap_or(true));
+            }
             let content = Content { section: *section, text };
             if section.name.is(".profile") {
                 if profiles.len() == MAX_PROFILES {
@@ -246,14 +253,14 @@ impl Uki {
             }
             profiles.last_mut().unwrap_or(&mut base).push(content);
         }
-        let mut uki = Uki { pe, kind: Kind::Other, base, profiles };
+        let mut uki = Uki { pe, kind: Kind::Other, kernel_is_pe, base, profiles };
         uki.kind = uki.find_kind();
         Ok(uki)
     }
 
     /// As systemd's `pe_is_uki` and `pe_is_addon`: those of the whole file, whatever the profile.
     fn find_kind(&self) -> Kind {
-        let has = |name| self.pe.sections.iter().any(|section| section.name.is(name));
+        let has = |name| self.has_section(name);
         if !self.pe.is_efi_application() {
             Kind::Other
         } else if has(".linux") {
@@ -263,6 +270,11 @@ impl Uki {
         } else {
             Kind::Other
         }
+    }
+
+    /// Is there such a section, in whatever profile?
+    pub fn has_section(&self, name: &str) -> bool {
+        self.pe.sections.iter().any(|section| section.name.is(name))
     }
 
     /// How many profiles there are: at least one.

@@ -15,6 +15,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -82,7 +83,7 @@ pub fn update(directory: &Directory, options: &UpdateOptions<'_>) -> Result<Chec
         directory,
         options,
         report: CheckReport::new("update", Assurance::Claimed),
-        present: directory.names()?,
+        present: directory.paths(|below| leads_into(options.transfers, below))?,
         files: Vec::new(),
         shown: Vec::new(),
     };
@@ -122,7 +123,7 @@ struct Checker<'a> {
     directory: &'a Directory,
     options: &'a UpdateOptions<'a>,
     report: CheckReport,
-    /// Names in the directory, sorted.
+    /// Names in the directory, and paths in those below that a pattern leads into, sorted.
     present: Vec<String>,
     files: Vec<Offered>,
     shown: Vec<String>,
@@ -142,15 +143,24 @@ impl Checker<'_> {
 
     fn is_present(&self, name: &str) -> bool {
         self.present.binary_search_by(|known| (**known).cmp(name)).is_ok()
+            // in a directory that no pattern leads into
+            || (name.contains('/') && !matches!(self.directory.size(name), Err(FileProblem::Missing)))
     }
 
     /// Reads the manifest and checks its signature. `None`: it is of no use, and that was said; `Some(None)`: there is none.
     fn manifest(&mut self) -> Result<Option<Option<Manifest>>, sysupdate::Error> {
         let name = self.options.manifest;
         if !self.is_present(name) {
-            let text = "there is no manifest, so the sums are compared with nothing";
-            let severity = if self.options.keyring.is_some() { Error } else { Note };
-            self.find(severity, "no-manifest", name, text, SUMS);
+            let mut text = "there is no manifest, so the sums are compared with nothing".to_owned();
+            let from_url = self.options.transfers.iter().find(|transfer| transfer.is_from_url());
+            if let Some(transfer) = from_url {
+                text = format!(
+                    "there is no manifest, and with Type={} of {} systemd knows of no other list of files",
+                    transfer.source_kind, transfer.name
+                );
+            }
+            let is_needed = self.options.keyring.is_some() || from_url.is_some();
+            self.find(if is_needed { Error } else { Note }, "no-manifest", name, text, SUMS);
             return Ok(Some(None));
         }
         let bytes = self.directory.read(name, MAX_MANIFEST).map_err(sysupdate::Error::File)?;
@@ -162,8 +172,19 @@ impl Checker<'_> {
                 return Ok(None);
             }
         };
-        if let Some(date) = manifest.best_before.filter(|date| date.is_over(self.options.now)) {
+        if let Some(date) = manifest.best_before.filter(|date| date.has_begun(self.options.now)) {
             self.find(Error, "best-before-passed", name, format!("it was best before {date}"), SUMS);
+        }
+        for odd in &manifest.odd_best_before {
+            let reason = format!("{odd} names no date, so systemd passes over it with a warning");
+            self.find(Warning, "manifest-best-before", name, reason, SUMS);
+        }
+        if let Some(below) = manifest.files.iter().find(|listed| listed.name.contains('/')) {
+            let reason = format!(
+                "it lists files in directories, such as {}: systemd 257 refuses all of it",
+                below.name
+            );
+            self.find(Warning, "manifest-subdirectory", name, reason, SUMS);
         }
         Ok(Some(Some(manifest)))
     }
@@ -173,7 +194,15 @@ impl Checker<'_> {
         let found = names.iter().find(|name| self.is_present(name));
         match (found, self.options.keyring) {
             (None, None) => {
-                self.find(Note, "manifest-not-signed", manifest, "there is no signature of it", SUMS);
+                let wants = |transfer: &&Transfer| transfer.is_from_url() && transfer.verify;
+                let (severity, reason) = match self.options.transfers.iter().find(wants) {
+                    Some(transfer) => {
+                        let name = &transfer.name;
+                        (Warning, format!("there is no signature of it, and {name} has no Verify=no"))
+                    }
+                    None => (Note, "there is no signature of it".to_owned()),
+                };
+                self.find(severity, "manifest-not-signed", manifest, reason, SUMS);
             }
             (None, Some(_)) => {
                 let reason = format!("there is no signature of it: no {}", names.join(", no "));
@@ -289,6 +318,10 @@ impl Checker<'_> {
             for key in &transfer.unexpanded {
                 let reason = format!("{key}= has a specifier, which is taken as it is");
                 self.find(Note, "specifier-not-expanded", &transfer.name, reason, TRANSFER);
+            }
+            if let Some(pattern) = transfer.source.iter().find(|pattern| pattern.has_marker_before_slash()) {
+                let reason = format!("systemd 257 aborts when it compares {pattern} with a name");
+                self.find(Warning, "pattern-subdirectory", &transfer.name, reason, PATTERNS);
             }
         }
         self.report.fact("transfers", self.options.transfers.iter().map(|transfer| transfer.name.clone()));
@@ -411,7 +444,9 @@ impl Checker<'_> {
                     SlotContent::Installed(version) => format!("version {version}"),
                     SlotContent::Partial(version) => format!("version {version}, not written to its end"),
                     SlotContent::Pending(version) => format!("version {version}, not yet to be used"),
-                    SlotContent::Other => "left alone".to_owned(),
+                    SlotContent::Other => {
+                        format!("left alone, as its label matches {}", no_label_of(transfer))
+                    }
                 };
                 shown.push(format!(
                     "{}: partition {}, {} bytes, label {:?}: {content}",
@@ -435,6 +470,17 @@ impl Checker<'_> {
     }
 }
 
+/// Can there be files of a version in this directory below?
+fn leads_into(transfers: &[Transfer], directory: &str) -> bool {
+    transfers.iter().flat_map(|transfer| &transfer.source).any(|pattern| pattern.leads_into(directory))
+}
+
+/// What a label does not match that systemd leaves alone.
+fn no_label_of(transfer: &Transfer) -> String {
+    let patterns = transfer.target.iter().flat_map(|target| &target.patterns);
+    patterns.fold("neither _empty".to_owned(), |text, pattern| format!("{text} nor {pattern}"))
+}
+
 /// What the first pattern that matches finds in a name.
 fn fields(transfer: &Transfer, name: &str) -> Option<Fields> {
     transfer.source.iter().find_map(|pattern| pattern.fields(name))
@@ -452,7 +498,15 @@ fn judge_plan(
     let subject = || Subject::File(file.to_owned());
     let name = &transfer.name;
     if plan.usable() < 2 {
-        let reason = format!("{name}: {} slots that can be used, at least 2 are needed", plan.usable());
+        let mut reason = format!("{name}: {} slots that can be used, at least 2 are needed", plan.usable());
+        let others = plan.slots.len().saturating_sub(plan.usable());
+        if others > 0 {
+            let _ = write!(
+                reason,
+                ": {others} of this type are left alone, as their labels match {}",
+                no_label_of(transfer)
+            );
+        }
         report.find(Error, "too-few-slots", subject(), reason, SLOTS);
     }
     if plan.installed {
@@ -486,6 +540,121 @@ fn judge_plan(
             };
             report.find(Error, "no-slot", subject(), reason, SLOTS);
             format!("{file}: nowhere{freed}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sysupdate::{Pattern, Target};
+    use ddi_testing::Disk;
+
+    /// A directory with these files.
+    struct Folder(std::path::PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("ddi-check-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+
+        fn write(&self, name: &str, content: &[u8]) {
+            std::fs::write(self.0.join(name), content).unwrap();
+        }
+
+        fn check(&self, transfers: &[Transfer]) -> CheckReport {
+            update(&Directory::open(&self.0).unwrap(), &UpdateOptions::new(transfers)).unwrap()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn errors(report: &CheckReport) -> Vec<&'static str> {
+        let errors = report.findings.iter().filter(|finding| finding.severity == Error);
+        errors.map(|finding| finding.code).collect()
+    }
+
+    /// SHA-256 of "abc".
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    /// The digits, with that bit of the sum changed.
+    fn with_bit(bit: usize) -> String {
+        let mut digits = ABC.as_bytes().to_vec();
+        let digit = char::from(digits[bit / 4]).to_digit(16).unwrap() ^ (1 << (bit % 4));
+        digits[bit / 4] = char::from_digit(digit, 16).unwrap() as u8;
+        String::from_utf8(digits).unwrap()
+    }
+
+    #[test]
+    fn d7_each_bit_of_a_sum_counts() {
+        let folder = Folder::new("sums");
+        let plain = [Transfer::new("os_@v.raw".parse().unwrap())];
+        let with_sum = [Transfer::new("os_@v_@h.raw".parse().unwrap())];
+        folder.write("os_1.raw", b"abc");
+        let list = |sum: &str, name: &str| folder.write("SHA256SUMS", format!("{sum}  {name}\n").as_bytes());
+        list(ABC, "os_1.raw");
+        assert_eq!(errors(&folder.check(&plain)), [""; 0]);
+        for bit in 0..256 {
+            list(&with_bit(bit), "os_1.raw");
+            assert_eq!(errors(&folder.check(&plain)), ["sum-differs"], "bit {bit}");
+            // the one in the name, with a manifest of which no file is here
+            list(ABC, &format!("os_1_{}.raw", with_bit(bit)));
+            assert_eq!(errors(&folder.check(&with_sum)), ["name-sum-differs"], "bit {bit}");
+        }
+        list(ABC, &format!("os_1_{ABC}.raw"));
+        assert_eq!(errors(&folder.check(&with_sum)), [""; 0]);
+    }
+
+    /// Two lines for one file must have the same sum, all of it.
+    #[test]
+    fn d7_each_bit_of_a_sum_that_comes_twice() {
+        for bit in 0..256 {
+            let text = format!("{ABC}  a\n{}  a\n", with_bit(bit));
+            assert_eq!(
+                Manifest::parse(text.as_bytes()).unwrap_err().code(),
+                "manifest-contradiction",
+                "bit {bit}"
+            );
+        }
+        assert!(Manifest::parse(format!("{ABC}  a\n{ABC}  a\n").as_bytes()).is_ok());
+    }
+
+    /// A slot is one only if all bits of its type are those that are meant.
+    #[test]
+    fn d7_each_bit_of_a_type_of_partitions() {
+        let disk =
+            Disk::new().part("root-x86-64", "os_1", &[1; 4096]).part("root-x86-64", "_empty", &[1; 4096]);
+        let image = Image::new(Box::new(disk.bytes())).unwrap();
+        let Table::Gpt(gpt) = image.table() else { panic!("no table") };
+        let pattern: Pattern = "os_@v".parse().unwrap();
+        let root = Target::partition_type("root-x86-64").unwrap();
+        for bit in 0..128 {
+            let mut transfer = Transfer::new(pattern.clone());
+            let other = ddi_gpt::Guid::from_u128(root.to_u128() ^ (1 << bit));
+            transfer.target = Some(Target::partition(other, pattern.clone()));
+            assert_eq!(Plan::new(gpt, &transfer, "2", None).unwrap().slots, [], "bit {bit}");
+        }
+    }
+
+    /// Nobody offers what is out of date, from the moment that systemd refuses it.
+    #[test]
+    fn f11_best_before_to_the_second() {
+        let folder = Folder::new("best-before");
+        folder.write("os_1.raw", b"abc");
+        folder.write("SHA256SUMS", format!("{ABC}  os_1.raw\n{ABC}  BEST-BEFORE-2026-12-31\n").as_bytes());
+        let transfers = [Transfer::new("os_@v.raw".parse().unwrap())];
+        let directory = Directory::open(&folder.0).unwrap();
+        // date -u -d 2026-12-31 +%s
+        for (seconds, expected) in [(1_798_675_199, &[][..]), (1_798_675_200, &["best-before-passed"])] {
+            let mut options = UpdateOptions::new(&transfers);
+            options.now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            assert_eq!(errors(&update(&directory, &options).unwrap()), expected, "{seconds}");
         }
     }
 }

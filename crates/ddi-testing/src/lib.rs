@@ -57,6 +57,28 @@ impl Set {
         Set { data, hash: hash.into_inner().unwrap(), signature: signature(&root), root }
     }
 
+    /// The hash blocks of level 0 offered as data, with the rest of the tree above them: the same root hash.
+    pub fn leaves_as_data(&self) -> Self {
+        let superblock = Superblock::parse(self.hash[..512].try_into().unwrap()).unwrap();
+        let tree = HashTree::new(superblock.params, Placement::Superblock(0)).unwrap();
+        let [leaves, above @ ..] = tree.layout().levels() else { panic!("no levels") };
+        let bytes = |level: &ddi_verity::Level| {
+            self.hash[level.offset as usize..][..level.blocks as usize * 4096].to_vec()
+        };
+        let params = Params::new(
+            HashType::Normal,
+            Algorithm::Sha256,
+            4096,
+            4096,
+            leaves.blocks,
+            *superblock.params.salt(),
+        );
+        let mut hash = vec![0; 4096];
+        hash[..512].copy_from_slice(&Superblock { params: params.unwrap(), uuid: [7; 16] }.to_bytes());
+        hash.extend(above.iter().rev().flat_map(bytes));
+        Set { data: bytes(leaves), hash, signature: self.signature.clone(), root: self.root }
+    }
+
     /// The same data and tree, with more bytes behind the data.
     pub fn with_tail(mut self, tail: &[u8]) -> Self {
         self.data.extend_from_slice(tail);
@@ -75,8 +97,25 @@ pub fn signature(root: &RootHash) -> Vec<u8> {
     json
 }
 
-/// `blocks` blocks of 4096 bytes, recognised as an erofs file system of that size, and different for each `seed`.
+/// `blocks` blocks of 4096 bytes: an erofs file system of that size with an empty root directory, different for each `seed`.
 pub fn erofs(blocks: u32, seed: u8) -> Vec<u8> {
+    let mut bytes = erofs_without_root(blocks, seed);
+    // where an inode of 32 bytes with that number is; behind it the directory: entries of 12 bytes, then names
+    let root: u16 = 1152 / 32;
+    bytes[1038..1040].copy_from_slice(&root.to_le_bytes());
+    let inode = &mut bytes[1152..1184];
+    (inode[0], inode[8], inode[6]) = (2 << 1, 27, 2);
+    inode[4..6].copy_from_slice(&0o40755_u16.to_le_bytes());
+    for (at, name) in [(1184, 24), (1196, 25)] {
+        bytes[at..at + 2].copy_from_slice(&root.to_le_bytes());
+        (bytes[at + 8], bytes[at + 10]) = (name, 2);
+    }
+    bytes[1208..1211].copy_from_slice(b"...");
+    bytes
+}
+
+/// The same without a root directory: the superblock alone.
+pub fn erofs_without_root(blocks: u32, seed: u8) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..blocks as usize * 4096).map(|i| (i / 7) as u8 ^ seed).collect();
     bytes[..2048].fill(0);
     bytes[1024..1028].copy_from_slice(&[0xe2, 0xe1, 0xf5, 0xe0]);
@@ -85,6 +124,25 @@ pub fn erofs(blocks: u32, seed: u8) -> Vec<u8> {
     bytes[1072..1088].copy_from_slice(&[seed | 1; 16]);
     bytes
 }
+
+/// An erofs of 257 blocks, of which some were chosen, all zeros but for a number at the end: their digests under the salt of
+/// these sets are such that the leaves of the tree look like something else. Found by trying, each for itself.
+pub fn chosen_blocks(chosen: &[(usize, u64)]) -> Vec<u8> {
+    let mut bytes = erofs(257, 1);
+    for (block, number) in chosen {
+        let block = &mut bytes[block * 4096..][..4096];
+        block.fill(0);
+        block[4088..].copy_from_slice(&number.to_le_bytes());
+    }
+    bytes
+}
+
+/// HFS: its magic, and a block size that is a multiple of 512.
+pub const LIKE_HFS: &[(usize, u64)] = &[(32, 27_865_348)];
+/// HFS Plus: its magic, a block size, and where the catalog is.
+pub const LIKE_HFSPLUS: &[(usize, u64)] = &[(32, 4_341), (33, 670_702_136), (41, 372_888_277)];
+/// ext4 with `s_log_block_size` from 22 to 255: that, the magic, features of ext4, no test file system.
+pub const LIKE_EXT4: &[(usize, u64)] = &[(32, 2_782_833), (33, 54_804), (35, 1), (43, 0)];
 
 /// 64 KiB that are recognised as LUKS2.
 pub fn luks() -> Vec<u8> {

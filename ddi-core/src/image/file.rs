@@ -288,6 +288,24 @@ fn sidecar_names(image: &OsStr, compression: Option<Compression>, suffix: &str) 
     names
 }
 
+/// Paths of all the files that may be read as lying beside this image, there or not: for who would write to one of them.
+pub fn sidecar_paths(image: &Path) -> Vec<PathBuf> {
+    let Some(name) = image.file_name() else { return Vec::new() };
+    let mut paths = Vec::new();
+    for suffix in [".roothash", ".roothash.p7s", ".usrhash", ".usrhash.p7s", ".verity"] {
+        // by its content it is known only later if it is compressed, and the names are the same for each format
+        for compression in [None, Some(Compression::Xz)] {
+            for name in sidecar_names(name, compression, suffix) {
+                let path = image.with_file_name(name);
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            }
+        }
+    }
+    paths
+}
+
 /// `foo.raw` → `foo.roothash`, `foo.img` → `foo.img.roothash`.
 fn sidecar_name(image: &OsStr, suffix: &str) -> OsString {
     let image = image.as_bytes();

@@ -29,7 +29,7 @@ use crate::dissect::{DissectOptions, DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
 use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Refusal, Violation};
-use crate::prove::{Assessment, Outcome, TailRule, check_content, check_size};
+use crate::prove::{Assessment, Depth, Outcome, TailRule, check_content, check_size};
 use crate::trust::{Role, TrustedRootHash, Word};
 use crate::verity_set::VeritySet;
 
@@ -170,7 +170,7 @@ fn could_be_proven(image: &Image, set: &VeritySet) -> bool {
     let (None, Some(tree), Some(data)) = (&set.problem, &set.tree, set.data) else { return false };
     let usual = (Strictness::default(), TailRule::default());
     check_size(image, set, tree, data, usual, FORESEEN_TAIL).is_ok()
-        && check_content(image, set, data, tree.params().data_size()).is_ok()
+        && check_content(image, set, tree, data, TailRule::default(), Depth::All).is_ok()
 }
 
 /// Of what follows the protected blocks, this many bytes are looked at without proving anything.

@@ -15,6 +15,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ddi_io::ReadAt;
 use ddi_verity::{Verdict, VerifiedReader};
@@ -23,11 +24,14 @@ use crate::dissect::Dissection;
 use crate::error::Error;
 use crate::image::Image;
 use crate::mount::Unreadable;
-use crate::prove::partition::sources;
+use crate::prove::partition::metered_sources;
 use crate::prove::{Proof, ProveOptions};
 use crate::verity_set::{VeritySet, verity_sets};
 use ddi_fs::{self as files, Budget, Owners, Walk};
 use ddi_fs::{FsKind, probe as fs};
+
+/// The shape of what is gone through. How much of it, the account of the image says.
+const WALK: Budget = Budget { entries: u64::MAX, names: 4 << 20, depth: 200, bytes: 0, time: Duration::MAX };
 
 /// Data blocks that follow each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,41 +60,55 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// Goes through the file system of a proof of `image` that did not come out well; `None` if it did, or if there is no
-    /// verdict on blocks. Everything else is as it was given to [`prove`](crate::prove()).
-    pub fn find(
+    /// For each proof of `image`, goes through its file system if it did not come out well; `None` if it did, or if there is
+    /// no verdict on blocks. Everything else is as it was given to [`prove`](crate::prove()).
+    ///
+    /// All of them together have what is left in the [account](Image::meter) of the image, and the time of one: where that is
+    /// spent, [`Owners::stopped`] or the reason why nothing can be told says so.
+    pub fn find_all(
         image: &Image,
         dissection: &Dissection,
-        proof: &Proof,
+        proofs: &[Proof],
         options: &ProveOptions<'_>,
-        budget: Budget,
-    ) -> Option<Self> {
-        let verdict = proof.verdict.as_ref()?;
-        let blocks = blocks(verdict);
-        if blocks.is_empty() {
-            return None;
-        }
-        let sets = verity_sets(image, dissection, &options.bind());
+    ) -> Vec<Option<Self>> {
+        // found once, and only if there is need of them
+        let mut sets = None;
+        image.meter().restart_clock();
+        let find = |proof: &Proof| {
+            let blocks = blocks(proof.verdict.as_ref()?);
+            if blocks.is_empty() {
+                return None;
+            }
+            let sets = sets.get_or_insert_with(|| verity_sets(image, dissection, &options.bind()));
+            Some(Damage::of(image, sets, proof, blocks))
+        };
+        proofs.iter().map(find).collect()
+    }
+
+    fn of(image: &Image, sets: &[VeritySet], proof: &Proof, blocks: Vec<DamagedBlocks>) -> Self {
         let is_its =
             |set: &&VeritySet| (set.role, set.data, Some(set.hash)) == (proof.role, proof.data, proof.hash);
+        let is_truncated =
+            |verdict: &Verdict| verdict.corrupt_data.is_truncated() || verdict.unproven_data.is_truncated();
         let mut damage = Damage {
             kind: None,
             blocks,
-            is_truncated: verdict.corrupt_data.is_truncated() || verdict.unproven_data.is_truncated(),
+            is_truncated: proof.verdict.as_ref().is_some_and(is_truncated),
             owners: Err(Unreadable::Unrecognised),
         };
         if let Some(set) = sets.iter().find(is_its) {
-            damage.owners = damage.owners(image, set, budget);
+            damage.owners = damage.owners(image, set);
         }
-        Some(damage)
+        damage
     }
 
-    fn owners(&mut self, image: &Image, set: &VeritySet, budget: Budget) -> Result<Owners, Unreadable> {
+    fn owners(&mut self, image: &Image, set: &VeritySet) -> Result<Owners, Unreadable> {
         let (Some(tree), Some(data), Some(root_hash)) = (&set.tree, set.data, set.root_hash) else {
             return Err(Unreadable::Unproven(Error::RootHashUnknown { role: set.role }));
         };
+        image.meter().check().map_err(Unreadable::FileSystem)?;
         let block_size = u64::from(tree.params().data_block_size());
-        let (data_source, hash_source) = sources(image, set, data).map_err(Unreadable::Source)?;
+        let (data_source, hash_source) = metered_sources(image, set, data).map_err(Unreadable::Source)?;
         let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
         let reader: Arc<dyn ReadAt> = Arc::new(reader.map_err(|error| {
             Unreadable::Unproven(Error::Verity {
@@ -114,12 +132,12 @@ impl Damage {
         if kind == FsKind::CryptoLuks {
             return Err(Unreadable::Encrypted);
         }
-        let fs = files::open(reader, kind).map_err(Unreadable::FileSystem)?;
+        let fs = files::open_within(reader, kind, image.meter()).map_err(Unreadable::FileSystem)?;
         let bytes = |blocks: &Range<u64>| {
             blocks.start.saturating_mul(block_size)..blocks.end.saturating_mul(block_size)
         };
         let ranges: Vec<_> = self.blocks.iter().map(|damaged| bytes(&damaged.blocks)).collect();
-        files::owners(&fs, &ranges, Walk::new(budget)).map_err(Unreadable::FileSystem)
+        files::owners(&fs, &ranges, Walk::new(WALK)).map_err(Unreadable::FileSystem)
     }
 }
 

@@ -23,14 +23,15 @@ use std::io;
 use std::sync::Arc;
 
 use ddi_io::{ReadAt, Section};
-use ddi_verity::{VerifiedReader, check_geometry};
+use ddi_verity::{HashTree, VerifiedReader, check_geometry};
 
 use crate::error::{Error, Step};
 use crate::image::Image;
-use crate::prove::{ContentRule, ProveOptions, TailRule, Widening};
+use crate::prove::{Bound, Depth, Look, ProveOptions, TailRule, Widening, judge, widen};
 use crate::trust::{KnownRootHash, TrustedRootHash};
 use crate::verity_set::{Part, VeritySet};
-use ddi_fs::{FsKind, Usage, probe as fs};
+use ddi_fs::{FsKind, probe as fs};
+use ddi_io::ReadOnce;
 
 /// A part of an image, or of a file beside it.
 pub(crate) type Piece = Section<Arc<dyn ReadAt>>;
@@ -39,7 +40,7 @@ pub(crate) type Piece = Section<Arc<dyn ReadAt>>;
 ///
 /// That they match the root hash is certain; whose root hash that is, [`trusted`](Self::trusted) says.
 pub struct ProvenPartition {
-    reader: VerifiedReader<Piece, Piece>,
+    reader: Arc<VerifiedReader<Piece, Piece>>,
     content: Option<Box<fs::Probe>>,
     root_hash: KnownRootHash,
     trusted: Option<TrustedRootHash>,
@@ -61,19 +62,19 @@ impl ProvenPartition {
             return Err(Error::RootHashUnknown { role });
         };
         let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
-        let (data_source, hash_source) = sources(image, set, data)?;
+        let (data_source, hash_source) = metered_sources(image, set, data)?;
         let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
         let mut proven = ProvenPartition {
-            reader: reader.map_err(failed)?,
+            reader: Arc::new(reader.map_err(failed)?),
             content: None,
             root_hash,
             trusted: set.trusted(options.trusted),
             widened: Vec::new(),
         };
-        let is_bound = proven.check_content(set, data, options)?;
+        let bound = proven.check_content(image, set, data, tree, options)?;
         let mut strictness = options.strictness;
         // what lies behind the protected bytes never comes out; that they all are there, the file system says
-        strictness.unprotected_tail |= is_bound && options.tail == TailRule::Zeros;
+        strictness.unprotected_tail |= bound == Bound::Known && options.tail == TailRule::Zeros;
         let hash_size = set.hash_size(image);
         let geometry = check_geometry(tree.params(), tree.layout(), data.range.size, hash_size, strictness)
             .map_err(failed)?;
@@ -81,46 +82,32 @@ impl ProvenPartition {
         Ok(proven)
     }
 
-    /// Is the content a file system or LUKS volume that fits, by its proven bytes? `true` if a file system says where it
-    /// ends.
+    /// Are the data what hash blocks cannot be taken for, by their proven bytes?
     fn check_content(
         &mut self,
+        image: &Image,
         set: &VeritySet,
         data: Part,
+        tree: &HashTree,
         options: &ProveOptions<'_>,
-    ) -> Result<bool, Error> {
-        let (role, partition) = (set.role, data.number);
-        let available = self.reader.size();
-        let refused = match fs::probe(&self.reader) {
+    ) -> Result<Bound, Error> {
+        // recognised and gone into: the same bytes
+        let bytes: Arc<dyn ReadAt> = Arc::new(ReadOnce::new(self.reader.clone()));
+        let probe = match fs::probe(&*bytes) {
             Err(fs::Error::Io { offset, source }) => return Err(unreadable(set, offset, source)),
-            Ok(Some(probe))
-                if probe.kind.usage() == Usage::Filesystem || probe.kind == FsKind::CryptoLuks =>
-            {
-                let (kind, claimed) = (probe.kind, probe.claimed_size);
-                self.content = Some(Box::new(probe));
-                match claimed {
-                    Some(claimed) if claimed > available => {
-                        Error::ContentTooLarge { role, partition, claimed, available }
-                    }
-                    _ => return Ok(claimed.is_some() && kind.usage() == Usage::Filesystem),
-                }
-            }
-            Err(error @ fs::Error::Ambiguous { .. }) => {
-                Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::new(error) }
-            }
-            _ => Error::UnrecognisedContent { role, partition },
+            Ok(probe) => Ok(probe),
+            Err(error) => Err(Arc::new(error)),
         };
-        match (options.content, &refused) {
-            (ContentRule::Any, Error::ContentTooLarge { claimed, available, .. }) => {
-                self.widened.push(Widening::ContentTooLarge { claimed: *claimed, available: *available });
-                Ok(false)
-            }
-            (ContentRule::Any, _) => {
-                self.widened.push(Widening::UnrecognisedContent);
-                Ok(false)
-            }
-            (ContentRule::Recognised, _) => Err(refused),
-        }
+        let found = probe.as_ref().map(Option::as_ref);
+        let look = Look { tail: options.tail, depth: Depth::All, meter: image.meter() };
+        let io = |offset, error| unreadable(set, offset, error);
+        let judged = judge(set, data, tree, look, &bytes, found, io);
+        let bound = judged.or_else(|error| {
+            self.widened.push(widen(error, options.content)?);
+            Ok(Bound::No)
+        })?;
+        self.content = probe.ok().flatten().map(Box::new);
+        Ok(bound)
     }
 
     /// The root hash that every byte is proven by, and where it was found.
@@ -157,22 +144,38 @@ fn unreadable(set: &VeritySet, offset: u64, error: io::Error) -> Error {
     }
 }
 
+/// Part of a source that belongs to an image.
+pub(crate) fn section(source: Arc<dyn ReadAt>, offset: u64, size: u64) -> Result<Piece, Error> {
+    Section::new(source, offset, size).map_err(|error| Error::Io {
+        step: Step::Open,
+        offset: Some(offset),
+        error: Arc::new(error),
+    })
+}
+
 /// Where data and hash tree are read from.
 pub(crate) fn sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
-    let section = |source: Arc<dyn ReadAt>, offset: u64, size: u64| {
-        Section::new(source, offset, size).map_err(|error| Error::Io {
-            step: Step::Open,
-            offset: Some(offset),
-            error: Arc::new(error),
-        })
-    };
+    sources_in(&image.shared_source(), image, set, data)
+}
+
+/// The same for whoever reads files, which the image may ask any number of times for: see [`Image::meter`].
+pub(crate) fn metered_sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
+    sources_in(&image.metered_source(), image, set, data)
+}
+
+fn sources_in(
+    source: &Arc<dyn ReadAt>,
+    image: &Image,
+    set: &VeritySet,
+    data: Part,
+) -> Result<(Piece, Piece), Error> {
     let hash = match (&image.sidecars().verity, set.hash.number) {
         (Some(file), None) if set.hash.external => section(file.clone(), 0, file.size())?,
-        (_, Some(_)) => section(image.shared_source(), set.hash.range.offset, set.hash.range.size)?,
+        (_, Some(_)) => section(Arc::clone(source), set.hash.range.offset, set.hash.range.size)?,
         // behind the data: offsets count from the start of the image
-        _ => section(image.shared_source(), 0, image.source().size())?,
+        _ => section(Arc::clone(source), 0, image.source().size())?,
     };
-    Ok((section(image.shared_source(), data.range.offset, data.range.size)?, hash))
+    Ok((section(Arc::clone(source), data.range.offset, data.range.size)?, hash))
 }
 
 impl ReadAt for ProvenPartition {
@@ -199,6 +202,7 @@ impl fmt::Debug for ProvenPartition {
 mod tests {
     use super::*;
     use crate::dissect::{DissectOptions, Dissection, VeritySettings};
+    use crate::prove::ContentRule;
     use crate::testing::{Disk, DiskImage as _, Set, erofs};
     use crate::trust::Role;
     use crate::verity_set::verity_sets;

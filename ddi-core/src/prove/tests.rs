@@ -558,11 +558,13 @@ fn content_that_cannot_be_read_is_not_unrecognised() {
     dissect.native = Some(Architecture::X86_64);
     let sets = verity_sets(&good, &Dissection::new(&good, &dissect), &ProveOptions::default().bind());
     let data = sets[0].data.unwrap();
-    assert_eq!(check_content(&good, &sets[0], data, data.range.size).unwrap(), Bound::ByFileSystem);
+    let tree = sets[0].tree.as_ref().unwrap();
+    let check = |image| check_content(image, &sets[0], tree, data, TailRule::Zeros, Depth::All);
+    assert_eq!(check(&good).unwrap(), Bound::Known);
     let fails = Arc::new(AtomicBool::new(false));
     let failing = Image::new(Box::new(Failing(disk.bytes(), Arc::clone(&fails)))).unwrap();
     fails.store(true, Ordering::Relaxed);
-    match check_content(&failing, &sets[0], data, data.range.size) {
+    match check(&failing) {
         Err(Error::Io { step: Step::Probe, offset: Some(offset), error }) => {
             assert!((data.range.offset..data.range.end()).contains(&offset), "{offset}");
             assert_eq!(error.raw_os_error(), Some(5));

@@ -26,7 +26,7 @@ use crate::dissect::{
 };
 use crate::error::Error;
 use crate::image::{Image, ProbeResult, Table};
-use crate::prove::{TailRule, check_content, check_size};
+use crate::prove::{Depth, TailRule, check_content, check_size};
 use crate::report::finding::{Beside, Finding, LabelOddity, Oddity, Severity};
 use crate::trust::signature::{CheckedSignature, SignatureState};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
@@ -412,7 +412,9 @@ fn verity_findings(
             let mut finding = Finding::new(what);
             finding.partition = set.hash.number;
             // hash blocks have the trusted root hash too: such content is never proven
-            if is_trusted && matches!(finding.what, Oddity::UnrecognisedContent { .. }) {
+            let is_content =
+                matches!(finding.what, Oddity::UnrecognisedContent { .. } | Oddity::UnfitContent { .. });
+            if is_trusted && is_content {
                 finding.severity = Severity::Error;
             }
             findings.push(finding);
@@ -428,10 +430,13 @@ fn verity_findings(
                     }
                 }
             }
-            match check_content(image, set, data, tree.params().data_size()) {
+            match check_content(image, set, tree, data, TailRule::default(), Depth::All) {
                 Err(Error::UnrecognisedContent { role, .. }) => add(Oddity::UnrecognisedContent { role }),
                 Err(Error::ContentTooLarge { claimed, available, .. }) => {
                     add(Oddity::FileSystemTooLarge { claimed, available });
+                }
+                Err(Error::UnfitContent { role, kind, unfit, .. }) => {
+                    add(Oddity::UnfitContent { role, kind, unfit });
                 }
                 _ => {}
             }

@@ -9,8 +9,10 @@ use ddi_verity::{RootHash, Widened};
 
 use crate::dissect::Skipped;
 use crate::error::{BindingError, Error};
+use crate::prove::Unfit;
 use crate::trust::signature::SignatureState;
 use crate::trust::{Role, RootHashOrigin};
+use ddi_fs::FsKind;
 use ddi_fs::probe as fs;
 
 /// How bad a [`Finding`] is.
@@ -210,13 +212,13 @@ pub enum Oddity {
     /// A whole-image file system and a partition table: the file system wins.
     TableBehindFileSystem {
         /// The file system.
-        kind: fs::FsKind,
+        kind: FsKind,
     },
     /// A partition table, and something that the image is when taken as a whole; the table wins. A reader that knows no
     /// tables sees the other thing: an ISO 9660 image that can be written to a disk is of this kind.
     TableOver {
         /// What the whole of it looks like.
-        kind: fs::FsKind,
+        kind: FsKind,
     },
     /// systemd would not use this image.
     Dissect(Error),
@@ -317,6 +319,15 @@ pub enum Oddity {
         /// What it is for.
         role: Role,
     },
+    /// A protected partition with something in it that hash blocks could be taken for: it is never proven.
+    UnfitContent {
+        /// What it is for.
+        role: Role,
+        /// What is recognised in it.
+        kind: FsKind,
+        /// Why that is not enough.
+        unfit: Unfit,
+    },
     /// A partition for another machine is used, for want of a better one.
     ForeignArchitecture {
         /// That machine.
@@ -378,6 +389,7 @@ impl Oddity {
             Oddity::FileSystem(error) => error.code(),
             Oddity::FileSystemTooLarge { .. } => "file-system-too-large",
             Oddity::UnrecognisedContent { .. } => "unrecognised-content",
+            Oddity::UnfitContent { unfit, .. } => unfit.code(),
             Oddity::ForeignArchitecture { .. } => "foreign-architecture",
             Oddity::Label(_) => "label",
             Oddity::Beside { .. } => "beside",
@@ -413,6 +425,7 @@ impl Oddity {
             | Oddity::RootHashesDiffer { .. }
             | Oddity::Geometry { .. }
             | Oddity::UnrecognisedContent { .. }
+            | Oddity::UnfitContent { .. }
             | Oddity::Label(_)
             | Oddity::Beside { .. } => Severity::Warning,
             // that the key is not trusted here is no fault of the image
@@ -503,6 +516,13 @@ impl fmt::Display for Oddity {
             }
             Oddity::UnrecognisedContent { role } => {
                 write!(f, "the protected data of {role} holds nothing that is recognised as a file system")
+            }
+            Oddity::UnfitContent { role, kind, unfit } => {
+                write!(
+                    f,
+                    "the protected data of {role} cannot be proven by the {} in it: {unfit}",
+                    kind.name()
+                )
             }
             Oddity::ForeignArchitecture { architecture } => {
                 write!(f, "the partition is for {architecture}, there is none for this machine")

@@ -626,6 +626,17 @@ fn larger() -> Example {
 }
 
 #[test]
+fn s10_any_number_of_threads_is_taken_for_one_that_can_be() {
+    let example = larger();
+    let whole = example.built(&Options::new().threads(1));
+    for threads in [0, 1025, usize::MAX / 8, usize::MAX / 8 + 1, usize::MAX] {
+        let options = Options::new().threads(threads);
+        assert!(larger().built(&options) == whole, "{threads}");
+        assert!(check(&example, &options).is_proven(), "{threads}");
+    }
+}
+
+#[test]
 fn the_number_of_threads_does_not_matter() {
     let mut example = larger();
     let whole = example.built(&Options::new().threads(1));

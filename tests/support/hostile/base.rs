@@ -25,26 +25,7 @@ impl Verity {
 
     /// Blocks that are recognised as erofs, and hold an empty directory.
     pub(crate) fn erofs(blocks: u32) -> Self {
-        let mut data = erofs(blocks, u64::from(blocks));
-        // its inode is number 36, behind the superblock: compact, mode, links, size, first block
-        data[1024 + 14] = 36;
-        let inode = &mut data[36 * 32..37 * 32];
-        inode.fill(0);
-        inode[4..8].copy_from_slice(&[0xed, 0x41, 2, 0]);
-        inode[8] = 27;
-        inode[16] = 1;
-        // each entry: inode, where its name is, that it is a directory
-        let mut directory = vec![0; 4096];
-        for (entry, name) in [(0, 24), (12, 25)] {
-            directory[entry] = 36;
-            directory[entry + 8] = name;
-            directory[entry + 10] = 2;
-        }
-        directory[24..27].copy_from_slice(b"...");
-        if let Some(block) = data.get_mut(4096..8192) {
-            block.copy_from_slice(&directory);
-        }
-        Self::new(data)
+        Self::new(erofs(blocks, u64::from(blocks)))
     }
 
     /// Data and hash partition as a root or usr.

@@ -8,7 +8,7 @@ use ddi_core::verity::{
 
 use super::base::{GOOD, Part, Verity, disk};
 use super::{Class, Media, base};
-use crate::support::image::erofs;
+use crate::support::image::{EROFS_ROOT, erofs};
 
 const NOT_PROVEN: i32 = 1;
 
@@ -192,10 +192,10 @@ fn sizes(class: &mut Class) {
     }
 }
 
-/// As `erofs`, with zeros behind the superblock.
+/// As `erofs`, with zeros behind the root directory.
 fn sparse_erofs(blocks: u32) -> Vec<u8> {
     let mut data = erofs(1, 1);
-    data[1024 + 128..].fill(0);
+    data[1152 + EROFS_ROOT.len()..].fill(0);
     data[1024 + 36..][..4].copy_from_slice(&blocks.to_le_bytes());
     data.resize(blocks as usize * 4096, 0);
     data

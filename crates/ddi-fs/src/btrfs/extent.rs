@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Btrfs, EXTENT_DATA, Error, File};
-use crate::codec::{Codec, decompress};
+use crate::codec::Codec;
 use crate::disk::{Bytes, index, index32, u64_from};
 
 /// A compressed extent is at most 128 KiB, before and after.
@@ -179,7 +179,7 @@ impl Btrfs {
         let done = if codec == Codec::Lzo {
             self.decompress_lzo(input, &mut output)
         } else {
-            decompress(codec, input, &mut output)
+            self.disk.decompress(codec, input, &mut output)
         };
         done.map(|_| output).ok_or_else(|| data.corrupt())
     }
@@ -201,7 +201,8 @@ impl Btrfs {
             at = at.checked_add(4)?;
             let segment = input.get(at..at.checked_add(len)?)?;
             let end = done.checked_add(sector)?.min(output.len());
-            done = done.checked_add(decompress(Codec::Lzo, segment, output.get_mut(done..end)?)?)?;
+            let unpacked = self.disk.decompress(Codec::Lzo, segment, output.get_mut(done..end)?)?;
+            done = done.checked_add(unpacked)?;
             at = at.checked_add(len)?;
         }
         Some(done)

@@ -3,21 +3,25 @@
 //! A file is cut into *logical clusters*; an index says for each where in it an extent begins (a *head*), or how far
 //! back the head is. An extent is compressed into a *physical cluster* of whole blocks, filled up with zeros at its
 //! front; into the rest of the index's block (tail packing); or it is a part of the packed inode (fragments).
+//! 48-bit layouts may have a table of extents instead, see [`super::encoded`].
 
+use super::encoded::Table;
 use super::{Erofs, Error, INCOMPAT_ZERO_PADDING, Inode, Layout};
-use crate::codec::{Codec, decompress};
+use crate::codec::Codec;
 use crate::disk::{Bytes, index, u64_from};
 
 /// Largest extent, uncompressed and compressed: Linux's `Z_EROFS_PCLUSTER_MAX_DSIZE` and `_MAX_SIZE`.
-const MAX_EXTENT: u64 = 12 << 20;
-const MAX_CLUSTER: u64 = 1 << 20;
+pub(super) const MAX_EXTENT: u64 = 12 << 20;
+pub(super) const MAX_CLUSTER: u64 = 1 << 20;
 
+/// Of the packed index. The same bit in the layout of the other one: a table of extents.
 const ADVISE_COMPACTED_2B: u16 = 0x1;
+const ADVISE_EXTENTS: u16 = 0x1;
 const ADVISE_BIG_PCLUSTER_1: u16 = 0x2;
 const ADVISE_BIG_PCLUSTER_2: u16 = 0x4;
 const ADVISE_INLINE_PCLUSTER: u16 = 0x8;
-const ADVISE_INTERLACED_PCLUSTER: u16 = 0x10;
-const ADVISE_FRAGMENT_PCLUSTER: u16 = 0x20;
+pub(super) const ADVISE_INTERLACED_PCLUSTER: u16 = 0x10;
+pub(super) const ADVISE_FRAGMENT_PCLUSTER: u16 = 0x20;
 
 /// In a distance: it is the number of compressed blocks instead, and the distance is 1.
 const CBLKCNT: u32 = 1 << 11;
@@ -75,9 +79,22 @@ struct Map<'a> {
     low: u32,
 }
 
+/// How the bytes of an extent are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// As they are.
+    Plain,
+    /// As they are, but turned around so that each begins where it does in its logical block.
+    Interlaced,
+    /// Compressed, by the number of the algorithm.
+    Algorithm(u8),
+}
+
 pub(super) enum Content {
     /// Bytes of the file from `start`.
     Here { start: u64, bytes: Vec<u8> },
+    /// Zeros from the position asked for.
+    Hole { len: u64 },
     /// The position asked for, in the packed inode, and how much there is from there.
     Fragment { offset: u64, len: u64 },
 }
@@ -89,6 +106,8 @@ pub(super) enum Place {
     Disk { offset: u64, size: u64 },
     /// Behind the index, in the metadata's space.
     Inline { offset: u64, size: usize },
+    /// Nowhere: it is zeros.
+    Hole,
     /// The position asked for, in the packed inode, and how much there is from there.
     Fragment { offset: u64, len: u64 },
 }
@@ -97,16 +116,17 @@ pub(super) enum Place {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Where {
     /// In the file; the position asked for is in between.
-    start: u64,
+    pub(super) start: u64,
     pub(super) end: u64,
     pub(super) place: Place,
-    /// Of fragments it does not matter.
-    kind: Kind,
+    /// Of holes and fragments it does not matter.
+    pub(super) method: Method,
 }
 
 /// What the header of the index says.
 enum Header<'a> {
     Clusters(Map<'a>),
+    Table(Table<'a>),
     /// The whole file is in the packed inode, from there on.
     Packed(u64),
 }
@@ -114,14 +134,21 @@ enum Header<'a> {
 impl Erofs {
     /// The extent that covers `at`, which is inside the file.
     pub(super) fn extent(&self, inode: &Inode, at: u64) -> Result<Content, Error> {
-        match self.header(inode)? {
-            Header::Clusters(map) => map.extent(at),
-            Header::Packed(start) => {
-                let Where { place: Place::Fragment { offset, len }, .. } = packed(inode, start, at)? else {
-                    return Err(Error::corrupt("compression header", inode.tail));
-                };
-                Ok(Content::Fragment { offset, len })
+        let Where { start, end, place, method } = self.place(inode, at)?;
+        let input = match place {
+            Place::Disk { offset, size } => self.disk.data_vec(offset, index(size))?,
+            Place::Inline { offset, size } => {
+                let mut input = vec![0; size];
+                self.metadata(inode.node, offset, &mut input)?;
+                input
             }
+            Place::Hole => return Ok(Content::Hole { len: end.saturating_sub(at) }),
+            Place::Fragment { offset, len } => return Ok(Content::Fragment { offset, len }),
+        };
+        let bytes = self.decode(method, start, end.saturating_sub(start), &input);
+        match bytes? {
+            Some(bytes) => Ok(Content::Here { start, bytes }),
+            None => Err(Error::corrupt("compressed data", inode.offset)),
         }
     }
 
@@ -129,14 +156,49 @@ impl Erofs {
     pub(super) fn place(&self, inode: &Inode, at: u64) -> Result<Where, Error> {
         match self.header(inode)? {
             Header::Clusters(map) => map.place(at),
+            Header::Table(table) => table.place(at),
             Header::Packed(start) => packed(inode, start, at),
         }
+    }
+
+    /// Decompresses `len` bytes; `None` if `input` does not give them. With deduplication the cluster may hold more: then
+    /// these are its first.
+    fn decode(&self, method: Method, start: u64, len: u64, input: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let codec = match method {
+            Method::Plain => return Ok(input.get(..index(len)).map(<[u8]>::to_vec)),
+            Method::Interlaced => return Ok(self.turned(start, index(len), input)),
+            Method::Algorithm(0) => Codec::Lz4,
+            Method::Algorithm(1) => Codec::MicroLzma,
+            Method::Algorithm(2) => Codec::Deflate,
+            Method::Algorithm(3) => Codec::Zstd,
+            Method::Algorithm(_) => return Err(Error::Unsupported { what: "unknown compression" }),
+        };
+        let padded = self.feature_incompat & INCOMPAT_ZERO_PADDING != 0 || codec != Codec::Lz4;
+        let input = if padded {
+            let zeros = input.iter().take_while(|byte| **byte == 0).count();
+            input.get(zeros..).unwrap_or_default()
+        } else {
+            input
+        };
+        let mut bytes = vec![0; index(len)];
+        let done = self.disk.decompress(codec, input, &mut bytes);
+        Ok((done == Some(bytes.len())).then_some(bytes))
+    }
+
+    /// The end of `input` up to the end of a logical block, then its beginning.
+    fn turned(&self, start: u64, len: usize, input: &[u8]) -> Option<Vec<u8>> {
+        let right = index(self.block_size().saturating_sub(self.in_block(start)));
+        let at_end = input.get(input.len().checked_sub(right)?..)?;
+        let first = at_end.get(..right.min(len))?;
+        let second = input.get(..len.saturating_sub(first.len()))?;
+        Some([first, second].concat())
     }
 
     /// Size of a logical cluster; that of a block if nobody says.
     pub(super) fn cluster_size(&self, inode: &Inode) -> u64 {
         match self.header(inode) {
             Ok(Header::Clusters(map)) => map.cluster_size().max(1),
+            Ok(Header::Table(table)) => table.cluster_size(),
             // the rest is not known
             _ => u64::MAX,
         }
@@ -145,7 +207,11 @@ impl Erofs {
     /// Where header and index are in the metadata's space, and how many bytes they have.
     pub(super) fn index_place(&self, inode: &Inode) -> Result<(u64, u64), Error> {
         let start = header_offset(inode);
-        let Header::Clusters(map) = self.header(inode)? else { return Ok((start, 8)) };
+        let map = match self.header(inode)? {
+            Header::Clusters(map) => map,
+            Header::Table(table) => return Ok((start, table.end().saturating_sub(start))),
+            Header::Packed(_) => return Ok((start, 8)),
+        };
         let clusters = inode.size.div_ceil(map.cluster_size().max(1));
         let end = match inode.layout {
             Layout::CompressedFull => map.index.saturating_add(8).saturating_add(clusters.saturating_mul(8)),
@@ -178,8 +244,17 @@ impl Erofs {
         if map.advise & !0x3f != 0 {
             return Err(Error::Unsupported { what: "unknown compression layout" });
         }
-        if inode.layout == Layout::CompressedFull && map.advise & ADVISE_COMPACTED_2B != 0 {
-            return Err(Error::Unsupported { what: "encoded extents" });
+        if inode.layout == Layout::CompressedFull && map.advise & ADVISE_EXTENTS != 0 {
+            // the count has 48 bits, of which the upper ones are where algorithms and cluster size are else
+            let count = u64::from(raw.le16(6)?) << 32 | u64::from(map.low);
+            return Ok(Header::Table(Table::new(
+                self,
+                inode,
+                map.advise,
+                map.cluster_bits,
+                map.index,
+                count,
+            )));
         }
         if map.cluster_bits > 20 {
             return Err(raw.corrupt());
@@ -196,7 +271,7 @@ fn header_offset(inode: &Inode) -> u64 {
 fn packed(inode: &Inode, start: u64, at: u64) -> Result<Where, Error> {
     let offset = start.checked_add(at).ok_or_else(|| Error::corrupt("compression header", inode.tail))?;
     let len = inode.size.saturating_sub(at);
-    Ok(Where { start: 0, end: inode.size, place: Place::Fragment { offset, len }, kind: Kind::Plain })
+    Ok(Where { start: 0, end: inode.size, place: Place::Fragment { offset, len }, method: Method::Plain })
 }
 
 impl Map<'_> {
@@ -224,7 +299,14 @@ impl Map<'_> {
         if len > MAX_EXTENT {
             return Err(Error::Unsupported { what: "compressed extent of more than 12 MiB" });
         }
-        let at_place = |place| Ok(Where { start, end, place, kind: head.kind });
+        let [first, second] = self.algorithms;
+        let method = match head.kind {
+            Kind::Plain if self.has(ADVISE_INTERLACED_PCLUSTER) => Method::Interlaced,
+            Kind::Plain => Method::Plain,
+            Kind::Head2 => Method::Algorithm(second),
+            _ => Method::Algorithm(first),
+        };
+        let at_place = |place| Ok(Where { start, end, place, method });
         // the last extent may be elsewhere
         if self.has(ADVISE_INLINE_PCLUSTER | ADVISE_FRAGMENT_PCLUSTER) && end >= self.inode.size {
             let last = self.inode.size.saturating_sub(1);
@@ -250,20 +332,6 @@ impl Map<'_> {
             return Err(self.corrupt());
         }
         at_place(Place::Disk { offset: self.fs.address(head.address)?, size })
-    }
-
-    fn extent(&self, at: u64) -> Result<Content, Error> {
-        let Where { start, end, place, kind } = self.place(at)?;
-        let input = match place {
-            Place::Disk { offset, size } => self.fs.disk.data_vec(offset, index(size))?,
-            Place::Inline { offset, size } => {
-                let mut input = vec![0; size];
-                self.fs.metadata(self.inode.node, offset, &mut input)?;
-                input
-            }
-            Place::Fragment { offset, len } => return Ok(Content::Fragment { offset, len }),
-        };
-        self.decode(kind, start, end.saturating_sub(start), &input)
     }
 
     /// The head of the extent that covers `at`, and where that begins.
@@ -516,48 +584,5 @@ impl Map<'_> {
             blocks = blocks.saturating_add(1);
         }
         Ok(blocks)
-    }
-
-    /// Decompresses `len` bytes. With deduplication the cluster may hold more: then these are its first.
-    fn decode(&self, kind: Kind, start: u64, len: u64, input: &[u8]) -> Result<Content, Error> {
-        let corrupt = || Error::corrupt("compressed data", self.inode.offset);
-        let mut bytes = vec![0; index(len)];
-        if kind == Kind::Plain {
-            let block = self.fs.block_size();
-            if self.has(ADVISE_INTERLACED_PCLUSTER) {
-                // turned around so that it begins where it does in its logical block
-                let input = input.get(..index(block.min(u64_from(input.len())))).unwrap_or_default();
-                let begin = index(self.fs.in_block(start));
-                let right = bytes.len().min(index(block).saturating_sub(begin));
-                let (first, second) = bytes.split_at_mut_checked(right).ok_or_else(corrupt)?;
-                let end = begin.saturating_add(first.len());
-                first.copy_from_slice(input.get(begin..end).ok_or_else(corrupt)?);
-                second.copy_from_slice(input.get(..second.len()).ok_or_else(corrupt)?);
-            } else {
-                let plain = input.get(..bytes.len()).ok_or_else(corrupt)?;
-                bytes.copy_from_slice(plain);
-            }
-            return Ok(Content::Here { start, bytes });
-        }
-        let [first, second] = self.algorithms;
-        let codec = match if kind == Kind::Head2 { second } else { first } {
-            0 => Codec::Lz4,
-            1 => Codec::MicroLzma,
-            2 => Codec::Deflate,
-            3 => Codec::Zstd,
-            _ => return Err(Error::Unsupported { what: "unknown compression" }),
-        };
-        let padded = self.fs.feature_incompat & INCOMPAT_ZERO_PADDING != 0 || codec != Codec::Lz4;
-        let input = if padded {
-            let zeros = input.iter().take_while(|byte| **byte == 0).count();
-            input.get(zeros..).unwrap_or_default()
-        } else {
-            input
-        };
-        let done = decompress(codec, input, &mut bytes).ok_or_else(corrupt)?;
-        if done != bytes.len() {
-            return Err(corrupt());
-        }
-        Ok(Content::Here { start, bytes })
     }
 }

@@ -9,7 +9,7 @@ use crate::extent::{ExtentKind, Teller};
 use crate::{EachExtent, FileType, Node};
 
 /// Size of the superblock, without the slots that may follow it, and of one of those.
-const SUPERBLOCK_SIZE: u64 = 128;
+const FIXED: u64 = 128;
 const SLOT: u64 = 16;
 
 impl Erofs {
@@ -182,6 +182,7 @@ impl Erofs {
                     at = end;
                     match place {
                         Place::Disk { offset, size } => to.tell(offset, size, kind)?,
+                        Place::Hole => to.tell(0, 0, kind)?,
                         Place::Inline { offset, size } => {
                             self.tell_metadata(inode.node, offset, u64_from(size), kind, to)?;
                         }
@@ -211,7 +212,7 @@ impl Erofs {
     }
 
     fn tell_own(&self, to: &mut Teller<'_, '_>) -> ControlFlow<()> {
-        let size = SUPERBLOCK_SIZE.saturating_add(u64::from(self.slots).saturating_mul(SLOT));
+        let size = FIXED.saturating_add(u64::from(self.slots).saturating_mul(SLOT));
         to.tell(SUPERBLOCK, size, ExtentKind::Superblock)?;
         if let Some(metabox) = &self.metabox {
             self.tell_file(metabox.node, Some(ExtentKind::Metabox), to)?;

@@ -2,7 +2,7 @@
 
 use super::{Error, Ext4, FLAG_INLINE_DATA, Inode};
 use crate::disk::{Bytes, index, index32, u64_from};
-use crate::{MAX_XATTRS, Xattr};
+use crate::{MAX_XATTRS, XATTR, Xattr};
 
 pub(super) const MAGIC: u32 = 0xea02_0000;
 pub(super) const FLAG_EA_INODE: u32 = 0x20_0000;
@@ -76,7 +76,7 @@ impl Ext4 {
         base: usize,
         raw: &mut Vec<Raw>,
     ) -> Result<(), Error> {
-        let mut total: usize = raw.iter().map(|raw| raw.value.len()).sum();
+        let mut total: usize = raw.iter().map(|raw| raw.value.len().saturating_add(XATTR)).sum();
         // the list ends with four zeros, or with the room for it
         while bytes.bytes.len().saturating_sub(at) >= 4 && bytes.le32(at)? != 0 {
             let name_len = usize::from(bytes.u8(at)?);
@@ -85,7 +85,7 @@ impl Ext4 {
             let value_inum = bytes.le32(at.saturating_add(4))?;
             let value_size = index32(bytes.le32(at.saturating_add(8))?);
             let name = bytes.slice(at.saturating_add(16), name_len)?.to_vec();
-            total = total.saturating_add(value_size);
+            total = total.saturating_add(value_size).saturating_add(XATTR);
             if total > MAX_XATTRS {
                 return Err(Error::TooLarge { size: u64_from(total), limit: u64_from(MAX_XATTRS) });
             }

@@ -10,6 +10,7 @@ const MAGIC: [u8; 4] = [0xe2, 0xe1, 0xf5, 0xe0];
 /// Where `checksum` is.
 const CHECKSUM: usize = 4;
 const FEATURE_COMPAT_SB_CHKSUM: u32 = 1;
+const FEATURE_INCOMPAT_48BIT: u32 = 0x80;
 
 pub(super) fn probe(disk: &Disk<'_>) -> Result<Option<Probe>, Error> {
     let Some(sb) = disk.bytes(OFFSET, SIZE)? else { return Ok(None) };
@@ -43,6 +44,10 @@ fn parse(sb: &Bytes<'_>) -> Option<(Probe, Option<Crc>)> {
     let volume_name = sb.slice(64, 16)?;
     let feature_incompat = sb.le32(80)?;
     let extra_devices = sb.le16(86)?;
+    // the upper part of `blocks`, unless the root directory's number is there
+    let (rootnid_2b, rootnid_8b) = (sb.le16(14)?, sb.le64(112)?);
+    let high = feature_incompat & FEATURE_INCOMPAT_48BIT != 0 && rootnid_8b != 0;
+    let blocks = u64::from(if high { rootnid_2b } else { 0 }) << 32 | u64::from(blocks);
 
     if magic != MAGIC || !(9..=16).contains(&blkszbits) {
         return None;
@@ -55,7 +60,7 @@ fn parse(sb: &Bytes<'_>) -> Option<(Probe, Option<Crc>)> {
     probe.label = Text::from_field(volume_name);
     probe.uuid = FsUuid::new(uuid);
     probe.block_size = Some(block_size);
-    probe.claimed_size = Some(u64::from(blocks).saturating_mul(block_size.into()));
+    probe.claimed_size = Some(blocks.saturating_mul(block_size.into()));
     probe.number("inos", inos);
     probe.number("build_time", build_time);
     probe.number("feature_compat", feature_compat);

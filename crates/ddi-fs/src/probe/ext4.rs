@@ -103,8 +103,9 @@ fn parse(sb: &Bytes<'_>, kind: FsKind) -> Option<Probe> {
     probe.uuid = FsUuid::new(s_uuid);
     probe.version = Some(format!("{s_rev_level}.{s_minor_rev_level}"));
     probe.block_size = block_size;
-    // a size that overflows is still a claim, and one that no source meets
-    probe.claimed_size = block_size.map(|size| blocks.saturating_mul(u64::from(size)));
+    // a size that overflows is still a claim, and one that no source meets; so are blocks of a size that does
+    let claimed = block_size.map_or(u64::MAX, |size| blocks.saturating_mul(u64::from(size)));
+    probe.claimed_size = Some(claimed);
     probe.checksum = checksum;
     probe.number("blocks", blocks);
     probe.number("inodes", s_inodes_count);

@@ -1,10 +1,14 @@
 //! f2fs. Source: Linux, `include/linux/f2fs_fs.h`; libblkid, `f2fs.c`. The second copy is not looked at, as there.
 
+use std::io;
+
+use ddi_io::ReadAt;
+
 use super::crc::crc32;
 use super::disk::{Bytes, Disk};
 use super::{Checksum, Error, FsKind, FsUuid, Probe, Text};
 
-const OFFSET: u64 = 1024;
+pub(super) const OFFSET: u64 = 1024;
 const SIZE: usize = 0x47c;
 const MAGIC: [u8; 4] = [0x10, 0x20, 0xf5, 0xf2];
 
@@ -21,6 +25,24 @@ pub(super) fn probe(disk: &Disk<'_>) -> Result<Option<Probe>, Error> {
         probe.checksum = Checksum::Verified("crc32");
     }
     Ok(Some(probe))
+}
+
+/// Does the superblock say of its blocks and segments what Linux asks for, `sanity_check_raw_super` in `fs/f2fs/super.c`?
+/// Blocks are pages: of 4 KiB, or larger ones on other machines.
+pub(super) fn is_sane(source: &dyn ReadAt) -> io::Result<bool> {
+    let mut bytes = [0; 32];
+    source.read_exact_at(OFFSET, &mut bytes)?;
+    let sb = Bytes::from(&bytes[..]);
+    let fields = [sb.le32(0x8), sb.le32(0xc), sb.le32(0x10), sb.le32(0x14)];
+    let [Some(log_sectorsize), Some(log_sectors_per_block), Some(log_blocksize), Some(log_blocks_per_seg)] =
+        fields
+    else {
+        return Ok(false);
+    };
+    Ok((9..=16).contains(&log_sectorsize)
+        && log_sectorsize.checked_add(log_sectors_per_block) == Some(log_blocksize)
+        && (12..=16).contains(&log_blocksize)
+        && log_blocks_per_seg == 9)
 }
 
 /// The superblock, and how many of its bytes the checksum behind them covers.

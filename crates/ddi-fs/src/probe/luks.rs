@@ -40,6 +40,15 @@ pub struct Header {
 }
 
 impl Header {
+    /// Is it a version that there is, and of a size that the specification has?
+    pub fn is_usual(&self) -> bool {
+        match (self.version, self.header_size) {
+            (1, None) => true,
+            (2, Some(size)) => size.is_power_of_two() && (16 << 10..=4 << 20).contains(&size),
+            _ => false,
+        }
+    }
+
     /// Does every segment carry integrity tags? This is what the policy flag `encryptedwithintegrity` asks for.
     ///
     /// `Some(false)` for LUKS1, which cannot; `None` if the JSON could not be read, and so nobody knows.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::disk::{Bytes, div, index, rem, u64_from};
 use crate::extent::{ExtentKind, Teller};
-use crate::{EachExtent, MAX_XATTRS, Node};
+use crate::{EachExtent, MAX_XATTRS, Node, XATTR};
 
 const COMPRESSOR_OPTIONS: u16 = 0x400;
 
@@ -140,7 +140,7 @@ impl Squashfs {
                 let (kind, len) = (key.le16(0)?, usize::from(key.le16(2)?));
                 at.skip(u64_from(len))?;
                 let size = at.le32()?;
-                total = total.saturating_add(len).saturating_add(8);
+                total = total.saturating_add(len).saturating_add(XATTR);
                 if kind & XATTR_OUT_OF_LINE != 0 {
                     return Ok(Some(u64::from_le_bytes(at.array()?)));
                 }

@@ -2,7 +2,7 @@
 
 use super::{Error, Extent, Fork, Inode, LOCAL, Xfs, be16, be32};
 use crate::disk::{Bytes, index, index32, u64_from};
-use crate::{MAX_XATTRS, Xattr};
+use crate::{MAX_XATTRS, XATTR, Xattr};
 
 const FLAG_LOCAL: u8 = 0x01;
 const FLAG_ROOT: u8 = 0x02;
@@ -32,7 +32,7 @@ impl Found {
         if flags & FLAG_HIDDEN != 0 {
             return Ok(());
         }
-        self.check(name.len())?;
+        self.check(name.len().saturating_add(XATTR))?;
         let prefix = match flags & (FLAG_ROOT | FLAG_SECURE) {
             0 => &b"user."[..],
             FLAG_ROOT => b"trusted.",

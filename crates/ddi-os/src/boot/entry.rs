@@ -19,18 +19,11 @@ pub(super) struct TypeOne {
 }
 
 impl TypeOne {
-    /// Lines of a key, white space, and a value; `#` begins a comment.
     pub(super) fn parse(text: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(text);
-        let line = |line: &str| {
-            let line = line.trim();
-            let (key, value) = line.split_once([' ', '\t'])?;
-            (!line.starts_with('#')).then(|| (key.to_owned(), value.trim().to_owned()))
-        };
-        TypeOne { fields: text.lines().filter_map(line).collect() }
+        TypeOne { fields: fields(text) }
     }
 
-    fn get(&self, key: &str) -> Option<&str> {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.fields.iter().rev().find(|(known, _)| known == key).map(|(_, value)| &**value)
     }
 
@@ -54,6 +47,22 @@ impl TypeOne {
         let options = self.fields.iter().filter(|(key, _)| key == "options").map(|(_, value)| &**value);
         options.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Lines of a key, blanks, and a value, which may be in quotes; `#` begins a comment, and a NUL ends all. As
+/// `line_get_key_value` of systemd-boot.
+pub(super) fn fields(text: &[u8]) -> Vec<(String, String)> {
+    const BLANKS: [char; 2] = [' ', '\t'];
+    let text = String::from_utf8_lossy(text.split(|byte| *byte == 0).next().unwrap_or_default());
+    let line = |line: &str| {
+        let line = line.trim_matches(BLANKS);
+        let (key, value) = line.split_once(BLANKS)?;
+        let value = value.trim_start_matches(BLANKS);
+        let quoted = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+        let value = quoted('"').or_else(|| quoted('\'')).unwrap_or(value);
+        (!line.starts_with('#')).then(|| (key.to_owned(), value.to_owned()))
+    };
+    text.split(['\n', '\r']).filter_map(line).collect()
 }
 
 /// As EFI has it or as others have it.
@@ -115,6 +124,11 @@ impl Entry {
             .then_with(|| newest_first(&self.name.id(), &other.name.id()))
             .then_with(|| left(other).cmp(&left(self)))
             .then_with(|| done(self).cmp(&done(other)))
+    }
+
+    /// What it is called to systemd-boot: its file, in lower case.
+    pub(super) fn id(&self) -> String {
+        self.shown.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
     }
 
     pub(super) fn shown(&self) -> &str {
@@ -184,5 +198,8 @@ mod tests {
         assert_eq!(paths, expected.map(|(key, path)| (key, path.to_owned())));
         assert_eq!(entry.options(), "a=1 b 'c d'");
         assert_eq!(TypeOne::parse(b"\xff\n  \nlinux").boots().count(), 0);
+        let quoted = TypeOne::parse(b"linux \"/a b\"\r\noptions 'x y'\rtitle \"\nefi /a\0\nuki /b");
+        assert_eq!(quoted.paths().map(|(_, path)| path).collect::<Vec<_>>(), ["/a b", "/a"]);
+        assert_eq!((&*quoted.options(), quoted.get("title")), ("x y", Some("\"")));
     }
 }

@@ -44,7 +44,7 @@ fn uki(os_release: &[u8], command_line: &str) -> PeBuilder {
     PeBuilder { certificates: (0x400, 8), ..PeBuilder::new() }
         .section(".osrel", os_release)
         .section(".uname", b"6")
-        .section(".linux", b"kernel")
+        .section(".linux", b"MZ kernel")
         .section(".cmdline", command_line.as_bytes())
 }
 
@@ -219,7 +219,7 @@ fn the_system() {
     assert_eq!(codes_of(&root(&[7; 8192])), Ok(vec!["system-not-read"]));
     let refused = plain().part("usr-arm64", "usr", &luks());
     assert_eq!(codes_of(&refused), Ok(vec!["image-refused"]));
-    assert_eq!(codes_of(&root(&ddi_testing::erofs(20, 1))), Err("corrupt-file-system"));
+    assert_eq!(codes_of(&root(&ddi_testing::erofs_without_root(20, 1))), Err("corrupt-file-system"));
     let damaged = Disk::new().pair("root-x86-64", "os", &Set::new(luks()));
     let damaged = damaged.edit_number(1, |part| part.content[9] ^= 1);
     assert!(codes_of(&damaged).unwrap().contains(&"not-proven"));

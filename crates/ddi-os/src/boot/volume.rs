@@ -15,6 +15,8 @@ pub(super) struct Volume {
     pub(super) designator: Designator,
     /// Where it is mounted usually.
     pub(super) prefix: &'static [u8],
+    /// The partition, for what is about all of it.
+    pub(super) subject: Subject,
     pub(super) tree: Tree,
 }
 
@@ -24,7 +26,7 @@ impl Volume {
         [self.prefix, path].concat()
     }
 
-    pub(super) fn subject(&self, path: &[u8]) -> Subject {
+    pub(super) fn subject_of(&self, path: &[u8]) -> Subject {
         Subject::Path(self.path(path))
     }
 

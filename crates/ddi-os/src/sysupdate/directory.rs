@@ -1,17 +1,18 @@
-//! The files of an update set: regular ones in one directory, and nothing that they lead to.
+//! The files of an update set: regular ones in one directory and in those below that are asked for, and nothing that a link
+//! leads to.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 use super::Error;
 
-/// Most names of a directory that are looked at.
+/// Most names of a directory and those below it that are looked at.
 pub const MAX_FILES: usize = 65_536;
 /// Read and hashed at once.
 const CHUNK: usize = 1 << 20;
@@ -97,31 +98,81 @@ impl Directory {
     /// # Errors
     /// [`Error::Io`], [`Error::TooManyFiles`].
     pub fn names(&self) -> Result<Vec<String>, Error> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.path).map_err(Error::Io)? {
-            if let Ok(name) = entry.map_err(Error::Io)?.file_name().into_string() {
-                if names.len() >= MAX_FILES {
-                    return Err(Error::TooManyFiles);
-                }
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+        self.paths(|_| false)
     }
 
-    /// Opens a regular file of this directory itself: no link is followed, and nothing holds us up.
-    fn file(&self, name: &str) -> Result<(File, u64), FileProblem> {
-        if !super::manifest::is_file_name(name) {
+    /// The same, and the paths of what is in the directories below that are wanted. Links to directories are not followed, and
+    /// a directory that cannot be read has nothing in it, as to systemd.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::TooManyFiles`].
+    pub fn paths(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
+        let mut paths = Vec::new();
+        // those that are still to be listed
+        let mut left = vec![String::new()];
+        while let Some(directory) = left.pop() {
+            let is_top = directory.is_empty();
+            let opened = match is_top {
+                true => listing(self.handle.as_fd()),
+                false => self.below(&directory).and_then(|below| listing(below.as_fd())),
+            };
+            let entries = match opened {
+                Ok(entries) => entries,
+                Err(error) if is_top => return Err(Error::Io(error)),
+                Err(_) => continue,
+            };
+            for entry in entries {
+                let entry = entry.map_err(|error| Error::Io(error.into()))?;
+                let Ok(name) = entry.file_name().to_str() else { continue };
+                if matches!(name, "." | "..") {
+                    continue;
+                }
+                if paths.len() >= MAX_FILES {
+                    return Err(Error::TooManyFiles);
+                }
+                let path = if is_top { name.to_owned() } else { format!("{directory}/{name}") };
+                let may_be_directory = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
+                if may_be_directory && is_wanted(&path) {
+                    left.push(path.clone());
+                }
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Opens a directory below: no link is followed.
+    fn below(&self, path: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut at: Option<OwnedFd> = None;
+        for name in path.split('/') {
+            let parent = at.as_ref().map_or(self.handle.as_fd(), AsFd::as_fd);
+            at = Some(rustix::fs::openat(parent, name, flags, Mode::empty())?);
+        }
+        at.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Opens a regular file of this directory itself, or of one below: no link is followed, and nothing holds us up.
+    fn file(&self, path: &str) -> Result<(File, u64), FileProblem> {
+        if !super::manifest::is_plain_path(path) {
             return Err(FileProblem::Missing);
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&self.handle, name, flags, Mode::empty()).map_err(io::Error::from);
+        let open = |directory: BorrowedFd<'_>, name: &str| {
+            rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(io::Error::from)
+        };
+        let opened = match path.rsplit_once('/') {
+            None => open(self.handle.as_fd(), path),
+            Some((directory, name)) => {
+                self.below(directory).and_then(|directory| open(directory.as_fd(), name))
+            }
+        };
         let file: File = match opened {
             Ok(handle) => handle.into(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(FileProblem::Missing),
-            // a link, or a socket
-            Err(error) if matches!(error.raw_os_error(), Some(LOOP | NO_DEVICE)) => {
+            // a link, a socket, or a directory that is none
+            Err(error) if matches!(error.raw_os_error(), Some(LOOP | NO_DEVICE | NOT_A_DIRECTORY)) => {
                 return Err(FileProblem::NotRegular);
             }
             Err(error) => return Err(FileProblem::Io(error)),
@@ -178,6 +229,12 @@ impl Directory {
     }
 }
 
+fn listing(directory: BorrowedFd<'_>) -> io::Result<Dir> {
+    Ok(Dir::read_from(directory)?)
+}
+
+/// `ENOTDIR`: a part of the path but the last is no directory, or a link.
+const NOT_A_DIRECTORY: i32 = rustix::io::Errno::NOTDIR.raw_os_error();
 /// `ELOOP`: the last part of the path is a link.
 const LOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
 /// `ENXIO`: a socket, or a device without a driver.
@@ -211,6 +268,24 @@ mod tests {
         }
         assert_eq!(directory.read("a", 2).unwrap_err().code(), "file-too-large");
         assert_eq!(directory.names().unwrap(), ["a", "link", "socket", "sub"]);
+        // below
+        std::fs::create_dir_all(path.join("sub/deep")).unwrap();
+        std::fs::write(path.join("sub/deep/a"), b"abc").unwrap();
+        std::os::unix::fs::symlink("sub", path.join("way")).unwrap();
+        assert_eq!(directory.sha256("sub/deep/a").unwrap().1, 3);
+        for (name, code) in [
+            ("way/deep/a", "file-not-regular"),
+            ("sub/deep", "file-not-regular"),
+            ("a/b", "file-not-regular"),
+            ("sub/none/a", "file-missing"),
+            ("sub/deep/", "file-missing"),
+            ("/sub/deep/a", "file-missing"),
+        ] {
+            assert_eq!(directory.sha256(name).unwrap_err().code(), code, "{name}");
+        }
+        let all = ["a", "link", "socket", "sub", "sub/deep", "sub/deep/a", "way"];
+        assert_eq!(directory.paths(|_| true).unwrap(), all);
+        assert_eq!(directory.paths(|path| path == "sub").unwrap(), [&all[..5], &["way"]].concat());
         std::fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -5,15 +5,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Largest manifest that is read: ten thousand files.
 pub const MAX_MANIFEST: u64 = 1 << 20;
-/// The name of an entry that is no file but a date (systemd 260).
+/// The name of an entry that is no file but a date (systemd 258).
 const BEST_BEFORE: &str = "BEST-BEFORE-";
+/// Longest path of a file: that of Linux.
+const MAX_PATH: usize = 4095;
 /// Digits, a space, a mark.
 const PREFIX: usize = 66;
 
 /// A file in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name: no `/`, no control characters.
+    /// Its name, or its path below the directory: no control characters, no part that is empty, `.` or `..`.
     pub name: String,
     /// Its SHA-256.
     pub sha256: [u8; 32],
@@ -31,17 +33,18 @@ pub struct Date {
 }
 
 impl Date {
-    /// From `YYYY-MM-DD`.
+    /// From `YYYY-MM-DD`, or with one digit for month or day, as systemd takes it (`strptime`, `%Y-%m-%d`).
     pub fn parse(text: &str) -> Option<Self> {
-        let is_form = text.len() == 10
-            && text.bytes().enumerate().all(|(at, byte)| match at {
-                4 | 7 => byte == b'-',
-                _ => byte.is_ascii_digit(),
-            });
-        let mut parts = text.split('-').filter(|_| is_form);
-        let year = parts.next()?.parse().ok()?;
-        let month: u8 = parts.next()?.parse().ok()?;
-        let day: u8 = parts.next()?.parse().ok()?;
+        let is_number = |text: &&str, digits: std::ops::RangeInclusive<usize>| {
+            digits.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let mut parts = text.split('-');
+        let year = parts.next().filter(|text| is_number(text, 4..=4))?.parse().ok()?;
+        let mut short = || parts.next().filter(|text| is_number(text, 1..=2))?.parse().ok();
+        let (month, day): (u8, u8) = (short()?, short()?);
+        if parts.next().is_some() {
+            return None;
+        }
         let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days = match month {
             2 => 28_u8.saturating_add(u8::from(is_leap)),
@@ -66,10 +69,10 @@ impl Date {
         days.saturating_add(u64::from(self.day)).saturating_sub(719_469)
     }
 
-    /// Is the whole day over, in UTC?
-    pub fn is_over(self, now: SystemTime) -> bool {
+    /// Has the day begun, in UTC? What is best before it is out of date from then on.
+    pub fn has_begun(self, now: SystemTime) -> bool {
         let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        seconds / 86_400 > self.number()
+        seconds / 86_400 >= self.number()
     }
 }
 
@@ -91,8 +94,10 @@ impl fmt::Display for Date {
 pub struct Manifest {
     /// The files, in the order of the manifest. A name may come twice, with the same sum.
     pub files: Vec<Listed>,
-    /// The day after which it should not be used any more: the first one of several.
+    /// The day from which on it should not be used any more: the first one of several.
     pub best_before: Option<Date>,
+    /// Names that begin as those of dates do and have none: systemd passes over them.
+    pub odd_best_before: Vec<String>,
 }
 
 /// What is wrong with a line.
@@ -111,12 +116,12 @@ pub enum ManifestProblem {
     Digest,
     /// Behind them neither two spaces nor a space and `*`.
     Separator,
-    /// A name that is empty, too long, `.` or `..`, or has a `/` or control characters in it.
+    /// CR and LF at its end.
+    CarriageReturn,
+    /// A name that is empty or too long, has control characters in it, is absolute, or has a part that is empty, `.` or `..`.
     Name,
     /// The same name with another sum.
     Contradiction,
-    /// `BEST-BEFORE-` and no date.
-    BestBefore,
 }
 
 /// A line that is not understood; systemd-sysupdate refuses the whole manifest.
@@ -139,8 +144,8 @@ impl ManifestError {
             ManifestProblem::Digest => "manifest-digest",
             ManifestProblem::Separator => "manifest-separator",
             ManifestProblem::Name => "manifest-name",
+            ManifestProblem::CarriageReturn => "manifest-crlf",
             ManifestProblem::Contradiction => "manifest-contradiction",
-            ManifestProblem::BestBefore => "manifest-best-before",
         }
     }
 }
@@ -154,9 +159,11 @@ impl fmt::Display for ManifestError {
             ManifestProblem::Escaped => "an escaped file name",
             ManifestProblem::Digest => "does not begin with 64 hexadecimal digits",
             ManifestProblem::Separator => "no space and no space or * behind the digits",
-            ManifestProblem::Name => "not the name of a file in the directory",
+            ManifestProblem::CarriageReturn => {
+                "it ends in CR and LF, and systemd takes the CR for a part of the name"
+            }
+            ManifestProblem::Name => "neither a file name nor a plain path below the directory",
             ManifestProblem::Contradiction => "a file that is there already, with another sum",
-            ManifestProblem::BestBefore => "not a date",
         };
         write!(f, "line {}: {what}", self.line)
     }
@@ -188,8 +195,13 @@ impl Manifest {
             rest = after.strip_prefix(b"\n").unwrap_or_default();
             let listed = parse_line(line).map_err(at)?;
             if let Some(date) = listed.name.strip_prefix(BEST_BEFORE) {
-                let date = Date::parse(date).ok_or(at(ManifestProblem::BestBefore))?;
-                manifest.best_before = Some(manifest.best_before.map_or(date, |known| known.min(date)));
+                match Date::parse(date) {
+                    Some(date) => {
+                        let first = manifest.best_before.map_or(date, |known| known.min(date));
+                        manifest.best_before = Some(first);
+                    }
+                    None => manifest.odd_best_before.push(listed.name),
+                }
                 continue;
             }
             if sums.insert(listed.name.clone(), listed.sha256).is_some_and(|known| known != listed.sha256) {
@@ -211,18 +223,20 @@ fn parse_line(line: &[u8]) -> Result<Listed, ManifestProblem> {
     }
     let name =
         std::str::from_utf8(line.get(PREFIX..).unwrap_or_default()).map_err(|_| ManifestProblem::NotUtf8)?;
-    if !is_file_name(name) {
+    if name.strip_suffix('\r').is_some_and(is_plain_path) {
+        return Err(ManifestProblem::CarriageReturn);
+    }
+    if !is_plain_path(name) {
         return Err(ManifestProblem::Name);
     }
     Ok(Listed { name: name.to_owned(), sha256 })
 }
 
-/// Is it the name of a file in a directory, fit to be shown?
-pub(super) fn is_file_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..")
-        && name.len() <= 255
-        && !name.contains('/')
-        && !name.contains(char::is_control)
+/// Is it the name of a file, or a path that does not lead out of its directory, fit to be shown?
+pub(super) fn is_plain_path(path: &str) -> bool {
+    path.len() <= MAX_PATH
+        && !path.contains(char::is_control)
+        && path.split('/').all(|name| !matches!(name, "" | "." | "..") && name.len() <= 255)
 }
 
 #[cfg(test)]
@@ -263,11 +277,16 @@ mod tests {
             (good.replace(" *", " ?"), ManifestProblem::Separator),
             (line(""), ManifestProblem::Name),
             (line(".."), ManifestProblem::Name),
-            (line("a/b"), ManifestProblem::Name),
+            (line("./a"), ManifestProblem::Name),
+            (line("/a"), ManifestProblem::Name),
+            (line("a/../b"), ManifestProblem::Name),
+            (line("a//b"), ManifestProblem::Name),
+            (line("a/"), ManifestProblem::Name),
             (line("a\rb"), ManifestProblem::Name),
+            (line("\r"), ManifestProblem::Name),
+            (line("a\r"), ManifestProblem::CarriageReturn),
             (line(&"a".repeat(256)), ManifestProblem::Name),
             (good.clone() + &good.replacen('0', "1", 1), ManifestProblem::Contradiction),
-            (line("BEST-BEFORE-2026-02-29"), ManifestProblem::BestBefore),
         ] {
             let line = if problem == ManifestProblem::Contradiction { 2 } else { 1 };
             assert_eq!(Manifest::parse(text.as_bytes()), Err(ManifestError { line, problem }), "{text:?}");
@@ -279,14 +298,34 @@ mod tests {
     }
 
     #[test]
+    fn f11_files_in_directories() {
+        let long = format!("{}/x", "a".repeat(255));
+        for name in ["a/b", "a/b.c/d", "..a/b", &long] {
+            assert_eq!(Manifest::parse(line(name).as_bytes()).unwrap().files[0].name, name);
+        }
+        let deep = "a/".repeat(2047) + "a";
+        assert!(is_plain_path(&deep) && !is_plain_path(&(deep + "aa")));
+    }
+
+    /// systemd warns, and goes on.
+    #[test]
+    fn f11_a_best_before_that_is_no_date() {
+        let text = line("BEST-BEFORE-2026-02-29") + &line("BEST-BEFORE-tomorrow") + &line("a_1.raw");
+        let manifest = Manifest::parse(text.as_bytes()).unwrap();
+        assert_eq!(manifest.odd_best_before, ["BEST-BEFORE-2026-02-29", "BEST-BEFORE-tomorrow"]);
+        assert_eq!((manifest.best_before, manifest.files.len()), (None, 1));
+    }
+
+    #[test]
     fn best_before() {
         let text = line("BEST-BEFORE-2027-01-01") + &line("BEST-BEFORE-2026-12-31");
         let manifest = Manifest::parse(text.as_bytes()).unwrap();
         let date = manifest.best_before.unwrap();
         assert_eq!((date.to_string(), manifest.files.len()), ("2026-12-31".to_owned(), 0));
-        // date -u -d 2027-01-01 +%s
-        let after = UNIX_EPOCH + std::time::Duration::from_secs(1_798_761_600);
-        assert!(date.is_over(after) && !date.is_over(after - std::time::Duration::from_secs(1)));
+        // date -u -d 2026-12-31 +%s
+        let begin = UNIX_EPOCH + std::time::Duration::from_secs(1_798_675_200);
+        assert!(date.has_begun(begin) && !date.has_begun(begin - std::time::Duration::from_secs(1)));
+        assert!(date.has_begun(begin + std::time::Duration::from_secs(1 << 30)));
     }
 
     #[test]
@@ -298,12 +337,19 @@ mod tests {
             ("2000-02-29", 11016),
             ("2024-12-31", 20088),
             ("9999-12-31", 2_932_896),
+            ("2024-3-1", 19_783),
+            ("2024-03-1", 19_783),
         ] {
             assert_eq!(Date::parse(text).unwrap().number(), number, "{text}");
         }
         for text in [
             "",
-            "2026-1-01",
+            "2026-001-01",
+            "226-01-01",
+            "2026-01",
+            "2026-01-",
+            "+026-01-01",
+            "2026-01-01-01",
             "2026-13-01",
             "2026-00-01",
             "2026-04-31",
@@ -326,7 +372,7 @@ mod tests {
             }
             bytes.truncate(cut);
             if let Ok(manifest) = Manifest::parse(&bytes) {
-                prop_assert!(manifest.files.iter().all(|file| is_file_name(&file.name)));
+                prop_assert!(manifest.files.iter().all(|file| is_plain_path(&file.name)));
             }
         }
     }

@@ -1,4 +1,8 @@
 //! Patterns of names with a version in them (sysupdate.d(5), *Match patterns*; `sysupdate-pattern.c`).
+//!
+//! ```text
+//!   os_@v/usr_@h.raw  =  [ "os_" @v ] / [ "usr_" @h ".raw" ]: no marker holds a slash, so a path matches part by part
+//! ```
 
 use std::fmt;
 
@@ -11,7 +15,7 @@ enum Element {
     Marker(char),
 }
 
-/// Markers, and the literal text between them.
+/// Markers, and the literal text between them; with a `/`, those of a path.
 ///
 /// ```
 /// use ddi_os::update::Pattern;
@@ -23,7 +27,8 @@ enum Element {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
-    elements: Vec<Element>,
+    /// What the parts of a path are, one for a name without a `/`.
+    parts: Vec<Vec<Element>>,
 }
 
 /// What a name says.
@@ -79,8 +84,6 @@ pub enum PatternError {
         /// Which one.
         found: char,
     },
-    /// A `/`: files in directories are not looked at.
-    Slash,
     /// No `@v`.
     NoVersion,
 }
@@ -94,7 +97,6 @@ impl PatternError {
             PatternError::MarkerTwice { .. } => "pattern-marker-twice",
             PatternError::AdjacentMarkers => "pattern-adjacent-markers",
             PatternError::Character { .. } => "pattern-character",
-            PatternError::Slash => "pattern-slash",
             PatternError::NoVersion => "pattern-no-version",
         }
     }
@@ -109,7 +111,6 @@ impl fmt::Display for PatternError {
             PatternError::MarkerTwice { marker } => write!(f, "@{marker} twice"),
             PatternError::AdjacentMarkers => f.write_str("two markers with nothing between them"),
             PatternError::Character { found } => write!(f, "character {found:?} is not allowed"),
-            PatternError::Slash => f.write_str("files in directories are not looked at"),
             PatternError::NoVersion => f.write_str("no @v"),
         }
     }
@@ -121,44 +122,51 @@ impl std::str::FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
-        let mut elements = Vec::new();
-        let mut literal = String::new();
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '@' => match chars.next() {
-                    Some('@') => literal.push('@'),
-                    Some(marker) if MARKERS.contains(marker) => {
-                        if elements.contains(&Element::Marker(marker)) {
-                            return Err(PatternError::MarkerTwice { marker });
-                        }
-                        if !literal.is_empty() {
-                            elements.push(Element::Literal(std::mem::take(&mut literal)));
-                        } else if !elements.is_empty() {
-                            return Err(PatternError::AdjacentMarkers);
-                        }
-                        elements.push(Element::Marker(marker));
-                    }
-                    found => return Err(PatternError::UnknownMarker { found }),
-                },
-                '/' => return Err(PatternError::Slash),
-                _ if !c.is_ascii() || c.is_ascii_control() || "$*?[]!\\|".contains(c) => {
-                    return Err(PatternError::Character { found: c });
-                }
-                _ => literal.push(c),
-            }
-        }
-        if !literal.is_empty() {
-            elements.push(Element::Literal(literal));
-        }
-        if elements.is_empty() {
+        if text.is_empty() {
             return Err(PatternError::Empty);
         }
-        if !elements.contains(&Element::Marker('v')) {
+        let mut seen = Vec::new();
+        let parts = text.split('/').map(|part| part_of(part, &mut seen)).collect::<Result<_, _>>()?;
+        if !seen.contains(&'v') {
             return Err(PatternError::NoVersion);
         }
-        Ok(Pattern { text: text.to_owned(), elements })
+        Ok(Pattern { text: text.to_owned(), parts })
     }
+}
+
+/// What is between two slashes. `seen`: the markers of those before.
+fn part_of(text: &str, seen: &mut Vec<char>) -> Result<Vec<Element>, PatternError> {
+    let mut elements = Vec::new();
+    let mut literal = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '@' => match chars.next() {
+                Some('@') => literal.push('@'),
+                Some(marker) if MARKERS.contains(marker) => {
+                    if seen.contains(&marker) {
+                        return Err(PatternError::MarkerTwice { marker });
+                    }
+                    if !literal.is_empty() {
+                        elements.push(Element::Literal(std::mem::take(&mut literal)));
+                    } else if !elements.is_empty() {
+                        return Err(PatternError::AdjacentMarkers);
+                    }
+                    seen.push(marker);
+                    elements.push(Element::Marker(marker));
+                }
+                found => return Err(PatternError::UnknownMarker { found }),
+            },
+            _ if !c.is_ascii() || c.is_ascii_control() || "$*?[]!\\|".contains(c) => {
+                return Err(PatternError::Character { found: c });
+            }
+            _ => literal.push(c),
+        }
+    }
+    if !literal.is_empty() {
+        elements.push(Element::Literal(literal));
+    }
+    Ok(elements)
 }
 
 const MARKERS: &str = "vufagrtmsdlh";
@@ -170,11 +178,37 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
-    /// What `name` says, if it matches. The text of a marker ends where the next literal text is found first.
+    /// What `name` says, if it matches; with a `/` in it, the path of a file. The text of a marker ends where the next
+    /// literal text is found first.
     pub fn fields(&self, name: &str) -> Option<Fields> {
         let mut fields = Fields::default();
+        let mut names = name.split('/');
+        for elements in &self.parts {
+            fields.take(elements, names.next()?)?;
+        }
+        names.next().is_none().then_some(fields)
+    }
+
+    /// Can there be files in this directory that match?
+    pub fn leads_into(&self, directory: &str) -> bool {
+        let mut fields = Fields::default();
+        let mut parts = self.parts.iter();
+        directory.split('/').all(|name| parts.next().is_some_and(|part| fields.take(part, name).is_some()))
+            && parts.next().is_some()
+    }
+
+    /// Does the name of a directory end in a marker? Systemd 257 aborts when it compares such a pattern with a name.
+    pub fn has_marker_before_slash(&self) -> bool {
+        let directories = self.parts.iter().rev().skip(1);
+        directories.into_iter().any(|part| matches!(part.last(), Some(Element::Marker(_))))
+    }
+}
+
+impl Fields {
+    /// What a part of a path says, if all of it matches.
+    fn take(&mut self, elements: &[Element], name: &str) -> Option<()> {
         let mut rest = name;
-        let mut elements = self.elements.iter().peekable();
+        let mut elements = elements.iter().peekable();
         while let Some(element) = elements.next() {
             match element {
                 Element::Literal(literal) => rest = rest.strip_prefix(&**literal)?,
@@ -184,16 +218,14 @@ impl Pattern {
                         _ => rest.len(),
                     };
                     let (text, after) = rest.split_at_checked(end)?;
-                    fields.set(*marker, text)?;
+                    self.set(*marker, text)?;
                     rest = after;
                 }
             }
         }
-        rest.is_empty().then_some(fields)
+        rest.is_empty().then_some(())
     }
-}
 
-impl Fields {
     fn set(&mut self, marker: char, text: &str) -> Option<()> {
         match marker {
             'v' => self.version = Some(text).filter(|text| is_version(text))?.to_owned(),
@@ -262,7 +294,9 @@ mod tests {
             ("a*@v", "pattern-character"),
             ("ä@v", "pattern-character"),
             ("a\t@v", "pattern-character"),
-            ("dir/@v", "pattern-slash"),
+            ("@v/@v", "pattern-marker-twice"),
+            ("a/b", "pattern-no-version"),
+            ("a/b*@v", "pattern-character"),
         ] {
             assert_eq!(text.parse::<Pattern>().unwrap_err().code(), code, "{text:?}");
         }
@@ -289,6 +323,44 @@ mod tests {
             let fields = pattern.parse::<Pattern>().unwrap().fields(name);
             assert_eq!(fields.map(|fields| fields.version).as_deref(), version, "{pattern} {name}");
         }
+    }
+
+    /// As systemd after 257 has it: 257 itself aborts on a marker before a slash.
+    #[test]
+    fn f11_a_pattern_may_be_a_path() {
+        for (pattern, name, version) in [
+            ("os_@v/bar.efi", "os_7/bar.efi", Some("7")),
+            ("@v/os.raw", "7/os.raw", Some("7")),
+            ("a/b/os_@v.raw", "a/b/os_7.raw", Some("7")),
+            ("@v/@s", "7/4096", Some("7")),
+            ("os_@v/bar.efi", "os_7", None),
+            ("os_@v/bar.efi", "os_7/bar.efi/x", None),
+            ("os_@v/bar.efi", "os_7/x/bar.efi", None),
+            ("os_@v/bar.efi", "os_7//bar.efi", None),
+            ("os_@v/bar.efi", "x/os_7/bar.efi", None),
+            ("os_@v.raw", "os_7/x.raw", None),
+            ("os_@v", "os_7/", None),
+        ] {
+            let fields = pattern.parse::<Pattern>().unwrap().fields(name);
+            assert_eq!(fields.map(|fields| fields.version).as_deref(), version, "{pattern} {name}");
+        }
+        let pattern: Pattern = "a/os_@v/bar.efi".parse().unwrap();
+        for (directory, leads) in [
+            ("a", true),
+            ("a/os_7", true),
+            ("a/os_~", false),
+            ("b", false),
+            ("a/os_7/bar.efi", false),
+            ("", false),
+        ] {
+            assert_eq!(pattern.leads_into(directory), leads, "{directory}");
+        }
+        for (pattern, has) in
+            [("a/os_@v/b", true), ("@v/b", true), ("a/os_@v", false), ("a@v.d/b", false), ("@v", false)]
+        {
+            assert_eq!(pattern.parse::<Pattern>().unwrap().has_marker_before_slash(), has, "{pattern}");
+        }
+        assert!(!"os_@v".parse::<Pattern>().unwrap().leads_into("os_7"));
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub struct Transfer {
     pub name: String,
     /// What the names of its files look like: any of these.
     pub source: Vec<Pattern>,
+    /// `Type=` of the section `[Source]`: `url-file`, `regular-file`, …; empty if it is not said.
+    pub source_kind: String,
+    /// `Verify=`: the manifest must be signed. Systemd's default.
+    pub verify: bool,
     /// Where they go, if that is known.
     pub target: Option<Target>,
     /// `MinVersion=`: older ones are passed over.
@@ -133,12 +137,19 @@ impl Transfer {
         Transfer {
             name: source.to_string(),
             source: vec![source],
+            source_kind: String::new(),
+            verify: true,
             target: None,
             min_version: None,
             protect_version: None,
             instances_max: None,
             unexpanded: Vec::new(),
         }
+    }
+
+    /// Does it come from the network, with a `SHA256SUMS` as the list of what there is?
+    pub fn is_from_url(&self) -> bool {
+        matches!(&*self.source_kind, "url-file" | "url-tar")
     }
 
     /// Reads a definition. Keys that have no part in which files belong together are passed over.
@@ -151,6 +162,8 @@ impl Transfer {
         let mut transfer = Transfer {
             name: name.to_owned(),
             source: Vec::new(),
+            source_kind: String::new(),
+            verify: true,
             target: None,
             min_version: None,
             protect_version: None,
@@ -181,6 +194,9 @@ impl Transfer {
             match (&*section, key) {
                 ("Transfer", "MinVersion") => transfer.min_version = version()?,
                 ("Transfer", "ProtectVersion") => transfer.protect_version = version()?,
+                // what is no truth value is passed over
+                ("Transfer", "Verify") => transfer.verify = truth(&value).unwrap_or(transfer.verify),
+                ("Source", "Type") => transfer.source_kind = value,
                 ("Source", "MatchPattern") => patterns(&mut transfer.source, &value).map_err(at)?,
                 ("Target", "MatchPattern") => patterns(&mut target.patterns, &value).map_err(at)?,
                 ("Target", "Type") => target.kind = value,
@@ -204,6 +220,15 @@ impl Transfer {
         }
         transfer.target = (!target.kind.is_empty()).then_some(target);
         Ok(transfer)
+    }
+}
+
+/// As `parse_boolean` of systemd.
+fn truth(text: &str) -> Option<bool> {
+    match &*text.to_ascii_lowercase() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -250,6 +275,9 @@ mod tests {
         let target = transfer.target.unwrap();
         assert_eq!(target.partition_type.to_string(), "4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
         assert!(target.is_partition());
+        assert!(transfer.source_kind == "url-file" && transfer.verify);
+        let unsigned = good().replace("MinVersion", "Verify=off\nVerify=what\nMinVersion");
+        assert!(!Transfer::parse("a", unsigned.as_bytes()).unwrap().verify);
     }
 
     /// Patterns are often written one below the other.

@@ -22,6 +22,9 @@ const EFI_APPLICATION: u16 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Machine(pub u16);
 
+/// Bytes of the DOS header.
+const DOS_HEADER: u64 = 64;
+
 /// Machine, the architecture of the DPS, and the name that the firmware looks for (UEFI 2.10, 3.5.1.1).
 const MACHINES: [(u16, Architecture, &str); 7] = [
     (0x014c, Architecture::X86, "BOOTIA32.EFI"),
@@ -116,6 +119,20 @@ impl Section {
         u64::from(self.virtual_address).saturating_add(u64::from(self.virtual_size))
     }
 
+    /// Are these the first bytes of its content?
+    pub(super) fn begins_with<const N: usize>(
+        &self,
+        source: &dyn ReadAt,
+        magic: &[u8; N],
+    ) -> Result<bool, Error> {
+        if usize::try_from(self.content_size()).is_ok_and(|size| size < N) {
+            return Ok(false);
+        }
+        let mut found = [0; N];
+        source.read_exact_at(u64::from(self.raw_offset), &mut found).map_err(Error::Io)?;
+        Ok(found == *magic)
+    }
+
     /// What is in memory. `left`: the bytes that may still be taken.
     pub(super) fn read(&self, source: &dyn ReadAt, left: &mut usize) -> Result<Vec<u8>, Error> {
         let too_large = Error::TextTooLarge { name: self.name, size: self.virtual_size };
@@ -181,6 +198,11 @@ fn not_pe(error: object::read::Error) -> Error {
 
 fn parse<H: ImageNtHeaders>(bytes: &[u8], file_size: u64) -> Result<Pe, Error> {
     let mut offset = u64::from(ImageDosHeader::parse(bytes).map_err(not_pe)?.nt_headers_offset());
+    if offset < DOS_HEADER {
+        return Err(Error::NotPe {
+            what: "the PE header lies in the DOS header, where systemd-boot takes none",
+        });
+    }
     let (nt, directories) = H::parse(bytes, &mut offset).map_err(not_pe)?;
     let file_header = nt.file_header();
     let number = file_header.number_of_sections.get(LE);

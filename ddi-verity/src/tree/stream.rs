@@ -117,9 +117,11 @@ impl ReadAt for Forward<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::hash::{Algorithm, HashType};
-    use crate::tree::model::{Example, SHA256};
+    use crate::tree::model::{Example, SHA256, shapes};
 
     /// Gives a few bytes at a time, is interrupted between, and fails at some place.
     struct Pipe<'a> {
@@ -195,6 +197,26 @@ mod tests {
                 hash[block * 512] ^= 1;
                 assert_same(&example, &example.data, &hash);
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn says_what_verify_says_of_any_tree(
+            shape in shapes(),
+            n in 1_u64..400,
+            damage in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 1_u8..), 0..4),
+        ) {
+            let example = shape.example(n);
+            let (mut data, mut hash) = (example.data.clone(), example.hash.clone());
+            for (in_tree, place, flip) in damage {
+                let bytes = if in_tree && !hash.is_empty() { &mut hash } else { &mut data };
+                let at = place.index(bytes.len());
+                bytes[at] ^= flip;
+            }
+            assert_same(&example, &data, &hash);
         }
     }
 

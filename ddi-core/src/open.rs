@@ -237,6 +237,27 @@ mod tests {
         }
     }
 
+    /// A LUKS header says how long it is itself, not its volume: what follows the protected bytes may be part of that, so
+    /// it is not passed over, not even zeros. A file system is told apart.
+    #[test]
+    fn a_luks_volume_bounds_nothing() {
+        for tail in [4096, 8192, 1 << 20] {
+            for (content, is_bound) in [(crate::testing::luks(), false), (erofs(16, 1), true)] {
+                let set = Set::new(content).with_tail(&vec![0; tail]);
+                let disk = Disk::new().set("root-x86-64", "os", &set);
+                let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+                let options = ProveOptions { trusted: &trusted, ..Default::default() };
+                let code = open(&disk, &options, |opened| opened.map(drop).map_err(|error| error.code()));
+                assert_eq!(code, if is_bound { Ok(()) } else { Err("verity-data-size") }, "tail of {tail}");
+                let image = disk.image();
+                let verity = VeritySettings::new(&trusted, image.sidecars());
+                let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+                let outcome = crate::prove(&image, &dissection, &options).outcome;
+                assert_eq!(outcome == crate::Outcome::TrustedAndProven, is_bound, "tail of {tail}");
+            }
+        }
+    }
+
     /// What is looked at to recognise the content is proven itself: block 0 here is not, and shows a file system.
     #[test]
     fn content_is_recognised_by_proven_bytes() {

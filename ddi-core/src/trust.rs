@@ -241,6 +241,28 @@ mod tests {
         assert!(!trusted.vouches_for(&RootHash::from_bytes(&[1; 64]).unwrap(), Role::Root));
     }
 
+    /// Of every length that a root hash may have, one bit is enough.
+    #[test]
+    fn d6_every_bit_of_the_hash_counts() {
+        for len in RootHash::MIN_SIZE..=RootHash::MAX_SIZE {
+            let bytes: Vec<u8> = (0..len).map(|i| i as u8 * 7).collect();
+            let right = RootHash::from_bytes(&bytes).unwrap();
+            let trusted = TrustedRootHash::by_caller(right, Role::Usr);
+            assert!(trusted.vouches_for(&right, Role::Usr));
+            for bit in 0..8 * len {
+                let mut wrong = bytes.clone();
+                wrong[bit / 8] ^= 1 << (bit % 8);
+                let wrong = RootHash::from_bytes(&wrong).unwrap();
+                assert!(!trusted.vouches_for(&wrong, Role::Usr), "{len} bytes, bit {bit}");
+            }
+            for other in RootHash::MIN_SIZE..len {
+                let other = RootHash::from_bytes(&bytes[..other]).unwrap();
+                assert!(!trusted.vouches_for(&other, Role::Usr));
+                assert!(!TrustedRootHash::by_caller(other, Role::Usr).vouches_for(&right, Role::Usr));
+            }
+        }
+    }
+
     #[test]
     fn designators_have_roles() {
         for designator in Designator::ALL {

@@ -185,6 +185,48 @@ fn root_hashes_of_other_lengths() {
     }
 }
 
+/// A signature is for one root hash, to the last bit: with attributes and without, and of the longest.
+#[test]
+fn d6_every_bit_of_the_root_hash_is_signed() {
+    let long = RootHash::from_bytes(SignatureDigest::Sha512.digest(b"ddi").as_ref()).unwrap();
+    for (name, root) in [("rsa2048", root_hash()), ("rsa2048-attributes", root_hash()), ("root512", long)] {
+        let der = golden(&format!("{name}.p7s"));
+        let signature = DetachedSignature::parse(&der).unwrap();
+        let trusted = trust(&["rsa2048"]);
+        assert!(trusted.verify(&signature, &root).is_ok());
+        for bit in 0..8 * root.as_bytes().len() {
+            let mut other = root.as_bytes().to_vec();
+            other[bit / 8] ^= 1 << (bit % 8);
+            let other = RootHash::from_bytes(&other).unwrap();
+            assert_ne!(other, root);
+            assert_eq!(trusted.verify(&signature, &other).unwrap_err().kind(), crate::ErrorKind::Mismatch);
+        }
+    }
+}
+
+/// Who signed is found by all of issuer and serial number.
+#[test]
+fn d6_every_byte_of_the_signer_counts() {
+    let der = golden("rsa2048.p7s");
+    let signature = DetachedSignature::parse(&der).unwrap();
+    let id = signature.signer().clone();
+    let certificate = certificate("rsa2048");
+    assert_eq!(*certificate.id(), id);
+    let (issuer, serial) = (id.issuer.len(), id.serial.len());
+    for at in 0..issuer + serial {
+        let mut other = id.clone();
+        match at.checked_sub(issuer) {
+            None => other.issuer[at] ^= 1,
+            Some(at) => other.serial[at] ^= 1,
+        }
+        assert_ne!(*certificate.id(), other, "byte {at}");
+    }
+    for shorter in 0..serial {
+        let other = SignerId { serial: id.serial[..shorter].to_vec(), ..id.clone() };
+        assert_ne!(*certificate.id(), other);
+    }
+}
+
 #[test]
 fn keys_that_do_not_fit() {
     let named = |oid: Oid| oid.name().unwrap();

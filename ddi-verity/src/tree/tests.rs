@@ -740,6 +740,35 @@ fn d2_spare_bytes_of_every_layout() {
     }
 }
 
+/// What is kept of the part of the tree before says nothing of a part that is not proven, however alike the two are: every
+/// block of the data is the same, and so is every hash block of a level. Each hash block of level 1 in turn is broken.
+#[test]
+fn an_unproven_window_takes_nothing_from_the_last_one() {
+    let params = *Example::new(SHA256, 512, 512, 16 * 16 * 16, b"s").tree.params();
+    let good = Example::of(params, vec![0x5a; params.data_size() as usize]);
+    let level = good.tree.layout().levels()[1];
+    for (parent, threads, resident) in
+        (0..level.blocks).flat_map(|parent| [(parent, 1, None), (parent, 1, Some(64)), (parent, 3, Some(64))])
+    {
+        let mut example = good.clone();
+        example.hash[level.offset as usize + parent as usize * 512 + 40] ^= 1;
+        let options = Options { resident, ..Options::new().threads(threads) };
+        let of_stream = example
+            .tree
+            .verify_stream(&mut &example.data[..], &example.hash, &example.root, &options)
+            .unwrap();
+        for verdict in [check(&example, &options), of_stream] {
+            let below = parent * 16..(parent + 1) * 16;
+            assert_eq!(verdict.levels[1].corrupt.ranges(), one(parent));
+            assert_eq!(verdict.levels[0].unproven.ranges(), core::slice::from_ref(&below));
+            assert_eq!(verdict.levels[0].proven, 16 * 16 - 16);
+            assert_eq!(verdict.unproven_data.ranges(), [below.start * 16..below.end * 16]);
+            assert_eq!(verdict.proven_data, 16 * 16 * 16 - 256);
+            assert!(verdict.corrupt_data.is_empty() && !verdict.is_proven());
+        }
+    }
+}
+
 /// 25 MiB in blocks of 512 bytes: 13 claims, 4 parts, the last of each not whole.
 fn larger() -> Example {
     static LARGER: LazyLock<Example> = LazyLock::new(|| Example::new(SHA256, 512, 512, 25 * 2048 + 3, b"x"));

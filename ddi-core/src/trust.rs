@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn d6_every_bit_of_the_hash_counts() {
         for len in RootHash::MIN_SIZE..=RootHash::MAX_SIZE {
-            let bytes: Vec<u8> = (0..len).map(|i| i as u8 * 7).collect();
+            let bytes: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
             let right = RootHash::from_bytes(&bytes).unwrap();
             let trusted = TrustedRootHash::by_caller(right, Role::Usr);
             assert!(trusted.vouches_for(&right, Role::Usr));

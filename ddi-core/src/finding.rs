@@ -172,6 +172,11 @@ pub enum Oddity {
         /// The gap.
         gap: ByteRange,
     },
+    /// A verity superblock directly behind a bare file system, which nothing says to use.
+    VeritySuperblockBehind {
+        /// Where, in bytes: a hash offset.
+        offset: u64,
+    },
     /// The gaps were too large to be read in full.
     GapsNotRead {
         /// How many bytes were not looked at.
@@ -330,6 +335,7 @@ impl Oddity {
             Oddity::TablesDiffer(_) => "tables-differ",
             Oddity::Table(oddity) => oddity.code(),
             Oddity::GptBehindMbr => "gpt-behind-mbr",
+            Oddity::VeritySuperblockBehind { .. } => "verity-superblock-behind",
             Oddity::GapNotZero { .. } => "gap-not-zero",
             Oddity::GapsNotRead { .. } => "gaps-not-read",
             Oddity::TableBehindFileSystem { .. } => "table-behind-file-system",
@@ -371,6 +377,8 @@ impl Oddity {
         match self {
             // as systemd-repart makes it
             Oddity::Geometry { widened: Widened::UnprotectedTail(_), .. } => Severity::Note,
+            // Linux and libblkid refuse such a table
+            Oddity::Table(ddi_gpt::Oddity::DiskTruncated { .. }) => Severity::Error,
             Oddity::Dissect(_)
             | Oddity::Unreadable(_)
             | Oddity::Outside
@@ -401,7 +409,8 @@ impl Oddity {
             Oddity::SignatureNotVerified { .. } => Severity::Warning,
             Oddity::NotChosen(skipped) => skipped.severity(),
             Oddity::Inside(problem) => problem.severity,
-            Oddity::GapsNotRead { .. }
+            Oddity::VeritySuperblockBehind { .. }
+            | Oddity::GapsNotRead { .. }
             | Oddity::UnknownType { .. }
             | Oddity::Unsigned { .. }
             | Oddity::SignatureNotChecked { .. }
@@ -420,6 +429,12 @@ impl fmt::Display for Oddity {
             Oddity::Table(oddity) => oddity.fmt(f),
             Oddity::GptBehindMbr => {
                 f.write_str("there are headers of a GPT, but the MBR does not stand for one")
+            }
+            Oddity::VeritySuperblockBehind { offset } => {
+                write!(
+                    f,
+                    "a verity superblock directly behind the file system: with --hash-offset={offset} verify uses it"
+                )
             }
             Oddity::GapNotZero { gap } => {
                 write!(

@@ -91,6 +91,9 @@ pub fn extension(
         stack::same_names(&mut report, &stack);
         stack::conflicts(&mut report, &stack, class)?;
     }
+    for image in images {
+        image.files.tree.check_complete().map_err(Unreadable::FileSystem)?;
+    }
     Ok(report)
 }
 

@@ -85,7 +85,7 @@ pub(super) fn conflicts(
                 Ok(()) => {}
                 Err(files::Error::Budget(Limit::Entries)) => {
                     let reason = format!("more than {MAX_FILES} files: not all of them were compared");
-                    report.find(Severity::Warning, "not-all-compared", Subject::Whole, reason, SYSEXT);
+                    report.find(Severity::Error, "not-all-compared", Subject::Whole, reason, SYSEXT);
                     return Ok(());
                 }
                 Err(error) => return Err(Unreadable::FileSystem(error)),

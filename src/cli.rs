@@ -113,9 +113,13 @@ pub(crate) struct UnpackArgs {
     ///
     /// It is unpacked to a temporary file without a name, in $TMPDIR or /var/tmp, in which zeros take no space. That
     /// cannot be done without: an image has at its end, in the superblock of the hash tree, what is needed to check its
-    /// beginning. Memory is bounded by 200 MiB: xz dictionaries and zstd windows of more than 128 MiB are refused.
+    /// beginning. Memory is bounded by 200 MiB: xz dictionaries and zstd windows of more than 128 MiB are refused. It ends
+    /// while 1 GiB or 5 % of the file system is still free, whichever is less.
     #[arg(long, value_name = "BYTES", default_value_t = ddi_core::MAX_UNPACKED_SIZE)]
     pub(crate) max_size: u64,
+    /// Most times as large as it is packed that an image of more than 1 GiB may be
+    #[arg(long, value_name = "N", default_value_t = ddi_core::MAX_UNPACKED_RATIO)]
+    pub(crate) max_ratio: u64,
 }
 
 /// Which of an image's partitions are meant.

@@ -96,7 +96,7 @@ pub(crate) fn open(path: &Path, unpack: &UnpackArgs) -> anyhow::Result<Image> {
 impl UnpackArgs {
     fn options(&self) -> SpoolOptions<'static> {
         let mut options = SpoolOptions::default();
-        options.max_size = self.max_size;
+        (options.max_size, options.max_ratio) = (self.max_size, self.max_ratio);
         if let Some(directory) = std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty()) {
             options.directory = directory.into();
         }

@@ -414,11 +414,14 @@ impl Error {
             Error::Unpack(error) => match error {
                 UnpackError::Unsupported { .. }
                 | UnpackError::TooLarge { .. }
+                | UnpackError::RatioTooLarge { .. }
                 | UnpackError::WindowTooLarge { .. } => ErrorKind::Unsupported,
                 UnpackError::Truncated { .. }
                 | UnpackError::Corrupt { .. }
                 | UnpackError::Trailing { .. } => ErrorKind::Corrupt,
-                UnpackError::Read { .. } | UnpackError::Write { .. } => ErrorKind::Io,
+                UnpackError::Read { .. } | UnpackError::Write { .. } | UnpackError::NoRoom { .. } => {
+                    ErrorKind::Io
+                }
             },
             Error::Empty | Error::Table(_) | Error::Mbr(_) => ErrorKind::Corrupt,
             Error::NothingRecognised

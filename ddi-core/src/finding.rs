@@ -122,6 +122,8 @@ impl fmt::Display for Beside {
 pub enum BesideProblem {
     /// A FIFO, a directory, a device, a socket.
     NotRegular,
+    /// A symbolic link that leads out of the folder of the image, or nowhere.
+    Elsewhere,
     /// No byte in it.
     Empty,
     /// Larger than what is read.
@@ -141,8 +143,19 @@ impl fmt::Display for BesideProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BesideProblem::NotRegular => f.write_str("is not a regular file"),
+            BesideProblem::Elsewhere => f.write_str("is a link that leads out of the folder of the image"),
             BesideProblem::Empty => f.write_str("is empty"),
             BesideProblem::TooLarge { max } => write!(f, "is larger than {max} bytes"),
+            // not what is there instead: it may be any file
+            BesideProblem::Text(ddi_verity::ParseRootHashError::Digit { index, .. }) => {
+                write!(f, "is not a root hash: something else than a hexadecimal digit at {index}")?;
+                match index {
+                    64 | 96 | 128 => {
+                        f.write_str(", as sha256sum writes it; only the root hash may be in its line")
+                    }
+                    _ => Ok(()),
+                }
+            }
             BesideProblem::Text(error) => write!(f, "{error}"),
             BesideProblem::NotText => f.write_str("is not text"),
             BesideProblem::Io(error) => write!(f, "{error}"),

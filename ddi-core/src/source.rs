@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ddi_verity::{FileSource, ReadAt, RootHash};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::compressed::{Compression, MAGIC_SIZE};
@@ -103,8 +103,9 @@ impl ImageFile {
         if self.compression.is_none() || self.packed.is_some() {
             return Ok(self);
         }
+        let options = SpoolOptions { packed_size: Some(self.source.size()), ..options.clone() };
         let (source, compression) =
-            spool(&mut Forward { source: &self.source, position: 0 }, options).map_err(Error::Unpack)?;
+            spool(&mut Forward { source: &self.source, position: 0 }, &options).map_err(Error::Unpack)?;
         if source.size() == 0 {
             return Err(Error::Empty);
         }
@@ -197,6 +198,9 @@ impl ImageFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             // a socket cannot even be opened
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => Err(BesideProblem::NotRegular),
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::XDEV | Errno::LOOP)) => {
+                Err(BesideProblem::Elsewhere)
+            }
             Err(error) => Err(BesideProblem::Io(Arc::new(error))),
         }
     }
@@ -205,7 +209,7 @@ impl ImageFile {
     fn open_first(&self, names: &[OsString]) -> io::Result<File> {
         let mut missing = io::ErrorKind::NotFound.into();
         for name in names {
-            match open_beside(&self.directory, name) {
+            match open_inside(&self.directory, name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
                 found => return found,
             }
@@ -247,11 +251,34 @@ impl ImageFile {
     }
 }
 
-/// Opens without waiting for anything and without taking over a terminal. A symbolic link is followed, as systemd
-/// does: what is found is not trusted anyway.
+/// As [`open_beside`], for a name that the caller did not give: whoever can write beside the image must not have us read
+/// what only we can read. So a symbolic link is followed only as long as it stays in this directory.
+fn open_inside(directory: &OwnedFd, name: &OsStr) -> io::Result<File> {
+    /// How often `..` may be in doubt because something is renamed at the same moment.
+    const TRIES: u32 = 16;
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..TRIES {
+        match rustix::fs::openat2(directory, name, OPEN, Mode::empty(), inside) {
+            Ok(fd) => return Ok(fd.into()),
+            Err(Errno::AGAIN) => {}
+            // before Linux 5.6, or where a sandbox does not know it: then no link at all
+            Err(Errno::NOSYS | Errno::PERM) => {
+                return Ok(
+                    rustix::fs::openat(directory, name, OPEN | OFlags::NOFOLLOW, Mode::empty())?.into()
+                );
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
+/// Without waiting for anything and without taking over a terminal.
+const OPEN: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
+
+/// Opens the image itself, which the caller named; a symbolic link is followed.
 fn open_beside(directory: &OwnedFd, name: &OsStr) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?))
+    Ok(File::from(rustix::fs::openat(directory, name, OPEN, Mode::empty())?))
 }
 
 /// A file from its beginning to its end.
@@ -467,6 +494,61 @@ mod tests {
         assert_eq!(told[3], ".usrhash.p7s file: is not a regular file");
         assert_eq!(told[4], ".verity file: is not a regular file");
         assert_eq!(told.len(), 5);
+    }
+
+    /// Whoever can write beside the image could have us read, and print, what only we can read.
+    #[test]
+    fn s12_links_out_of_the_folder_are_not_followed() {
+        let [dir, other] = ["inside", "outside"].map(Dir::new);
+        let image = dir.write("a.raw", b"x");
+        other.write("secret", b"root:$6$secret:19000:0:99999:7:::\n");
+        let names = ["a.roothash", "a.usrhash", "a.roothash.p7s", "a.usrhash.p7s", "a.verity"];
+        let secret = other.0.join("secret");
+        let up = Path::new("..").join(other.0.file_name().unwrap()).join("secret");
+        dir.write("self", b"");
+        for target in
+            [secret.as_path(), &up, Path::new("/proc/self/exe"), Path::new("link"), Path::new("loop")]
+        {
+            let link = |name: &str, to: &Path| {
+                let _ = std::fs::remove_file(dir.0.join(name));
+                std::os::unix::fs::symlink(to, dir.0.join(name)).unwrap();
+            };
+            link("link", &secret);
+            link("loop", Path::new("loop"));
+            names.iter().for_each(|name| link(name, target));
+            let found = ImageFile::open(&image).unwrap().sidecars();
+            assert!(found.root_hashes.is_empty() && found.signatures.is_empty() && found.verity.is_none());
+            assert_eq!(found.findings.len(), names.len(), "{}", target.display());
+            for finding in &found.findings {
+                let text = finding.to_string();
+                assert!(text.ends_with("is a link that leads out of the folder of the image"), "{text}");
+                assert_eq!(finding.code(), "beside");
+            }
+        }
+        // one that stays there is as good as the file
+        for name in names {
+            std::fs::remove_file(dir.0.join(name)).unwrap();
+            std::os::unix::fs::symlink(format!("{name}-1"), dir.0.join(name)).unwrap();
+            let hash = name.ends_with("hash");
+            dir.write(&format!("{name}-1"), if hash { HASH.as_bytes() } else { b"other" });
+        }
+        let found = ImageFile::open(&image).unwrap().sidecars();
+        assert!(found.findings.is_empty(), "{:?}", found.findings);
+        assert_eq!((found.root_hashes.len(), found.signatures.len(), found.verity.is_some()), (2, 2, true));
+    }
+
+    /// What is in a file that is none of ours is nobody's business.
+    #[test]
+    fn s12_no_byte_of_a_file_that_is_no_sidecar_is_told() {
+        let dir = Dir::new("foreign");
+        let image = dir.write("a.raw", b"x");
+        dir.write("a.roothash", b"Q!");
+        dir.write("a.usrhash", format!("{}Q", HASH).as_bytes());
+        let found = ImageFile::open(&image).unwrap().sidecars();
+        assert_eq!(found.findings.len(), 2);
+        for finding in &found.findings {
+            assert!(!finding.to_string().contains(['Q', '!']), "{finding}");
+        }
     }
 
     #[test]

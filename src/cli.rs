@@ -248,6 +248,9 @@ pub(crate) struct FilesArgs {
     /// Read the bytes as they are, and prove nothing
     #[arg(long, conflicts_with_all = ["authenticated", "root_hash", "usr_hash", "files"])]
     pub(crate) unverified: bool,
+    /// Take the path as it is, also if it looks like an escaped one: as ls -0 prints it
+    #[arg(long)]
+    pub(crate) literal: bool,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
     #[arg(long, value_name = "BYTES")]
     pub(crate) hash_offset: Option<u64>,
@@ -275,7 +278,8 @@ Exit status:
 
 /// Files of an image, without mounting it
 ///
-/// Names are sorted by their bytes. Symbolic links are followed inside the image only.
+/// Names are sorted by their bytes. Symbolic links are followed inside the image only. What could deceive in a name is
+/// printed as \u{N}, a byte that is not UTF-8 as \xNN, a backslash as two; and every command takes a path that is written so.
 #[derive(Debug, Args)]
 #[command(after_help = FILES_TRUST)]
 pub(crate) struct LsArgs {
@@ -290,6 +294,9 @@ pub(crate) struct LsArgs {
     /// With all that is under it, one path a line
     #[arg(long, short = 'R')]
     pub(crate) recursive: bool,
+    /// Print names as they are, with a NUL behind each, and nothing else of the files
+    #[arg(long = "null", short = '0', conflicts_with_all = ["json", "long"])]
+    pub(crate) null: bool,
     /// Print JSON: one array. Names that are not UTF-8 come with the wrong bytes as \xNN, each backslash as two, and a
     /// second time in hexadecimal (pathHex, targetHex)
     #[arg(long)]

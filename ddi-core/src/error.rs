@@ -8,11 +8,12 @@ use ddi_gpt::{Architecture, Designator};
 use ddi_verity::RootHash;
 
 use crate::compressed::UnpackError;
+use crate::finding::Beside;
 use crate::fs::{self, FsKind};
 use crate::mbr;
 use crate::policy::Violation;
 use crate::prove::Unfit;
-use crate::trust::Role;
+use crate::trust::{KnownRootHash, Role};
 
 /// What a caller does about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,6 +97,11 @@ pub enum Error {
     AmbiguousImage(Arc<fs::Error>),
     /// A root hash whose first and last 16 bytes cannot be partition GUIDs (step A2).
     UnusableRootHash(ddi_gpt::Error),
+    /// A root hash or signature beside the image that is not what it must be (systemd's `verity_settings_load()`).
+    Malformed {
+        /// Which.
+        what: Beside,
+    },
     /// Hash data beside an image that has a partition table (step C2).
     ExternalVerityWithTable,
     /// A signature partition that cannot be read, while a root hash is asked for (step D6).
@@ -141,11 +147,15 @@ pub enum Error {
     NoDataForRootHash {
         /// What the root hash is for.
         role: Role,
+        /// The root hash, and where it is from.
+        root_hash: KnownRootHash,
     },
     /// No hash partition for the root hash (step F10).
     NoHashForRootHash {
         /// What the root hash is for.
         role: Role,
+        /// The root hash, and where it is from.
+        root_hash: KnownRootHash,
     },
     /// There is no partition that can be used (step H).
     NothingUsable,
@@ -329,6 +339,7 @@ impl Error {
             Error::NothingRecognised => "nothing-recognised",
             Error::AmbiguousImage(_) => "ambiguous-image",
             Error::UnusableRootHash(_) => "unusable-root-hash",
+            Error::Malformed { .. } => "beside-malformed",
             Error::ExternalVerityWithTable => "external-verity-with-table",
             Error::Signature { error, .. } => error.code(),
             Error::Policy(violation) => violation.why.code(),
@@ -378,7 +389,7 @@ impl Error {
         Some(match self {
             Error::Table(ddi_gpt::Error::AmbiguousBlockSize { .. }) => "ENOTUNIQ",
             Error::Table(_) | Error::Mbr(_) | Error::NothingRecognised | Error::AmbiguousImage(_) => "ENOPKG",
-            Error::UnusableRootHash(_) | Error::Signature { .. } => "EINVAL",
+            Error::UnusableRootHash(_) | Error::Malformed { .. } | Error::Signature { .. } => "EINVAL",
             Error::ExternalVerityWithTable => "EBADR",
             Error::Policy(_) => "ERFKILL",
             Error::DataMissing { .. }
@@ -423,7 +434,7 @@ impl Error {
                     ErrorKind::Io
                 }
             },
-            Error::Empty | Error::Table(_) | Error::Mbr(_) => ErrorKind::Corrupt,
+            Error::Empty | Error::Table(_) | Error::Mbr(_) | Error::Malformed { .. } => ErrorKind::Corrupt,
             Error::NothingRecognised
             | Error::AmbiguousImage(_)
             | Error::ArchitecturesDiffer { .. }
@@ -494,8 +505,15 @@ impl fmt::Display for Error {
             Error::RootVerityWithUsr => {
                 f.write_str("a verity partition for root, together with a usr partition")
             }
-            Error::NoDataForRootHash { role } => write!(f, "no {role} partition for the root hash"),
-            Error::NoHashForRootHash { role } => write!(f, "no {role} verity partition for the root hash"),
+            Error::Malformed { what } => write!(f, "the {what} is malformed"),
+            Error::NoDataForRootHash { role, root_hash } => {
+                write!(f, "no {role} partition for the root hash ")?;
+                root_hash.fmt_with_place(f)
+            }
+            Error::NoHashForRootHash { role, root_hash } => {
+                write!(f, "no {role} verity partition for the root hash ")?;
+                root_hash.fmt_with_place(f)
+            }
             Error::NothingUsable => f.write_str("no usable partition"),
             Error::AmbiguousFileSystem { designator, partition: Some(number), error } => {
                 write!(f, "{designator} partition {number}: {error}")

@@ -139,6 +139,13 @@ pub enum BesideProblem {
     Io(Arc<std::io::Error>),
 }
 
+impl BesideProblem {
+    /// Returns true if systemd would end with an error too: the file is there, and not what it must be.
+    pub fn is_malformed(&self) -> bool {
+        !matches!(self, BesideProblem::Elsewhere | BesideProblem::Io(_))
+    }
+}
+
 impl fmt::Display for BesideProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -590,8 +590,8 @@ impl Proof {
     fn missing(trusted: &TrustedRootHash, dissection: &Dissection) -> Self {
         let role = trusted.role();
         let problem = match &dissection.outcome {
-            Err(error @ Error::NoHashForRootHash { role: missing }) if *missing == role => error.clone(),
-            _ => Error::NoDataForRootHash { role },
+            Err(error @ Error::NoHashForRootHash { role: missing, .. }) if *missing == role => error.clone(),
+            _ => Error::NoDataForRootHash { role, root_hash: (*trusted).into() },
         };
         let mut proof = Self::empty(role, problem);
         proof.root_hash = Some((*trusted).into());

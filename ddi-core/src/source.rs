@@ -158,7 +158,13 @@ impl ImageFile {
                 match hash {
                     Ok(None) => {}
                     Ok(Some(hash)) => found.root_hashes.push(KnownRootHash { hash, role, origin }),
-                    Err(problem) => found.findings.push(Finding::new(Oddity::Beside { what, problem })),
+                    Err(problem) => {
+                        // a good one that is found before hides it
+                        if problem.is_malformed() && found.root_hashes.is_empty() {
+                            found.malformed.push((role, what));
+                        }
+                        found.problem(what, problem);
+                    }
                 }
             }
         };
@@ -172,7 +178,12 @@ impl ImageFile {
             match self.read_beside(suffix, MAX_PKCS7) {
                 Ok(None) => {}
                 Ok(Some(pkcs7)) => found.signatures.push(SidecarSignature { role, pkcs7 }),
-                Err(problem) => found.findings.push(Finding::new(Oddity::Beside { what, problem })),
+                Err(problem) => {
+                    if problem.is_malformed() {
+                        found.malformed.push((role, what));
+                    }
+                    found.problem(what, problem);
+                }
             }
         }
         match self.open_sidecar(".verity") {
@@ -368,6 +379,8 @@ pub struct Sidecars {
     pub verity: Option<Arc<FileSource>>,
     /// What is there and of no use.
     pub findings: Vec<Finding>,
+    /// Root hashes and signatures that are there and malformed: where systemd reads them, it ends with "invalid argument".
+    pub(crate) malformed: Vec<(Role, Beside)>,
 }
 
 impl Sidecars {
@@ -494,6 +507,41 @@ mod tests {
         assert_eq!(told[3], ".usrhash.p7s file: is not a regular file");
         assert_eq!(told[4], ".verity file: is not a regular file");
         assert_eq!(told.len(), 5);
+    }
+
+    #[test]
+    fn f9_malformed_is_an_error_where_systemd_reads_it() {
+        use crate::dissect::VeritySettings;
+        use crate::trust::TrustedRootHash;
+        let refused = |name: &str, files: &[(&str, &[u8])], trusted: &[TrustedRootHash]| {
+            let dir = Dir::new(name);
+            let image = dir.write("a.raw", b"x");
+            files.iter().for_each(|(name, content)| drop(dir.write(name, content)));
+            VeritySettings::new(trusted, &ImageFile::open(&image).unwrap().sidecars()).malformed()
+        };
+        let sums = format!("{HASH}  a.raw\n");
+        let good = HASH.as_bytes();
+        for text in [&b""[..], b"\n", sums.as_bytes(), b"0b02", b"\xff"] {
+            assert_eq!(refused("m1", &[("a.roothash", text)], &[]), Some(Beside::RootHash));
+            assert_eq!(refused("m2", &[("a.usrhash", text)], &[]), Some(Beside::UsrHash));
+            // that of root is read first
+            assert_eq!(refused("m3", &[("a.roothash", good), ("a.usrhash", text)], &[]), None);
+            assert_eq!(
+                refused("m4", &[("a.roothash", text), ("a.usrhash", good)], &[]),
+                Some(Beside::RootHash)
+            );
+            // and none where there is a better one
+            let trusted = [TrustedRootHash::by_caller(HASH.parse().unwrap(), Role::Root)];
+            assert_eq!(refused("m5", &[("a.roothash", text)], &trusted), None);
+        }
+        let empty: &[u8] = b"";
+        let trusted = [TrustedRootHash::by_caller(HASH.parse().unwrap(), Role::Root)];
+        let signature = ("a.roothash.p7s", empty);
+        assert_eq!(refused("m6", &[signature, ("a.roothash", good)], &[]), Some(Beside::RootHashSignature));
+        assert_eq!(refused("m7", &[signature], &trusted), Some(Beside::RootHashSignature));
+        // where no root hash is known, or one for usr, it is not read
+        assert_eq!(refused("m8", &[signature], &[]), None);
+        assert_eq!(refused("m9", &[signature, ("a.usrhash", good)], &[]), None);
     }
 
     /// Whoever can write beside the image could have us read, and print, what only we can read.

@@ -142,6 +142,19 @@ pub struct KnownRootHash {
     pub origin: RootHashOrigin,
 }
 
+impl KnownRootHash {
+    /// The root hash and where it is from; a file by the end of its name.
+    pub(crate) fn fmt_with_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (", self.hash)?;
+        match (self.origin, self.role) {
+            (RootHashOrigin::Sidecar, Role::Root) => f.write_str(".roothash ")?,
+            (RootHashOrigin::Sidecar, Role::Usr) => f.write_str(".usrhash ")?,
+            _ => {}
+        }
+        write!(f, "{})", self.origin)
+    }
+}
+
 /// Whose word makes a root hash trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

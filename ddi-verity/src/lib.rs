@@ -84,7 +84,8 @@ pub use reader::{DEFAULT_CACHE_SIZE, Stream, VerifiedReader};
 pub use signature::{
     CERTIFICATE_DIRECTORIES, Certificate, CertificateFileError, Certificates, DetachedSignature,
     EmbeddedCertificate, Fingerprint, MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, Oid, RootHashSignature,
-    SignatureDigest, SignatureError, SignatureScheme, Signer, SignerId, SkippedFile, VerifiedRootHash,
+    SignatureDigest, SignatureError, SignatureForm, SignatureScheme, SignedForm, Signer, SignerId,
+    SkippedFile, VerifiedRootHash,
 };
 pub use superblock::{Examined, SIGNATURE, SUPERBLOCK_SIZE, Superblock};
 pub use tree::HashTree;

@@ -28,7 +28,7 @@ use crate::finding::{Beside, Finding, LabelOddity, Oddity, Severity};
 use crate::fs;
 use crate::image::{Image, Looked, Table};
 use crate::prove::{Depth, TailRule, check_content, check_size};
-use crate::signed::{CheckedSignature, SignatureState};
+use crate::signed::{CheckedSignature, SignaturePlace, SignatureState};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
 /// What goes into a report.
@@ -406,9 +406,9 @@ fn verity_findings(
             continue;
         }
         let is_trusted = set.trusted(options.trusted).is_some();
-        let mut add = |what| {
+        let mut add_at = |what, partition| {
             let mut finding = Finding::new(what);
-            finding.partition = set.hash.number;
+            finding.partition = partition;
             // hash blocks have the trusted root hash too: such content is never proven
             let is_content =
                 matches!(finding.what, Oddity::UnrecognisedContent { .. } | Oddity::UnfitContent { .. });
@@ -417,6 +417,7 @@ fn verity_findings(
             }
             findings.push(finding);
         };
+        let mut add = |what| add_at(what, set.hash.number);
         if let (Some(tree), Some(data)) = (&set.tree, set.data) {
             let usual = (Strictness::default(), TailRule::default());
             match check_size(image, set, tree, data, usual, options.gap_bytes) {
@@ -442,10 +443,17 @@ fn verity_findings(
         let beside = image.sidecars().signatures.iter().any(|signature| signature.role == role);
         let is_there = set.signature.is_some() || (set.hash.external && beside);
         match set.signatures.as_slice() {
-            [] if is_there => add(Oddity::SignatureNotChecked { role }),
-            [] => add(Oddity::Unsigned { role }),
+            [] if is_there => {
+                add_at(Oddity::SignatureNotChecked { role }, set.signature.and_then(|s| s.number))
+            }
+            [] => add_at(Oddity::Unsigned { role }, set.hash.number),
             all => {
-                for CheckedSignature { state, .. } in all {
+                for CheckedSignature { place, state } in all {
+                    // its own place, which is no partition if it is beside the image
+                    let mut add = |what| match place {
+                        SignaturePlace::Partition(number) => add_at(what, Some(*number)),
+                        SignaturePlace::Beside => add_at(what, None),
+                    };
                     match state {
                         SignatureState::Verified(_) => {}
                         SignatureState::Unchecked => add(Oddity::SignatureNotChecked { role }),
@@ -458,7 +466,7 @@ fn verity_findings(
             }
         }
         if set.root_hash.is_some_and(|known| known.origin.is_guess()) {
-            add(Oddity::RootHashGuessed { role });
+            add_at(Oddity::RootHashGuessed { role }, set.hash.number);
         }
     }
     for role in Role::ALL {

@@ -40,7 +40,7 @@ use der::Tag;
 use super::algorithm::{self, Oid, SignatureDigest, SignatureScheme};
 use super::certificate::name_text;
 use super::der::{Value, Values, context};
-use super::{MAX_SIGNATURE_SIZE, SignatureError};
+use super::{MAX_SIGNATURE_SIZE, SignatureError, SignatureForm};
 
 /// Size in bytes above which the name of an issuer is refused.
 const MAX_NAME_SIZE: usize = 4096;
@@ -111,6 +111,12 @@ impl<'a> DetachedSignature<'a> {
     pub fn parse(der: &'a [u8]) -> Result<Self, SignatureError> {
         if der.len() > MAX_SIGNATURE_SIZE {
             return Err(SignatureError::TooLarge { size: der.len(), max: MAX_SIGNATURE_SIZE });
+        }
+        // where DER begins with a SEQUENCE
+        if der.first() != Some(&0x30)
+            && let Some(form) = SignatureForm::of(der)
+        {
+            return Err(SignatureError::NotDer { form });
         }
         let mut input = Values::new(der, "file");
         let content_info = input.expect(Tag::Sequence, "ContentInfo")?;

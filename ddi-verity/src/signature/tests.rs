@@ -771,3 +771,31 @@ fn limits_and_numbers() {
     let id = DetachedSignature::parse(&serial(2)).unwrap().signer().clone();
     assert_eq!(format!("{id:?}"), "SignerId(issuer CN=rsa2048,O=ddi, serial 0101)");
 }
+
+/// What is no DER is called by its name, and nothing that is DER is.
+#[test]
+fn f9_what_people_have_in_place_of_der() {
+    let der = golden("p256.p7s");
+    let text = <base64ct::Base64 as base64ct::Encoding>::encode_string(&der);
+    let lines = text.as_bytes().chunks(64).map(|line| [line, b"\n"].concat()).collect::<Vec<_>>().concat();
+    for (bytes, form) in [
+        (b"-----BEGIN PKCS7-----\nMII".to_vec(), Some(SignatureForm::Pem)),
+        (b"\n-----begin CMS-----".to_vec(), Some(SignatureForm::Pem)),
+        (b"MIME-Version: 1.0\n".to_vec(), Some(SignatureForm::Smime)),
+        (b"Content-Type: multipart/signed".to_vec(), Some(SignatureForm::Smime)),
+        (text.clone().into_bytes(), Some(SignatureForm::Base64)),
+        (lines, Some(SignatureForm::Base64)),
+        (vec![0x7f; 256], Some(SignatureForm::Bare)),
+        (vec![0x7f; 255], None),
+        (b"MI?".to_vec(), None),
+        (Vec::new(), None),
+        (vec![0x31; 100], None),
+    ] {
+        let error = DetachedSignature::parse(&bytes).unwrap_err();
+        match form {
+            Some(form) => assert_eq!(error, SignatureError::NotDer { form }),
+            None => assert!(!matches!(error, SignatureError::NotDer { .. }), "{error}"),
+        }
+    }
+    assert!(DetachedSignature::parse(&der).is_ok());
+}

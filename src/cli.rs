@@ -453,7 +453,7 @@ pub(crate) struct PortableArgs {
     pub(crate) reading: CheckArgs,
 }
 
-/// Would these extension images be merged into that host, in which order, and what would they bring?
+/// Would these extension images be merged into that host, in which order, and what would they hide of it?
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXIT_STATUS)]
 pub(crate) struct ExtensionArgs {
@@ -461,6 +461,8 @@ pub(crate) struct ExtensionArgs {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
     /// What they are to extend: an os-release file, a directory with one, such as / for this system, or an image
+    ///
+    /// Of a directory and of an image, the files are compared with those of the extensions too.
     ///
     /// A directory, and a file called os-release or initrd-release, is taken at its word. With --root-hash, --usr-hash or
     /// --certificate anything else is an image, and must be authenticated like the others.

@@ -100,6 +100,10 @@ pub(in crate::check) fn compare(
     for mount in 0..comparison.view.mounts.len() {
         match comparison.go_through(mount) {
             Ok(()) => {}
+            // what the account of an image does not allow is no answer at all
+            Err(error @ files::Error::Budget(Limit::Work | Limit::Time)) => {
+                return Err(Unreadable::FileSystem(error));
+            }
             Err(error @ files::Error::Budget(_)) => unfinished = Some(error),
             Err(error) => return Err(Unreadable::FileSystem(error)),
         }

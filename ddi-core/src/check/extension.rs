@@ -93,8 +93,8 @@ pub fn extension(
         stack::same_names(&mut report, &stack);
         stack::compare(&mut report, &stack, class, host.tree)?;
     }
-    for image in images {
-        image.files.tree.check_complete().map_err(Unreadable::FileSystem)?;
+    for tree in images.iter().map(|image| &image.files.tree).chain(host.tree) {
+        tree.check_complete().map_err(Unreadable::FileSystem)?;
     }
     Ok(report)
 }

@@ -17,8 +17,8 @@ use ddi_core::gpt::Architecture;
 use ddi_core::metadata::{EnvFile, ExtensionClass, Found, MAX_FILE, Metadata};
 use ddi_core::verity::Certificates;
 use ddi_core::{
-    Assurance, Contents, Dissection, Files, Image, ProveOptions, Severity, TrustedRootHash, Unreadable,
-    VeritySet, verity_sets,
+    Assurance, Contents, DataSize, Dissection, Files, Image, ProveOptions, Severity, TrustedRootHash,
+    Unreadable, VeritySet, verity_sets,
 };
 
 use crate::cli::{CheckArgs, ExtensionArgs, GoldenArgs, PortableArgs, TrustArgs};
@@ -88,6 +88,7 @@ pub(crate) fn golden(args: &GoldenArgs) -> anyhow::Result<Outcome> {
 pub(crate) struct Trust {
     trusted: Vec<TrustedRootHash>,
     certificates: Certificates,
+    data_sizes: Vec<DataSize>,
     /// Something was given: what is read must be authenticated by it.
     demanded: bool,
 }
@@ -96,7 +97,8 @@ impl Trust {
     pub(crate) fn load(args: &TrustArgs) -> anyhow::Result<Self> {
         let trusted = args.root_hashes()?;
         let demanded = !trusted.is_empty() || !args.certificates.files.is_empty();
-        Ok(Trust { trusted, certificates: args.certificates.load()?, demanded })
+        let data_sizes = args.data_sizes()?.to_vec();
+        Ok(Trust { trusted, certificates: args.certificates.load()?, data_sizes, demanded })
     }
 
     /// How protected partitions are opened.
@@ -104,6 +106,7 @@ impl Trust {
         let mut options = ProveOptions::default();
         options.trusted = &self.trusted;
         options.certificates = Some(&self.certificates);
+        options.data_sizes = &self.data_sizes;
         options
     }
 

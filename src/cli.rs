@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use ddi_core::DataSize;
 use ddi_core::verity::MAX_THREADS;
 
 /// A number of threads.
@@ -92,6 +93,11 @@ pub(crate) struct TrustArgs {
     /// The root hash that you trust for the /usr partition
     #[arg(long, value_name = "HEX|FILE")]
     pub(crate) usr_hash: Option<String>,
+    /// How many bytes of data the root hash is over, which you trust as you trust the root hash: of root, or with usr: of
+    /// usr. A root hash does not say it. Without this, the data must be a file system of that size; with it, they may be
+    /// anything
+    #[arg(long = "data-size", value_name = "[ROLE:]BYTES", value_parser = crate::trust::data_size)]
+    pub(crate) data_sizes: Vec<DataSize>,
     #[command(flatten)]
     pub(crate) certificates: CertificateArgs,
 }
@@ -219,7 +225,7 @@ pub(crate) struct ReadArgs {
     #[arg(long)]
     pub(crate) integrity_only: bool,
     /// Read the bytes as they are, and prove nothing
-    #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "files"])]
+    #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "data_sizes", "files"])]
     pub(crate) unverified: bool,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
     #[arg(long, value_name = "BYTES")]
@@ -246,7 +252,7 @@ pub(crate) struct FilesArgs {
     #[arg(long)]
     pub(crate) authenticated: bool,
     /// Read the bytes as they are, and prove nothing
-    #[arg(long, conflicts_with_all = ["authenticated", "root_hash", "usr_hash", "files"])]
+    #[arg(long, conflicts_with_all = ["authenticated", "root_hash", "usr_hash", "data_sizes", "files"])]
     pub(crate) unverified: bool,
     /// Take the path as it is, also if it looks like an escaped one: as ls -0 prints it
     #[arg(long)]
@@ -540,6 +546,18 @@ pub(crate) struct UpdateArgs {
     pub(crate) json: bool,
 }
 
+const VERITY_VERIFY_EXIT_STATUS: &str = "\
+Exit status:
+  0  every block matches the root hash
+  1  not every block does, or the parameters do not fit the sizes
+  2  could not tell: wrong usage, input or output failed, format not
+     understood
+
+What 0 does not promise: that the number of data blocks is the one that the
+root hash was made with. The superblock names it, and nothing authenticates
+that; hash blocks of a good tree, offered as data, match its root hash too.
+--data-blocks says how many there are. ddi verify asks the file system.";
+
 // veritysetup has -h for the hash algorithm, so help is --help alone
 #[derive(Debug, Subcommand)]
 pub(crate) enum VerityCommand {
@@ -547,7 +565,7 @@ pub(crate) enum VerityCommand {
     #[command(after_help = EXIT_STATUS, disable_help_flag = true)]
     Format(FormatArgs),
     /// Check all blocks of a data device against a root hash
-    #[command(name = "verify", after_help = EXIT_STATUS, disable_help_flag = true)]
+    #[command(name = "verify", after_help = VERITY_VERIFY_EXIT_STATUS, disable_help_flag = true)]
     Verify(VerityVerifyArgs),
     /// Show a verity superblock
     #[command(after_help = EXIT_STATUS, disable_help_flag = true)]

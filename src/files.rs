@@ -122,6 +122,7 @@ impl Opened {
         let mut options = ProveOptions::default();
         options.trusted = &trusted;
         options.certificates = Some(&certificates);
+        options.data_sizes = args.trust.data_sizes()?;
         options.hash_offset = args.hash_offset;
         let sets = verity_sets(&image, &dissection, &options.bind());
         let contents = match args.unverified {

@@ -28,6 +28,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
+    options.data_sizes = args.trust.data_sizes()?;
     options.hash_offset = args.hash_offset;
     if let Some(threads) = args.threads {
         options.engine = Options::new().threads(threads);

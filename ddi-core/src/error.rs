@@ -230,6 +230,17 @@ pub enum Error {
         /// What is there, in bytes.
         available: u64,
     },
+    /// The data that the tree says it protects are not as many as the caller says.
+    DataSizeDiffers {
+        /// What the set is for.
+        role: Role,
+        /// Number of the hash partition, if it is in one.
+        partition: Option<u32>,
+        /// By the caller, in bytes.
+        given: u64,
+        /// By the superblock of the hash tree, in bytes.
+        found: u64,
+    },
     /// The protected partition holds something that does not bind the size of the data: hash blocks could be taken for it;
     /// see [`prove`](mod@crate::prove).
     UnfitContent {
@@ -363,6 +374,7 @@ impl Error {
             Error::UnrecognisedContent { .. } => "unrecognised-content",
             Error::TailNotZero { .. } => "tail-not-zero",
             Error::ContentTooLarge { .. } => "content-too-large",
+            Error::DataSizeDiffers { .. } => "data-size-differs",
             Error::UnfitContent { unfit, .. } => unfit.code(),
         }
     }
@@ -378,6 +390,7 @@ impl Error {
             | Error::UnrecognisedContent { partition, .. }
             | Error::TailNotZero { partition, .. }
             | Error::ContentTooLarge { partition, .. }
+            | Error::DataSizeDiffers { partition, .. }
             | Error::UnfitContent { partition, .. } => *partition,
             Error::Binding(error) => error.partition(),
             _ => None,
@@ -414,6 +427,7 @@ impl Error {
             | Error::UnrecognisedContent { .. }
             | Error::TailNotZero { .. }
             | Error::ContentTooLarge { .. }
+            | Error::DataSizeDiffers { .. }
             | Error::UnfitContent { .. } => return None,
         })
     }
@@ -459,6 +473,7 @@ impl Error {
             | Error::UnrecognisedContent { .. }
             | Error::TailNotZero { .. }
             | Error::ContentTooLarge { .. }
+            | Error::DataSizeDiffers { .. }
             | Error::UnfitContent { .. } => ErrorKind::Mismatch,
             Error::Verity { error, .. } => match error.kind() {
                 ddi_verity::ErrorKind::Corrupt => ErrorKind::Corrupt,
@@ -558,6 +573,9 @@ impl fmt::Display for Error {
                     write!(f, " in partition {number}")?;
                 }
                 write!(f, " claims {claimed} bytes, {available} are there")
+            }
+            Error::DataSizeDiffers { role, given, found, .. } => {
+                write!(f, "the tree of {role} is over {found} bytes of data, and {given} were given")
             }
             Error::UnfitContent { role, partition, kind, unfit } => {
                 write!(f, "{role}")?;

@@ -307,6 +307,8 @@ pub enum Oddity {
         /// Size of the partition in bytes.
         available: u64,
     },
+    /// More than one file system, on storage so small that the first is taken and the others are not looked for.
+    PassedOver(Arc<fs::Error>),
     /// A protected partition without a recognised file system.
     UnrecognisedContent {
         /// What it is for.
@@ -382,6 +384,7 @@ impl Oddity {
             Oddity::Signature(error) => error.code(),
             Oddity::FileSystem(error) => error.code(),
             Oddity::FileSystemTooLarge { .. } => "file-system-too-large",
+            Oddity::PassedOver(_) => "file-system-passed-over",
             Oddity::UnrecognisedContent { .. } => "unrecognised-content",
             Oddity::UnfitContent { unfit, .. } => unfit.code(),
             Oddity::ForeignArchitecture { .. } => "foreign-architecture",
@@ -420,6 +423,7 @@ impl Oddity {
             | Oddity::RootHashUnknown { .. }
             | Oddity::RootHashesDiffer { .. }
             | Oddity::Geometry { .. }
+            | Oddity::PassedOver(_)
             | Oddity::UnrecognisedContent { .. }
             | Oddity::UnfitContent { .. }
             | Oddity::Label(_)
@@ -517,6 +521,7 @@ impl fmt::Display for Oddity {
             Oddity::FileSystemTooLarge { claimed, available } => {
                 write!(f, "the file system claims {claimed} bytes, {available} are there")
             }
+            Oddity::PassedOver(error) => write!(f, "{error}; on so small a storage the first is taken"),
             Oddity::UnrecognisedContent { role } => {
                 write!(f, "the protected data of {role} holds nothing that is recognised as a file system")
             }

@@ -89,4 +89,4 @@ pub use report::{
 pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
 pub use spool::{MAX_UNPACKED_RATIO, MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
-pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};
+pub use trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};

@@ -62,7 +62,12 @@ impl ProvenPartition {
         };
         let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
         let (data_source, hash_source) = metered_sources(image, set, data)?;
-        let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
+        let hash_size = set.hash_size(image);
+        let geometry =
+            |strictness| check_geometry(tree.clone(), data.range.size, hash_size, strictness).map_err(failed);
+        let mut strictness = options.strictness;
+        strictness.unprotected_tail |= options.tail == TailRule::Zeros;
+        let reader = VerifiedReader::open(data_source, hash_source, geometry(strictness)?, &root_hash.hash);
         let mut proven = ProvenPartition {
             reader: Arc::new(reader.map_err(failed)?),
             content: None,
@@ -71,13 +76,11 @@ impl ProvenPartition {
             widened: Vec::new(),
         };
         let bound = proven.check_content(image, set, data, tree, options)?;
-        let mut strictness = options.strictness;
         // what lies behind the protected bytes never comes out; that they all are there, the file system says
-        strictness.unprotected_tail |= bound == Bound::Known && options.tail == TailRule::Zeros;
-        let hash_size = set.hash_size(image);
-        let geometry = check_geometry(tree.params(), tree.layout(), data.range.size, hash_size, strictness)
-            .map_err(failed)?;
-        proven.widened.extend(geometry.widened.into_iter().map(Widening::Verity));
+        strictness.unprotected_tail =
+            options.strictness.unprotected_tail || bound == Bound::Known && options.tail == TailRule::Zeros;
+        let checked = geometry(strictness)?;
+        proven.widened.extend(checked.geometry().widened.iter().copied().map(Widening::Verity));
         Ok(proven)
     }
 
@@ -100,7 +103,11 @@ impl ProvenPartition {
         let found = probe.as_ref().map(Option::as_ref);
         let look = Look { tail: options.tail, depth: Depth::All, meter: image.meter() };
         let io = |offset, error| unreadable(set, offset, error);
-        let judged = judge(set, data, tree, look, &bytes, found, io);
+        let judged = if set.data_size.is_some() {
+            Ok(Bound::Known)
+        } else {
+            judge(set, data, tree, look, &bytes, found, io)
+        };
         let bound = judged.or_else(|error| {
             self.widened.push(widen(error, options.content)?);
             Ok(Bound::No)

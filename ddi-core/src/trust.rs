@@ -37,6 +37,17 @@ pub enum Role {
     Usr,
 }
 
+/// How many bytes of data the root hash of a role is over, by the caller's word.
+///
+/// As much part of what is trusted as the root hash itself, which does not say it: see [`prove`](mod@crate::prove).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataSize {
+    /// Whose data.
+    pub role: Role,
+    /// Their size: data blocks times the size of one.
+    pub bytes: u64,
+}
+
 impl Role {
     /// Both.
     pub const ALL: [Role; 2] = [Role::Root, Role::Usr];

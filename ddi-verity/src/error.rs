@@ -67,7 +67,7 @@ pub enum ErrorKind {
 /// Why there is no answer.
 ///
 /// Offsets in superblock variants count from the start of the superblock. That a block does not match its digest is
-/// an answer to [`HashTree::verify`](crate::HashTree::verify), not an error.
+/// an answer to [`CheckedTree::verify`](crate::CheckedTree::verify), not an error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -360,7 +360,7 @@ mod tests {
     use crate::tree::model::{Example, SHA256, shapes};
 
     fn writer<'a>(example: &Example, hash: &'a Mutex<Vec<u8>>) -> TreeWriter<&'a Mutex<Vec<u8>>> {
-        TreeWriter::new(example.tree.clone(), hash, &Options::new().allow_sha1(true)).unwrap()
+        TreeWriter::new(example.tree.tree().clone(), hash, &Options::new().allow_sha1(true)).unwrap()
     }
 
     fn examples() -> Vec<Example> {

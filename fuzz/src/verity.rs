@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use arbitrary::{Arbitrary, Unstructured};
 use ddi_core::verity::{
-    Algorithm, Backend, BlockHasher, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt,
-    Strictness, Superblock, Verdict, VerifiedReader, check_geometry,
+    Algorithm, Backend, BlockHasher, CheckedTree, HashTree, HashType, Options, Params, Placement, ReadAt,
+    RootHash, Salt, Strictness, Superblock, Verdict, VerifiedReader, check_geometry,
 };
 use sha2::Digest as _;
 
@@ -54,10 +54,9 @@ pub fn superblock(input: &[u8]) {
         offset += u128::from(level.blocks) * block;
     }
     assert_eq!(u128::from(layout.tree().end), offset);
-    if let Ok(geometry) =
-        check_geometry(&params, layout, params.data_size(), layout.tree().end, Strictness::STRICT)
-    {
-        assert!(geometry.widened.is_empty() && params.algorithm() != Algorithm::Sha1);
+    let end = layout.tree().end;
+    if let Ok(checked) = check_geometry(tree, params.data_size(), end, Strictness::STRICT) {
+        assert!(checked.geometry().widened.is_empty() && params.algorithm() != Algorithm::Sha1);
     }
 }
 
@@ -65,7 +64,7 @@ pub fn superblock(input: &[u8]) {
 /// hash was taken, so that it vouches for a wrong digest or for junk in spare bytes, and some after.
 struct Example {
     params: Params,
-    tree: HashTree,
+    tree: CheckedTree,
     /// Of the tree with what was forged.
     root: RootHash,
     /// Data, its tree, and the root hash of that.
@@ -153,7 +152,7 @@ impl Example {
         let salt = Salt::new(input.take(usize::from(salt % 40))).ok()?;
         let params = Params::new(hash_type, algorithm, size(sizes), size(sizes >> 3), blocks, salt).ok()?;
         let place = Placement::Bare(u64::from(sizes >> 6) * u64::from(params.hash_block_size()));
-        let tree = HashTree::new(params, place).ok()?;
+        let tree = HashTree::new(params, place).ok()?.vouched();
 
         // the same few bytes over and over, and the number of the block
         let pattern = input.array::<8>();

@@ -29,7 +29,7 @@ use crate::fs;
 use crate::image::{Image, Looked, Table};
 use crate::prove::{Depth, TailRule, check_content, check_size};
 use crate::signed::{CheckedSignature, SignaturePlace, SignatureState};
-use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
+use crate::trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
 /// What goes into a report.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub struct ReportOptions<'a> {
     pub trusted: &'a [TrustedRootHash],
     /// Whose signatures are trusted. `None`: signatures are not checked.
     pub certificates: Option<&'a Certificates>,
+    /// The sizes of protected data that the caller vouches for, one for each role at most.
+    pub data_sizes: &'a [DataSize],
     /// For a bare image with its tree behind the data: where the superblock is, in bytes.
     pub hash_offset: Option<u64>,
     /// At most this many bytes between partitions are read to see if they are zero.
@@ -55,6 +57,7 @@ impl ReportOptions<'_> {
             dissect: DissectOptions::new(verity),
             trusted: &[],
             certificates: None,
+            data_sizes: &[],
             hash_offset: None,
             gap_bytes: 1 << 20,
         }
@@ -77,9 +80,12 @@ impl Report {
 
     /// The same, for an image that was dissected already.
     pub fn of(image: &Image, dissection: &Dissection, options: &ReportOptions<'_>) -> Self {
-        let (trusted, certificates, hash_offset) =
-            (options.trusted, options.certificates, options.hash_offset);
-        let bind = BindOptions { trusted, certificates, hash_offset };
+        let bind = BindOptions {
+            trusted: options.trusted,
+            certificates: options.certificates,
+            data_sizes: options.data_sizes,
+            hash_offset: options.hash_offset,
+        };
         let verity = verity_sets(image, dissection, &bind);
         let dissected = dissection.outcome.as_ref().ok();
         let bare = dissected.is_some_and(|dissected| dissected.bare);
@@ -187,6 +193,7 @@ fn whole_content(image: &Image, findings: &mut Vec<Finding>) -> Content {
             if probe.missing_bytes > 0 {
                 findings.push(too_large(probe, image.source().size()));
             }
+            findings.extend(passed_over(probe));
             Content::Recognised(Box::new(probe.clone()))
         }
         Ok(None) => Content::Nothing,
@@ -200,6 +207,10 @@ fn whole_content(image: &Image, findings: &mut Vec<Finding>) -> Content {
 fn too_large(probe: &fs::Probe, available: u64) -> Finding {
     let claimed = probe.claimed_size.unwrap_or(u64::MAX);
     Finding::new(Oddity::FileSystemTooLarge { claimed, available })
+}
+
+fn passed_over(probe: &fs::Probe) -> Option<Finding> {
+    probe.ambiguity().map(|error| Finding::new(Oddity::PassedOver(error.into())))
 }
 
 /// Every partition of the table, or what can be read of a broken one.
@@ -307,6 +318,7 @@ fn content(
             if probe.missing_bytes > 0 {
                 findings.push(too_large(probe, range.size).partition(number).at(range.offset));
             }
+            findings.extend(passed_over(probe).map(|finding| finding.partition(number).at(range.offset)));
             Content::Recognised(Box::new(probe.clone()))
         }
         Ok(None) => Content::Nothing,
@@ -423,8 +435,8 @@ fn verity_findings(
             match check_size(image, set, tree, data, usual, options.gap_bytes) {
                 Err(Error::Verity { role, error, .. }) => add(Oddity::Verity { role, error }),
                 Err(error) => add(Oddity::Unreadable(error)),
-                Ok(geometry) => {
-                    for widened in geometry.widened {
+                Ok(checked) => {
+                    for widened in checked.geometry().widened.iter().copied() {
                         add(Oddity::Geometry { role, widened });
                     }
                 }

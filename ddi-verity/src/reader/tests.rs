@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::geometry::CheckedTree;
 use crate::hash::{Algorithm, HashType};
 use crate::layout::Placement;
 use crate::params::{Params, Salt};
@@ -14,7 +15,7 @@ use crate::tree::model::{kinds, shapes, some_shapes};
 struct Image {
     data: Vec<u8>,
     hash: Vec<u8>,
-    tree: HashTree,
+    tree: CheckedTree,
     root: RootHash,
 }
 
@@ -43,7 +44,7 @@ fn noise(len: usize) -> Vec<u8> {
 /// Builds a tree; `edit` may change each hash block (level, number, bytes) before it is hashed.
 fn image_with(params: Params, edit: impl Fn(usize, u64, &mut [u8])) -> Image {
     let data = noise(params.data_size() as usize);
-    let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+    let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
     let layout = tree.layout();
     let hasher = params.hasher();
     let mut hash = vec![0; layout.tree().end as usize];
@@ -159,7 +160,7 @@ fn another_number_of_blocks() {
     for blocks in [2, 16, 17, 256, 257, 300] {
         let image = image(small(blocks));
         for other in (1..blocks).chain(blocks + 1..blocks + 40) {
-            let tree = HashTree::new(small(other), Placement::Bare(0)).unwrap();
+            let tree = HashTree::new(small(other), Placement::Bare(0)).unwrap().vouched();
             // zeros behind both ends, so that nothing fails for being short
             let data = [&image.data[..], &vec![0; 40 * 512]].concat();
             let hash = [&image.hash[..], &vec![0; 8 * 512]].concat();
@@ -710,7 +711,7 @@ fn real_images_are_read_to_the_end() {
             let data = std::fs::read(corpus.join(data)).unwrap();
             let hash = std::fs::read(corpus.join(hash)).unwrap();
             let Ok(superblock) = crate::Superblock::read(&hash, 0) else { continue };
-            let tree = HashTree::new(superblock.params, Placement::Superblock(0)).unwrap();
+            let tree = HashTree::new(superblock.params, Placement::Superblock(0)).unwrap().vouched();
             let root = verity["root_hash"].as_str().unwrap().parse().unwrap();
             let size = tree.params().data_size() as usize;
             let reader = VerifiedReader::open(&data, &hash, tree, &root).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use sha2::Digest as _;
 
+use crate::geometry::CheckedTree;
 use crate::hash::{Algorithm, HashType, RootHash};
 use crate::layout::Placement;
 use crate::options::Options;
@@ -72,7 +73,7 @@ pub(crate) fn stream(len: usize) -> Vec<u8> {
 /// Data and a good tree for it.
 #[derive(Clone)]
 pub(crate) struct Example {
-    pub(crate) tree: HashTree,
+    pub(crate) tree: CheckedTree,
     pub(crate) data: Vec<u8>,
     pub(crate) hash: Vec<u8>,
     pub(crate) root: RootHash,
@@ -100,7 +101,7 @@ impl Example {
     /// As [`naive`]: the root hash vouches for a tree that is not that of the data.
     pub(crate) fn with(params: Params, data: Vec<u8>, edit: impl FnMut(usize, u64, &mut [u8])) -> Self {
         let (hash, root) = naive(&params, &data, edit);
-        Example { tree: HashTree::new(params, Placement::Bare(0)).unwrap(), data, hash, root }
+        Example { tree: HashTree::new(params, Placement::Bare(0)).unwrap().vouched(), data, hash, root }
     }
 
     /// The tree as the engine builds it.

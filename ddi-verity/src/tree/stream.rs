@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
-use super::HashTree;
 use crate::error::{Error, Storage};
+use crate::geometry::CheckedTree;
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::read_at::ReadAt;
@@ -13,7 +13,7 @@ use crate::verdict::Verdict;
 /// Bytes that are passed over at once.
 const SKIP: usize = 64 << 10;
 
-impl HashTree {
+impl CheckedTree {
     /// As [`verify`](Self::verify), but `data` is read once, from its beginning to its end, and never kept.
     ///
     /// All on the calling thread; memory is bounded by constants as it is there: a few MiB.
@@ -31,7 +31,7 @@ impl HashTree {
     ///
     /// let data = vec![7; 300 * 4096];
     /// let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, 300, Salt::EMPTY)?;
-    /// let tree = HashTree::new(params, Placement::Bare(0))?;
+    /// let tree = HashTree::new(params, Placement::Bare(0))?.vouched();
     /// let hash = Mutex::new(Vec::new());
     /// let root = tree.build(&data, &hash, &Options::new())?;
     ///
@@ -49,9 +49,9 @@ impl HashTree {
         options: &Options<'_>,
     ) -> Result<Verdict, Error> {
         let state = Mutex::new(State { data, position: 0, ended: false });
-        let forward = Forward { state, size: self.params.data_size() };
+        let forward = Forward { state, size: self.params().data_size() };
         // one thread takes the claims in order
-        let verdict = super::verify::verify(self, &forward, hash, root, &options.threads(1));
+        let verdict = super::verify::verify(self.tree(), &forward, hash, root, &options.threads(1));
         let state = forward.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match verdict {
             Err(Error::Io { storage: Storage::Data, .. }) if state.ended => {

@@ -102,7 +102,7 @@ fn vectors_of_cryptsetup() {
         // the data is zero: once with what is known beforehand, once without
         for every_block in [false, true] {
             let options = Options::new().allow_sha1(true).hash_every_block(every_block);
-            let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+            let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
             let hash = Mutex::new(Vec::new());
             assert_eq!(tree.build(&data, &hash, &options).unwrap().to_string(), root);
             assert_eq!(tree.layout().levels().iter().map(|l| l.blocks).collect::<Vec<_>>(), levels);
@@ -600,7 +600,7 @@ fn wrong_root_salt_type_or_size() {
     ] {
         let params =
             Params::new(hash_type, Algorithm::Sha256, 512, 512, n, Salt::new(salt).unwrap()).unwrap();
-        let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+        let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
         let verdict = tree.verify(&example.data, &example.hash, &example.root, &Options::new()).unwrap();
         assert!(!verdict.is_proven());
         // a shortened device is given away by the slots that are now spare
@@ -1095,7 +1095,7 @@ fn holes_are_not_read_and_change_nothing() {
 fn a_huge_hole() {
     let blocks = 1 << 28;
     let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, blocks, Salt::EMPTY).unwrap();
-    let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+    let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
     let data = Sparse { size: blocks * 4096, data: vec![] };
     let mut digest = params.hasher().hash_block(&[0; 4096]);
     for _ in tree.layout().levels() {
@@ -1150,7 +1150,7 @@ fn more_than_one_streamed_level() {
 #[test]
 fn a_single_block_needs_no_hash_area() {
     let example = Example::new(SHA256, 4096, 4096, 1, b"s");
-    let tree = HashTree::new(*example.tree.params(), Placement::Superblock(0)).unwrap();
+    let tree = HashTree::new(*example.tree.params(), Placement::Superblock(0)).unwrap().vouched();
     let nothing = Vec::new();
     let verdict = tree.verify(&example.data, &nothing, &example.root, &Options::new()).unwrap();
     assert!(verdict.is_proven() && verdict.root_matches());
@@ -1214,7 +1214,7 @@ fn claimed_root_hash_is_that_of_the_top_block() {
 fn tree_behind_a_superblock_and_behind_the_data() {
     let plain = Example::new(SHA256, 512, 1024, 100, b"");
     for placement in [Placement::Superblock(0), Placement::Superblock(51200), Placement::Bare(51200)] {
-        let tree = HashTree::new(*plain.tree.params(), placement).unwrap();
+        let tree = HashTree::new(*plain.tree.params(), placement).unwrap().vouched();
         let mut image = plain.data.clone();
         image.resize(51712.max(image.len()), 0xee);
         let image = Mutex::new(image);

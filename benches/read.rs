@@ -11,8 +11,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use ddi_core::verity::{
-    Algorithm, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt,
-    VerifiedReader,
+    Algorithm, CheckedTree, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash,
+    Salt, VerifiedReader,
 };
 
 const BLOCK: u64 = 4096;
@@ -23,7 +23,7 @@ const READS: u64 = 20_000;
 struct Bench {
     data: FileSource,
     hash: Vec<u8>,
-    tree: HashTree,
+    tree: CheckedTree,
     root: RootHash,
 }
 
@@ -49,7 +49,7 @@ impl Bench {
         let salt = Salt::new(&[0x5a; 32]).unwrap();
         let params =
             Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, mib * MIB / BLOCK, salt).unwrap();
-        let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+        let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
         let hash = Mutex::new(Vec::new());
         let root = tree.build(&data, &hash, &Options::new()).unwrap();
         Bench { data, hash: hash.into_inner().unwrap(), tree, root }

@@ -11,8 +11,8 @@ use std::{env, fs, process};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ddi_core::verity::{
-    Algorithm, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt,
-    TreeWriter, WriteAt,
+    Algorithm, CheckedTree, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash,
+    Salt, TreeWriter, WriteAt,
 };
 
 const MIB: u64 = 1 << 20;
@@ -22,10 +22,10 @@ fn sizes() -> Vec<u64> {
     list.split(',').map(|mib| mib.trim().parse::<u64>().expect("a list of sizes in MiB") * MIB).collect()
 }
 
-fn tree(size: u64) -> HashTree {
+fn tree(size: u64) -> CheckedTree {
     let salt = Salt::new(&[0x5a; 32]).expect("a short salt");
     let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, size / 4096, salt);
-    HashTree::new(params.expect("usual parameters"), Placement::Bare(0)).expect("a small tree")
+    HashTree::new(params.expect("usual parameters"), Placement::Bare(0)).expect("a small tree").vouched()
 }
 
 /// Takes the tree and forgets it.
@@ -57,7 +57,7 @@ struct Image {
     paths: [PathBuf; 2],
     data: FileSource,
     hash: FileSource,
-    tree: HashTree,
+    tree: CheckedTree,
     root: RootHash,
 }
 
@@ -148,7 +148,7 @@ fn stream(c: &mut Criterion) {
     for piece in [4 << 10, 64 << 10, 1 << 20] {
         group.bench_function(format!("{}KiB-writes", piece >> 10), |b| {
             b.iter(|| {
-                let writer = TreeWriter::new(tree(64 * MIB), Nowhere, &Options::new());
+                let writer = TreeWriter::new(tree(64 * MIB).tree().clone(), Nowhere, &Options::new());
                 let mut writer = writer.expect("a writer");
                 for piece in data.chunks(piece) {
                     writer.write_all(piece).expect("nothing to go wrong");

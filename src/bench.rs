@@ -133,7 +133,7 @@ fn whole_trees(
     let salt = Salt::new(&SALT)?;
     let params = Params::new(HashType::Normal, algorithm, block_size, block_size, data_blocks, salt)?;
     let data_size = params.data_size();
-    let tree = HashTree::new(params, Placement::Superblock(0))?;
+    let tree = HashTree::new(params, Placement::Superblock(0))?.vouched();
 
     let counts: Vec<usize> = std::iter::successors(Some(1), |n| Some(n * 2))
         .take_while(|n| *n < threads)

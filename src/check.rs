@@ -6,15 +6,17 @@ pub(crate) mod update;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use ddi_core::fs::{Folder, Tree};
 use ddi_core::gpt::Architecture;
 use ddi_core::signature::Certificates;
 use ddi_core::{
-    Assurance, Contents, Dissection, Files, Image, ProveOptions, Severity, TrustedRootHash, Unreadable,
-    VeritySet, verity_sets,
+    Assurance, Contents, DataSize, Dissection, Files, Image, ProveOptions, Severity, TrustedRootHash,
+    Unreadable, VeritySet, verity_sets,
 };
-use ddi_os::metadata::{EnvFile, ExtensionClass, MAX_FILE, Metadata};
+use ddi_os::metadata::{EnvFile, ExtensionClass, Found, MAX_FILE, Metadata};
 use ddi_os::{
     CheckFinding, CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, PortableScope, Subject,
 };
@@ -62,7 +64,7 @@ pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<Outcome> {
         let files = images.iter().map(|layer| layer.files(&trust)).collect::<Result<Vec<_>, _>>()?;
         let layers: Vec<_> =
             images.iter().zip(&files).map(|(layer, files)| layer.as_extension(files)).collect();
-        let about = ExtensionHost { os_release: &host.os_release, architecture };
+        let about = ExtensionHost { os_release: &host.os_release, architecture, tree: host.tree.as_ref() };
         let mut report = ddi_os::extension(&layers, &about, scope, class)?;
         // what the host says decides as much as what the extension says
         report.assurance = report.assurance.min(host.assurance);
@@ -86,6 +88,7 @@ pub(crate) fn golden(args: &GoldenArgs) -> anyhow::Result<Outcome> {
 pub(crate) struct Trust {
     trusted: Vec<TrustedRootHash>,
     certificates: Certificates,
+    data_sizes: Vec<DataSize>,
     /// Something was given: what is read must be authenticated by it.
     demanded: bool,
 }
@@ -94,7 +97,8 @@ impl Trust {
     pub(crate) fn load(args: &TrustArgs) -> anyhow::Result<Self> {
         let trusted = args.root_hashes()?;
         let demanded = !trusted.is_empty() || !args.certificates.files.is_empty();
-        Ok(Trust { trusted, certificates: args.certificates.load()?, demanded })
+        let data_sizes = args.data_sizes()?.to_vec();
+        Ok(Trust { trusted, certificates: args.certificates.load()?, data_sizes, demanded })
     }
 
     /// How protected partitions are opened.
@@ -102,6 +106,7 @@ impl Trust {
         let mut options = ProveOptions::default();
         options.trusted = &self.trusted;
         options.certificates = Some(&self.certificates);
+        options.data_sizes = &self.data_sizes;
         options
     }
 
@@ -208,6 +213,8 @@ impl Layer {
 /// What extensions are for.
 struct Host {
     os_release: EnvFile,
+    /// Its files, if more than an os-release is known.
+    tree: Option<Tree>,
     architecture: Option<Architecture>,
     assurance: Assurance,
     /// Whether it is the user's own word, or an image's.
@@ -229,11 +236,16 @@ impl Host {
     fn open(path: &Path, args: &CheckArgs, trust: &Trust) -> anyhow::Result<Self> {
         let shown = || path.display().to_string();
         if path.is_dir() {
-            let places = ["etc/os-release", "usr/lib/os-release"].map(|place| path.join(place));
-            let Some(found) = places.iter().find(|place| place.is_file()) else {
-                bail!("{}: there is no os-release in it", shown());
-            };
-            return Self::from_file(found);
+            let tree = Tree::new(Some(Arc::new(Folder::open(path).with_context(shown)?)));
+            let found = os_release_of(&tree).with_context(shown)?;
+            let place = path.join(String::from_utf8_lossy(&found.path).trim_start_matches('/'));
+            return Ok(Host {
+                os_release: found.value,
+                tree: Some(tree),
+                architecture: None,
+                assurance: Assurance::Authenticated,
+                origin: format!("file {}, taken as it is", place.display()),
+            });
         }
         let is_called_so = ["os-release", "initrd-release"].iter().any(|name| path.ends_with(name));
         if is_called_so || !trust.demanded && env_text(path)?.is_some() {
@@ -248,16 +260,13 @@ impl Host {
             }
             Err(error) => return Err(error).with_context(shown),
         };
-        match Metadata::read(&files.tree, None).os_release {
-            Ok(Some(found)) => Ok(Host {
-                os_release: found.value,
-                architecture: opened.architecture(),
-                assurance: files.assurance(),
-                origin: format!("image {}, {}", shown(), files.assurance().name()),
-            }),
-            Ok(None) => bail!("{}: there is no os-release in it", shown()),
-            Err(error) => Err(error).with_context(shown),
-        }
+        Ok(Host {
+            os_release: os_release_of(&files.tree).with_context(shown)?.value,
+            architecture: opened.architecture(),
+            assurance: files.assurance(),
+            origin: format!("image {}, {}", shown(), files.assurance().name()),
+            tree: Some(files.tree),
+        })
     }
 
     /// Takes an os-release for the user's own word.
@@ -266,11 +275,17 @@ impl Host {
         let Some(text) = env_text(path)? else { bail!("{}: it is no os-release", shown()) };
         Ok(Host {
             os_release: EnvFile::parse(&text).with_context(shown)?,
+            tree: None,
             architecture: None,
             assurance: Assurance::Authenticated,
             origin: format!("file {}, taken as it is", shown()),
         })
     }
+}
+
+/// The os-release in that tree: links in it stay inside.
+fn os_release_of(tree: &Tree) -> anyhow::Result<Found<EnvFile>> {
+    Metadata::read(tree, None).os_release?.context("there is no os-release in it")
 }
 
 /// The file's content, if it can be an os-release: a short text.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use ddi_core::DataSize;
 use ddi_core::verity::MAX_THREADS;
 
 /// A number of threads.
@@ -92,6 +93,11 @@ pub(crate) struct TrustArgs {
     /// The root hash that you trust for the /usr partition
     #[arg(long, value_name = "HEX|FILE")]
     pub(crate) usr_hash: Option<String>,
+    /// How many bytes of data the root hash is over, which you trust as you trust the root hash: of root, or with usr: of
+    /// usr. A root hash does not say it. Without this, the data must be a file system of that size; with it, they may be
+    /// anything
+    #[arg(long = "data-size", value_name = "[ROLE:]BYTES", value_parser = crate::trust::data_size)]
+    pub(crate) data_sizes: Vec<DataSize>,
     #[command(flatten)]
     pub(crate) certificates: CertificateArgs,
 }
@@ -113,9 +119,13 @@ pub(crate) struct UnpackArgs {
     ///
     /// It is unpacked to a temporary file without a name, in $TMPDIR or /var/tmp, in which zeros take no space. That
     /// cannot be done without: an image has at its end, in the superblock of the hash tree, what is needed to check its
-    /// beginning. Memory is bounded by 200 MiB: xz dictionaries and zstd windows of more than 128 MiB are refused.
+    /// beginning. Memory is bounded by 200 MiB: xz dictionaries and zstd windows of more than 128 MiB are refused. It ends
+    /// while 1 GiB or 5 % of the file system is still free, whichever is less.
     #[arg(long, value_name = "BYTES", default_value_t = ddi_core::MAX_UNPACKED_SIZE)]
     pub(crate) max_size: u64,
+    /// Most times as large as it is packed that an image of more than 1 GiB may be
+    #[arg(long, value_name = "N", default_value_t = ddi_core::MAX_UNPACKED_RATIO)]
+    pub(crate) max_ratio: u64,
 }
 
 /// Which of an image's partitions are meant.
@@ -215,7 +225,7 @@ pub(crate) struct ReadArgs {
     #[arg(long)]
     pub(crate) integrity_only: bool,
     /// Read the bytes as they are, and prove nothing
-    #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "files"])]
+    #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "data_sizes", "files"])]
     pub(crate) unverified: bool,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
     #[arg(long, value_name = "BYTES")]
@@ -242,8 +252,11 @@ pub(crate) struct FilesArgs {
     #[arg(long)]
     pub(crate) authenticated: bool,
     /// Read the bytes as they are, and prove nothing
-    #[arg(long, conflicts_with_all = ["authenticated", "root_hash", "usr_hash", "files"])]
+    #[arg(long, conflicts_with_all = ["authenticated", "root_hash", "usr_hash", "data_sizes", "files"])]
     pub(crate) unverified: bool,
+    /// Take the path as it is, also if it looks like an escaped one: as ls -0 prints it
+    #[arg(long)]
+    pub(crate) literal: bool,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
     #[arg(long, value_name = "BYTES")]
     pub(crate) hash_offset: Option<u64>,
@@ -271,7 +284,8 @@ Exit status:
 
 /// Files of an image, without mounting it
 ///
-/// Names are sorted by their bytes. Symbolic links are followed inside the image only.
+/// Names are sorted by their bytes. Symbolic links are followed inside the image only. What could deceive in a name is
+/// printed as \u{N}, a byte that is not UTF-8 as \xNN, a backslash as two; and every command takes a path that is written so.
 #[derive(Debug, Args)]
 #[command(after_help = FILES_TRUST)]
 pub(crate) struct LsArgs {
@@ -286,6 +300,9 @@ pub(crate) struct LsArgs {
     /// With all that is under it, one path a line
     #[arg(long, short = 'R')]
     pub(crate) recursive: bool,
+    /// Print names as they are, with a NUL behind each, and nothing else of the files
+    #[arg(long = "null", short = '0', conflicts_with_all = ["json", "long"])]
+    pub(crate) null: bool,
     /// Print JSON: one array. Names that are not UTF-8 come with the wrong bytes as \xNN, each backslash as two, and a
     /// second time in hexadecimal (pathHex, targetHex)
     #[arg(long)]
@@ -442,7 +459,7 @@ pub(crate) struct PortableArgs {
     pub(crate) reading: CheckArgs,
 }
 
-/// Would these extension images be merged into that host, in which order, and what would they bring?
+/// Would these extension images be merged into that host, in which order, and what would they hide of it?
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXIT_STATUS)]
 pub(crate) struct ExtensionArgs {
@@ -450,6 +467,8 @@ pub(crate) struct ExtensionArgs {
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
     /// What they are to extend: an os-release file, a directory with one, such as / for this system, or an image
+    ///
+    /// Of a directory and of an image, the files are compared with those of the extensions too.
     ///
     /// A directory, and a file called os-release or initrd-release, is taken at its word. With --root-hash, --usr-hash or
     /// --certificate anything else is an image, and must be authenticated like the others.
@@ -527,6 +546,18 @@ pub(crate) struct UpdateArgs {
     pub(crate) json: bool,
 }
 
+const VERITY_VERIFY_EXIT_STATUS: &str = "\
+Exit status:
+  0  every block matches the root hash
+  1  not every block does, or the parameters do not fit the sizes
+  2  could not tell: wrong usage, input or output failed, format not
+     understood
+
+What 0 does not promise: that the number of data blocks is the one that the
+root hash was made with. The superblock names it, and nothing authenticates
+that; hash blocks of a good tree, offered as data, match its root hash too.
+--data-blocks says how many there are. ddi verify asks the file system.";
+
 // veritysetup has -h for the hash algorithm, so help is --help alone
 #[derive(Debug, Subcommand)]
 pub(crate) enum VerityCommand {
@@ -534,7 +565,7 @@ pub(crate) enum VerityCommand {
     #[command(after_help = EXIT_STATUS, disable_help_flag = true)]
     Format(FormatArgs),
     /// Check all blocks of a data device against a root hash
-    #[command(name = "verify", after_help = EXIT_STATUS, disable_help_flag = true)]
+    #[command(name = "verify", after_help = VERITY_VERIFY_EXIT_STATUS, disable_help_flag = true)]
     Verify(VerityVerifyArgs),
     /// Show a verity superblock
     #[command(after_help = EXIT_STATUS, disable_help_flag = true)]

@@ -6,6 +6,8 @@
 mod extract;
 mod watch;
 
+use std::ffi::OsStr;
+
 use anyhow::{Context, anyhow};
 use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Tree, Walk};
 use ddi_core::gpt::Designator;
@@ -43,7 +45,7 @@ impl From<Error> for Stop {
 impl Stop {
     fn at(path: &[u8], error: Error) -> Self {
         let outcome = outcome_of(&error);
-        Stop { outcome, error: anyhow::Error::new(error).context(output::name_text(path)) }
+        Stop { outcome, error: anyhow::Error::new(error).context(output::shown_name(path)) }
     }
 }
 
@@ -100,6 +102,8 @@ pub(crate) struct Opened {
     mounts: Vec<Mount>,
     /// Must all that is told be authenticated?
     authenticated: bool,
+    /// Are paths taken as they are?
+    literal: bool,
     budget: Budget,
     /// The account of the image.
     meter: Meter,
@@ -118,6 +122,7 @@ impl Opened {
         let mut options = ProveOptions::default();
         options.trusted = &trusted;
         options.certificates = Some(&certificates);
+        options.data_sizes = args.trust.data_sizes()?;
         options.hash_offset = args.hash_offset;
         let sets = verity_sets(&image, &dissection, &options.bind());
         let contents = match args.unverified {
@@ -147,13 +152,23 @@ impl Opened {
             || args.trust.usr_hash.is_some()
             || !args.trust.certificates.files.is_empty();
         let budget = Budget { bytes: args.unpack.max_size, ..Budget::default() };
-        Ok(Opened { tree, mounts, authenticated, budget, meter: image.meter().clone() })
+        let literal = args.literal;
+        Ok(Opened { tree, mounts, authenticated, literal, budget, meter: image.meter().clone() })
     }
 
     /// What it came to, if all that was asked for was looked at.
     fn complete(&self, outcome: Outcome) -> Result<Outcome, Stop> {
         self.meter.check()?;
         Ok(outcome)
+    }
+
+    /// The path that was asked for: as it would be printed, unless there is nothing there; else as it is.
+    fn asked(&self, path: &OsStr, follow: bool) -> Vec<u8> {
+        let path = path.as_encoded_bytes();
+        let named = output::named(path).filter(|named| !self.literal && named != path);
+        // a path that may not be told is one that is there
+        let is_there = |named: &Vec<u8>| !matches!(self.tree.locate(named, follow), Err(Error::NotFound));
+        named.filter(is_there).unwrap_or_else(|| path.to_vec())
     }
 
     /// The file at `path`, and its path without links.
@@ -240,7 +255,7 @@ const MAX_TOLD: u64 = 64;
 
 impl Problems {
     fn add(&mut self, path: &[u8], error: &Error) {
-        self.extend([(outcome_of(error), format!("{}: {error}", output::name_text(path)))]);
+        self.extend([(outcome_of(error), format!("{}: {error}", output::shown_name(path)))]);
     }
 
     fn extend(&mut self, problems: impl IntoIterator<Item = (Outcome, String)>) {
@@ -273,15 +288,17 @@ pub(crate) fn ls(args: &LsArgs) -> anyhow::Result<Outcome> {
 
 fn list(args: &LsArgs) -> Result<Outcome, Stop> {
     let opened = Opened::new(&args.files)?;
-    let asked = args.path.as_encoded_bytes();
+    let asked = &*opened.asked(&args.path, !args.long);
     let (place, path) = opened.locate(asked, !args.long)?;
     let tree = &opened.tree;
     let stat = tree.stat(place).map_err(|error| Stop::at(asked, error))?;
-    let shape = match (args.json, args.long) {
-        (true, _) => Shape::Json,
-        (false, true) => Shape::Long,
-        (false, false) => Shape::Names,
+    let shape = match (args.json, args.null, args.long) {
+        (true, ..) => Shape::Json,
+        (_, true, _) => Shape::Null,
+        (_, _, true) => Shape::Long,
+        _ => Shape::Names,
     };
+    let names_only = matches!(shape, Shape::Names | Shape::Null);
     let mut problems = Problems::default();
     let mut lines = Lines::new(shape);
     let show =
@@ -289,7 +306,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
             opened.meter.charge(PRINT);
             let stat = stat.map(Result::as_ref);
             let is_link = stat.is_some_and(|stat| stat.is_ok_and(|stat| stat.file_type == FileType::Symlink));
-            let target = (is_link && shape != Shape::Names).then(|| tree.link_target(place));
+            let target = (is_link && !names_only).then(|| tree.link_target(place));
             let failed =
                 stat.and_then(Result::err).or(target.as_ref().and_then(|target| target.as_ref().err()));
             let entry = Entry {
@@ -301,7 +318,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
                 error: failed,
             };
             let printed = lines.entry(&entry);
-            (printed, failed.map(|error| (outcome_of(error), format!("{}: {error}", output::name_text(at)))))
+            (printed, failed.map(|error| (outcome_of(error), format!("{}: {error}", output::shown_name(at)))))
         };
     if stat.file_type != FileType::Directory {
         opened.allow(false)?;
@@ -333,7 +350,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
         walked?;
     } else {
         let (names, error) = Walk::new(opened.budget).names(tree, place)?;
-        let stat = |place| (shape != Shape::Names).then(|| tree.stat(place));
+        let stat = |place| (!names_only).then(|| tree.stat(place));
         // all is read before it is asked whether it may be told
         names.iter().for_each(|(_, place)| drop(stat(place)));
         opened.allow(false)?;
@@ -354,7 +371,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
 pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<Outcome> {
     let print = || {
         let opened = Opened::new(&args.files)?;
-        print_file(&opened, args.path.as_encoded_bytes())
+        print_file(&opened, &opened.asked(&args.path, true))
     };
     ended(&args.files, print())
 }
@@ -385,7 +402,7 @@ pub(crate) fn mtree(args: &MtreeArgs) -> anyhow::Result<Outcome> {
 
 fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
     let opened = Opened::new(&args.files)?;
-    let asked = args.path.as_encoded_bytes();
+    let asked = &*opened.asked(&args.path, true);
     let (start, path) = opened.locate(asked, true)?;
     let tree = &opened.tree;
     let is_directory =

@@ -22,6 +22,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
     options.dissect.policy = policy;
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
+    options.data_sizes = args.trust.data_sizes()?;
     options.hash_offset = args.hash_offset;
     let dissection = Dissection::new(&image, &options.dissect);
     let mut report = Report::of(&image, &dissection, &options);
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
     let mut prove = ProveOptions::default();
     prove.trusted = &trusted;
     prove.certificates = Some(&certificates);
+    prove.data_sizes = args.trust.data_sizes()?;
     prove.hash_offset = args.hash_offset;
     let contents = Contents::new(&image, &dissection, &report.verity, &prove);
     let has_esp = dissection.chosen(Designator::Esp).is_some();

@@ -30,6 +30,7 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
+    options.data_sizes = args.trust.data_sizes()?;
     options.hash_offset = args.hash_offset;
     options.progress = Some(&report);
     if let Some(threads) = args.threads {

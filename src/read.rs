@@ -38,6 +38,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
+    options.data_sizes = args.trust.data_sizes()?;
     options.hash_offset = args.hash_offset;
     let sets = verity_sets(&image, &dissection, &options.bind());
     let is_wanted = |set: &&VeritySet| match wanted.number() {

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use ddi_core::policy::ImagePolicy;
 use ddi_core::signature::{CERTIFICATE_DIRECTORIES, Certificates};
 use ddi_core::verity::RootHash;
-use ddi_core::{Role, TrustedRootHash};
+use ddi_core::{DataSize, Role, TrustedRootHash};
 
 use crate::cli::{CertificateArgs, TrustArgs};
 use crate::{output, verity};
@@ -22,6 +22,30 @@ impl TrustArgs {
             }
         }
         Ok(trusted)
+    }
+
+    /// The sizes of data that the user vouches for.
+    pub(crate) fn data_sizes(&self) -> anyhow::Result<&[DataSize]> {
+        for role in Role::ALL {
+            if self.data_sizes.iter().filter(|given| given.role == role).count() > 1 {
+                bail!("--data-size was given twice for {role}");
+            }
+        }
+        Ok(&self.data_sizes)
+    }
+}
+
+/// A number of bytes, for a role: root if it is not said.
+pub(crate) fn data_size(given: &str) -> Result<DataSize, String> {
+    let (role, bytes) = match given.split_once(':') {
+        Some(("root", bytes)) => (Role::Root, bytes),
+        Some(("usr", bytes)) => (Role::Usr, bytes),
+        Some(_) => return Err("the role is root or usr".into()),
+        None => (Role::Root, given),
+    };
+    match bytes.parse() {
+        Ok(bytes) => Ok(DataSize { role, bytes }),
+        Err(error) => Err(format!("{bytes:?} is no number of bytes: {error}")),
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use ddi_core::gpt::{Architecture, Mode};
-use ddi_core::verity::{Options, ReadAt};
+use ddi_core::verity::{HashTree, Options, Placement, ReadAt, RootHash, Section, Superblock};
 use ddi_core::{
-    Damage, DissectOptions, Dissection, Image, ImageFile, Judgement, Permission, ProveOptions, SpoolOptions,
-    Table, TrustedRootHash, VeritySettings, prove,
+    Damage, DissectOptions, Dissection, Image, ImageFile, Judgement, Permission, Proof, ProveOptions,
+    SpoolOptions, Table, TrustedRootHash, VeritySettings, prove,
 };
 
 use crate::cli::{SelectArgs, UnpackArgs, VerifyArgs};
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
+    options.data_sizes = args.trust.data_sizes()?;
     options.hash_offset = args.hash_offset;
     if let Some(threads) = args.threads {
         options.engine = Options::new().threads(threads);
@@ -59,8 +60,13 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     if refused_table.is_some() {
         outcome = Outcome::Bad;
     }
+    let tree_root_hashes: Vec<Option<RootHash>> =
+        assessment.proofs.iter().map(|proof| guessed_wrong(&image, proof)).collect();
     let verified = Verified {
         path: &args.image,
+        beside: &image.sidecars().findings,
+        dissection: &dissection,
+        tree_root_hashes: &tree_root_hashes,
         assessment: &assessment,
         damage: &damage,
         certificates: &certificates,
@@ -74,6 +80,25 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     };
     output::verify(&verified, args.json)?;
     Ok(outcome)
+}
+
+/// The root hash that the tree of this proof has by its top, where another one was guessed from GUIDs: then it may be those
+/// that are wrong, and no block.
+fn guessed_wrong(image: &Image, proof: &Proof) -> Option<RootHash> {
+    let guess = proof.root_hash.filter(|known| known.origin.is_guess())?.hash;
+    proof.verdict.as_ref().filter(|verdict| !verdict.root_matches())?;
+    let hash = image.partition(proof.hash?.number?)?;
+    let params = Superblock::read(&hash, 0).ok()?.params;
+    let tree = HashTree::new(params, Placement::Superblock(0)).ok()?;
+    let found = match tree.claimed_root_hash(&hash).ok()? {
+        Some(found) => found,
+        // the root hash is that of the one block
+        None => {
+            let data = image.partition(proof.data?.number?)?;
+            tree.root_hash(&Section::new(data, 0, params.data_size()).ok()?, &Options::new()).ok()?
+        }
+    };
+    (found != guess).then_some(found)
 }
 
 /// Opens what the user named, unpacks it if need be, and says its name if that fails.
@@ -96,7 +121,7 @@ pub(crate) fn open(path: &Path, unpack: &UnpackArgs) -> anyhow::Result<Image> {
 impl UnpackArgs {
     fn options(&self) -> SpoolOptions<'static> {
         let mut options = SpoolOptions::default();
-        options.max_size = self.max_size;
+        (options.max_size, options.max_ratio) = (self.max_size, self.max_ratio);
         if let Some(directory) = std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty()) {
             options.directory = directory.into();
         }

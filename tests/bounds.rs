@@ -410,7 +410,7 @@ fn m1_memory_does_not_grow_with_the_image() {
         let blocks = size / u64::from(block_size);
         let params =
             Params::new(HashType::Normal, Algorithm::Sha256, block_size, block_size, blocks, salt).unwrap();
-        let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+        let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
         let data = Zeros { size, reads: AtomicUsize::new(0) };
         let (hash, root) = ZerosTree::new(&tree);
         for threads in [1, 16] {

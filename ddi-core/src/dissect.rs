@@ -41,6 +41,7 @@ use crate::error::Error;
 use crate::image::Image;
 use crate::image::file::Sidecars;
 use crate::policy::{Encryption, Facts, ImagePolicy, Presence};
+use crate::report::finding::Beside;
 use crate::trust::{KnownRootHash, Role, TrustedRootHash};
 use ddi_fs::{FsKind, probe as fs};
 
@@ -60,6 +61,8 @@ pub struct VeritySettings {
     pub signature: bool,
     /// The hash tree is in a file beside the image, which then must not have a partition table.
     pub external: bool,
+    /// What systemd would read beside the image, and is malformed.
+    malformed: Option<Beside>,
 }
 
 impl VeritySettings {
@@ -75,7 +78,20 @@ impl VeritySettings {
             .first()
             .is_some_and(|known| sidecars.signatures.iter().any(|signature| signature.role == known.role));
         settings.external = sidecars.verity.is_some();
+        let is_read = |(role, what): &&(Role, Beside)| match what {
+            Beside::RootHashSignature | Beside::UsrHashSignature => {
+                settings.first().is_some_and(|known| known.role == *role)
+            }
+            _ => given.first().is_none(),
+        };
+        settings.malformed = sidecars.malformed.iter().find(is_read).map(|(_, what)| *what);
         settings
+    }
+
+    /// A file or attribute beside the image that counts, and is malformed: that is an error of its own, and no reason to look
+    /// for something else.
+    pub fn malformed(&self) -> Option<Beside> {
+        self.malformed
     }
 
     /// The same with one more root hash, unless there is one for that role already. Only partitions with its GUIDs are

@@ -10,9 +10,9 @@ use ddi_verity::RootHash;
 use crate::image::mbr;
 use crate::policy::Violation;
 use crate::prove::Unfit;
-use crate::trust::Role;
-use ddi_fs::FsKind;
-use ddi_fs::probe as fs;
+use crate::report::finding::Beside;
+use crate::trust::{KnownRootHash, Role};
+use ddi_fs::{FsKind, probe as fs};
 use ddi_io::UnpackError;
 
 /// What a caller does about an [`Error`].
@@ -97,6 +97,11 @@ pub enum Error {
     AmbiguousImage(Arc<fs::Error>),
     /// A root hash whose first and last 16 bytes cannot be partition GUIDs (step A2).
     UnusableRootHash(ddi_gpt::Error),
+    /// A root hash or signature beside the image that is not what it must be (systemd's `verity_settings_load()`).
+    Malformed {
+        /// Which.
+        what: Beside,
+    },
     /// Hash data beside an image that has a partition table (step C2).
     ExternalVerityWithTable,
     /// A signature partition that cannot be read, while a root hash is asked for (step D6).
@@ -142,11 +147,15 @@ pub enum Error {
     NoDataForRootHash {
         /// What the root hash is for.
         role: Role,
+        /// The root hash, and where it is from.
+        root_hash: KnownRootHash,
     },
     /// No hash partition for the root hash (step F10).
     NoHashForRootHash {
         /// What the root hash is for.
         role: Role,
+        /// The root hash, and where it is from.
+        root_hash: KnownRootHash,
     },
     /// There is no partition that can be used (step H).
     NothingUsable,
@@ -220,6 +229,17 @@ pub enum Error {
         claimed: u64,
         /// What is there, in bytes.
         available: u64,
+    },
+    /// The data that the tree says it protects are not as many as the caller says.
+    DataSizeDiffers {
+        /// What the set is for.
+        role: Role,
+        /// Number of the hash partition, if it is in one.
+        partition: Option<u32>,
+        /// By the caller, in bytes.
+        given: u64,
+        /// By the superblock of the hash tree, in bytes.
+        found: u64,
     },
     /// The protected partition holds something that does not bind the size of the data: hash blocks could be taken for it;
     /// see [`prove`](mod@crate::prove).
@@ -330,6 +350,7 @@ impl Error {
             Error::NothingRecognised => "nothing-recognised",
             Error::AmbiguousImage(_) => "ambiguous-image",
             Error::UnusableRootHash(_) => "unusable-root-hash",
+            Error::Malformed { .. } => "beside-malformed",
             Error::ExternalVerityWithTable => "external-verity-with-table",
             Error::Signature { error, .. } => error.code(),
             Error::Policy(violation) => violation.why.code(),
@@ -353,6 +374,7 @@ impl Error {
             Error::UnrecognisedContent { .. } => "unrecognised-content",
             Error::TailNotZero { .. } => "tail-not-zero",
             Error::ContentTooLarge { .. } => "content-too-large",
+            Error::DataSizeDiffers { .. } => "data-size-differs",
             Error::UnfitContent { unfit, .. } => unfit.code(),
         }
     }
@@ -368,6 +390,7 @@ impl Error {
             | Error::UnrecognisedContent { partition, .. }
             | Error::TailNotZero { partition, .. }
             | Error::ContentTooLarge { partition, .. }
+            | Error::DataSizeDiffers { partition, .. }
             | Error::UnfitContent { partition, .. } => *partition,
             Error::Binding(error) => error.partition(),
             _ => None,
@@ -379,7 +402,7 @@ impl Error {
         Some(match self {
             Error::Table(ddi_gpt::Error::AmbiguousBlockSize { .. }) => "ENOTUNIQ",
             Error::Table(_) | Error::Mbr(_) | Error::NothingRecognised | Error::AmbiguousImage(_) => "ENOPKG",
-            Error::UnusableRootHash(_) | Error::Signature { .. } => "EINVAL",
+            Error::UnusableRootHash(_) | Error::Malformed { .. } | Error::Signature { .. } => "EINVAL",
             Error::ExternalVerityWithTable => "EBADR",
             Error::Policy(_) => "ERFKILL",
             Error::DataMissing { .. }
@@ -404,6 +427,7 @@ impl Error {
             | Error::UnrecognisedContent { .. }
             | Error::TailNotZero { .. }
             | Error::ContentTooLarge { .. }
+            | Error::DataSizeDiffers { .. }
             | Error::UnfitContent { .. } => return None,
         })
     }
@@ -415,15 +439,18 @@ impl Error {
             Error::Unpack(error) => match error {
                 UnpackError::Unsupported { .. }
                 | UnpackError::TooLarge { .. }
+                | UnpackError::RatioTooLarge { .. }
                 | UnpackError::WindowTooLarge { .. } => ErrorKind::Unsupported,
                 UnpackError::Truncated { .. }
                 | UnpackError::Corrupt { .. }
                 | UnpackError::Trailing { .. } => ErrorKind::Corrupt,
-                UnpackError::Read { .. } | UnpackError::Write { .. } => ErrorKind::Io,
+                UnpackError::Read { .. } | UnpackError::Write { .. } | UnpackError::NoRoom { .. } => {
+                    ErrorKind::Io
+                }
                 // those that may come
                 _ => ErrorKind::Unsupported,
             },
-            Error::Empty | Error::Table(_) | Error::Mbr(_) => ErrorKind::Corrupt,
+            Error::Empty | Error::Table(_) | Error::Mbr(_) | Error::Malformed { .. } => ErrorKind::Corrupt,
             Error::NothingRecognised
             | Error::AmbiguousImage(_)
             | Error::ArchitecturesDiffer { .. }
@@ -448,6 +475,7 @@ impl Error {
             | Error::UnrecognisedContent { .. }
             | Error::TailNotZero { .. }
             | Error::ContentTooLarge { .. }
+            | Error::DataSizeDiffers { .. }
             | Error::UnfitContent { .. } => ErrorKind::Mismatch,
             Error::Verity { error, .. } => match error.kind() {
                 ddi_verity::ErrorKind::Corrupt => ErrorKind::Corrupt,
@@ -494,8 +522,15 @@ impl fmt::Display for Error {
             Error::RootVerityWithUsr => {
                 f.write_str("a verity partition for root, together with a usr partition")
             }
-            Error::NoDataForRootHash { role } => write!(f, "no {role} partition for the root hash"),
-            Error::NoHashForRootHash { role } => write!(f, "no {role} verity partition for the root hash"),
+            Error::Malformed { what } => write!(f, "the {what} is malformed"),
+            Error::NoDataForRootHash { role, root_hash } => {
+                write!(f, "no {role} partition for the root hash ")?;
+                root_hash.fmt_with_place(f)
+            }
+            Error::NoHashForRootHash { role, root_hash } => {
+                write!(f, "no {role} verity partition for the root hash ")?;
+                root_hash.fmt_with_place(f)
+            }
             Error::NothingUsable => f.write_str("no usable partition"),
             Error::AmbiguousFileSystem { designator, partition: Some(number), error } => {
                 write!(f, "{designator} partition {number}: {error}")
@@ -540,6 +575,9 @@ impl fmt::Display for Error {
                     write!(f, " in partition {number}")?;
                 }
                 write!(f, " claims {claimed} bytes, {available} are there")
+            }
+            Error::DataSizeDiffers { role, given, found, .. } => {
+                write!(f, "the tree of {role} is over {found} bytes of data, and {given} were given")
             }
             Error::UnfitContent { role, partition, kind, unfit } => {
                 write!(f, "{role}")?;

@@ -48,6 +48,7 @@ mod testing;
 mod trust;
 mod verity_set;
 
+pub use ddi_io::MAX_UNPACKED_RATIO;
 pub use ddi_io::{
     Compression, MAX_UNPACKED_SIZE, MAX_WINDOW_SIZE, SPOOL_DIRECTORY, SpoolOptions, UnpackError, spool,
 };
@@ -71,5 +72,5 @@ pub use report::{
     SignatureFacts, VerityColumn,
 };
 pub use trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
-pub use trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};
+pub use trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};
 pub use verity_set::{BindOptions, Part, VeritySet, verity_sets};

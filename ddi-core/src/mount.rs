@@ -342,7 +342,8 @@ impl<'a> Contents<'a> {
         if let Some(given) = given
             && known.is_none_or(|known| !given.vouches_for(&known.hash, known.role))
         {
-            return Err(Unreadable::Unproven(Error::NoDataForRootHash { role: given.role() }));
+            let (role, root_hash) = (given.role(), (*given).into());
+            return Err(Unreadable::Unproven(Error::NoDataForRootHash { role, root_hash }));
         }
         match set {
             Some(set) => {
@@ -465,7 +466,7 @@ mod tests {
         }
         let error = open(&[usr]);
         assert!(
-            matches!(error, Unreadable::Unproven(Error::NoDataForRootHash { role: Role::Usr })),
+            matches!(error, Unreadable::Unproven(Error::NoDataForRootHash { role: Role::Usr, .. })),
             "{error:?}"
         );
     }

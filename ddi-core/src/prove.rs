@@ -19,7 +19,8 @@
 //!   whose root directory can be read. Hash blocks are none: whoever chooses blocks of the image chooses a few bytes of
 //!   their digests, but never so many.
 //!
-//! Both can be widened, and [`Proof::widened`] then says so.
+//! Both can be widened, and [`Proof::widened`] then says so. The second is not needed for a role whose size the caller
+//! vouches for ([`ProveOptions::data_sizes`]): a tree over that many bytes has hash blocks where it says.
 #![cfg_attr(
     not(test),
     warn(
@@ -45,7 +46,7 @@ use std::sync::Arc;
 use ddi_gpt::{Architecture, ByteRange, Designator};
 use ddi_io::ReadAt;
 use ddi_signature::Certificates;
-use ddi_verity::{Geometry, HashTree, Options, Strictness, Verdict, check_geometry};
+use ddi_verity::{CheckedTree, HashTree, Options, Strictness, Verdict, check_geometry};
 
 use crate::dissect::{DissectedImage, Dissection};
 use crate::error::{Error, ErrorKind, Step};
@@ -53,11 +54,13 @@ use crate::image::Image;
 use crate::policy::{self, Facts};
 use crate::prove::partition::{ProvenPartition, section, sources};
 use crate::trust::signature::CheckedSignature;
-use crate::trust::{KnownRootHash, Role, TrustedRootHash, Word};
+use crate::trust::{DataSize, KnownRootHash, Role, TrustedRootHash, Word};
 use crate::verity_set::{BindOptions, Part, VeritySet, verity_sets};
-use ddi_fs::{FsKind, probe as fs};
-
+use ddi_fs::FsKind;
+use ddi_fs::probe as fs;
+use ddi_io::ReadOnce;
 pub(crate) use rules::{Bound, Depth, Look};
+
 pub use rules::{ContentRule, TailRule, Unfit};
 
 /// Which of several verity sets are proven.
@@ -80,6 +83,8 @@ pub struct ProveOptions<'a> {
     pub trusted: &'a [TrustedRootHash],
     /// Whose signatures the caller trusts. `None`: signatures are not checked, and vouch for nothing.
     pub certificates: Option<&'a Certificates>,
+    /// The sizes of protected data that the caller vouches for, one for each role at most.
+    pub data_sizes: &'a [DataSize],
     /// Which verity parameters and sizes are taken.
     pub strictness: Strictness,
     /// What a protected partition must hold.
@@ -99,7 +104,12 @@ pub struct ProveOptions<'a> {
 impl<'a> ProveOptions<'a> {
     /// What the search for sets needs of it.
     pub fn bind(&self) -> BindOptions<'a> {
-        BindOptions { trusted: self.trusted, certificates: self.certificates, hash_offset: self.hash_offset }
+        BindOptions {
+            trusted: self.trusted,
+            certificates: self.certificates,
+            data_sizes: self.data_sizes,
+            hash_offset: self.hash_offset,
+        }
     }
 }
 
@@ -108,6 +118,7 @@ impl fmt::Debug for ProveOptions<'_> {
         f.debug_struct("ProveOptions")
             .field("trusted", &self.trusted)
             .field("certificates", &self.certificates.map(|certificates| certificates.trusted().len()))
+            .field("data_sizes", &self.data_sizes)
             .field("strictness", &self.strictness)
             .field("content", &self.content)
             .field("scope", &self.scope)
@@ -432,7 +443,7 @@ fn verify(
     };
     let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
     let (data_source, hash_source) = sources(image, set, data)?;
-    check(image, set, tree, data, options, widened)?;
+    let tree = check(image, set, tree, data, options, widened)?;
     let relay = |done: u64, _: u64| {
         if let Some(progress) = options.progress {
             progress(before.saturating_add(done), total);
@@ -461,12 +472,13 @@ fn check(
     data: Part,
     options: &ProveOptions<'_>,
     widened: &mut Vec<Widening>,
-) -> Result<(), Error> {
+) -> Result<CheckedTree, Error> {
     // the rest is for proven bytes to say: these may be damaged
     let content = check_content(image, set, tree, data, options.tail, Depth::Superblock);
-    let geometry = check_size(image, set, tree, data, (options.strictness, options.tail), u64::MAX)?;
-    widened.extend(geometry.widened.into_iter().map(Widening::Verity));
-    content.map(drop).or_else(|error| widen(error, options.content).map(|found| widened.push(found)))
+    let checked = check_size(image, set, tree, data, (options.strictness, options.tail), u64::MAX)?;
+    widened.extend(checked.geometry().widened.iter().copied().map(Widening::Verity));
+    content.map(drop).or_else(|error| widen(error, options.content).map(|found| widened.push(found)))?;
+    Ok(checked)
 }
 
 /// A rule on content that is broken, if `rule` allows that.
@@ -492,7 +504,7 @@ pub(crate) fn check_size(
     data: Part,
     (strictness, tail): (Strictness, TailRule),
     read_at_most: u64,
-) -> Result<Geometry, Error> {
+) -> Result<CheckedTree, Error> {
     let role = set.role;
     let size = tree.params().data_size();
     let zeros = tail == TailRule::Zeros && !strictness.unprotected_tail && data.range.size > size;
@@ -501,9 +513,8 @@ pub(crate) fn check_size(
             .is_ok_and(|bound| bound == Bound::Known);
     let mut in_force = strictness;
     in_force.unprotected_tail |= bound;
-    let geometry =
-        check_geometry(tree.params(), tree.layout(), data.range.size, set.hash_size(image), in_force)
-            .map_err(|error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) })?;
+    let checked = check_geometry(tree.clone(), data.range.size, set.hash_size(image), in_force)
+        .map_err(|error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) })?;
     if bound {
         let offset = data.range.offset.saturating_add(size);
         let tail = ByteRange { offset, size: data.range.size.saturating_sub(size).min(read_at_most) };
@@ -511,7 +522,7 @@ pub(crate) fn check_size(
             return Err(Error::TailNotZero { role, partition: data.number, offset });
         }
     }
-    Ok(geometry)
+    Ok(checked)
 }
 
 /// The first byte in `range` of the image that is not zero.
@@ -547,13 +558,18 @@ pub(crate) fn check_content(
     tail: TailRule,
     depth: Depth,
 ) -> Result<Bound, Error> {
+    if set.data_size.is_some() {
+        return Ok(Bound::Known);
+    }
     let looked = match data.number {
         Some(number) => image.probe(number),
         None => Some(image.whole()),
     };
     let io = |offset, error| rules::io_error(data.range.offset, offset, error);
     let protected = tree.params().data_size().min(data.range.size);
-    let bytes: Arc<dyn ReadAt> = Arc::new(section(image.shared_metadata(), data.range.offset, protected)?);
+    // also where more was looked at than the image keeps: once for all that is done here
+    let bytes = ReadOnce::new(section(image.shared_metadata(), data.range.offset, protected)?);
+    let bytes: Arc<dyn ReadAt> = Arc::new(bytes);
     let probe = looked.map_or(Ok(None), |looked| looked.any());
     let look = Look { tail, depth, meter: image.meter() };
     judge(set, data, tree, look, &bytes, probe, io)
@@ -570,13 +586,20 @@ pub(crate) fn judge(
     io: impl FnOnce(u64, io::Error) -> Error,
 ) -> Result<Bound, Error> {
     let (role, partition) = (set.role, data.number);
+    let ambiguous = |error| Error::AmbiguousFileSystem { designator: role.data(), partition, error };
+    if let Ok(Some(probe)) = probe
+        && let Some(error) = probe.ambiguity()
+    {
+        // who mounts it with a kind of his own choice sees another one
+        return Err(ambiguous(Arc::new(error)));
+    }
     match probe {
         Ok(Some(probe)) => rules::check(bytes, probe, tree.params().data_block_size(), look)
             .map_err(|refusal| refusal.of(role, partition, probe.kind, io)),
         Ok(None) => Err(Error::UnrecognisedContent { role, partition }),
         Err(error) => Err(match &**error {
             fs::Error::Io { offset, source } => io(*offset, rules::copy(source, error)),
-            _ => Error::AmbiguousFileSystem { designator: role.data(), partition, error: Arc::clone(error) },
+            _ => ambiguous(Arc::clone(error)),
         }),
     }
 }
@@ -594,8 +617,8 @@ impl Proof {
     fn missing(trusted: &TrustedRootHash, dissection: &Dissection) -> Self {
         let role = trusted.role();
         let problem = match &dissection.outcome {
-            Err(error @ Error::NoHashForRootHash { role: missing }) if *missing == role => error.clone(),
-            _ => Error::NoDataForRootHash { role },
+            Err(error @ Error::NoHashForRootHash { role: missing, .. }) if *missing == role => error.clone(),
+            _ => Error::NoDataForRootHash { role, root_hash: (*trusted).into() },
         };
         let mut proof = Self::empty(role, problem);
         proof.root_hash = Some((*trusted).into());

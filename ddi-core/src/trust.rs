@@ -40,6 +40,17 @@ pub enum Role {
     Usr,
 }
 
+/// How many bytes of data the root hash of a role is over, by the caller's word.
+///
+/// As much part of what is trusted as the root hash itself, which does not say it: see [`prove`](mod@crate::prove).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataSize {
+    /// Whose data.
+    pub role: Role,
+    /// Their size: data blocks times the size of one.
+    pub bytes: u64,
+}
+
 impl Role {
     /// Both.
     pub const ALL: [Role; 2] = [Role::Root, Role::Usr];
@@ -145,6 +156,19 @@ pub struct KnownRootHash {
     pub origin: RootHashOrigin,
 }
 
+impl KnownRootHash {
+    /// The root hash and where it is from; a file by the end of its name.
+    pub(crate) fn fmt_with_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (", self.hash)?;
+        match (self.origin, self.role) {
+            (RootHashOrigin::Sidecar, Role::Root) => f.write_str(".roothash ")?,
+            (RootHashOrigin::Sidecar, Role::Usr) => f.write_str(".usrhash ")?,
+            _ => {}
+        }
+        write!(f, "{})", self.origin)
+    }
+}
+
 /// Whose word makes a root hash trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -242,6 +266,28 @@ mod tests {
         let trusted = TrustedRootHash::by_caller(hash(1), Role::Root);
         assert!(!trusted.vouches_for(&RootHash::from_bytes(&[1; 31]).unwrap(), Role::Root));
         assert!(!trusted.vouches_for(&RootHash::from_bytes(&[1; 64]).unwrap(), Role::Root));
+    }
+
+    /// Of every length that a root hash may have, one bit is enough.
+    #[test]
+    fn d6_every_bit_of_the_hash_counts() {
+        for len in RootHash::MIN_SIZE..=RootHash::MAX_SIZE {
+            let bytes: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
+            let right = RootHash::from_bytes(&bytes).unwrap();
+            let trusted = TrustedRootHash::by_caller(right, Role::Usr);
+            assert!(trusted.vouches_for(&right, Role::Usr));
+            for bit in 0..8 * len {
+                let mut wrong = bytes.clone();
+                wrong[bit / 8] ^= 1 << (bit % 8);
+                let wrong = RootHash::from_bytes(&wrong).unwrap();
+                assert!(!trusted.vouches_for(&wrong, Role::Usr), "{len} bytes, bit {bit}");
+            }
+            for other in RootHash::MIN_SIZE..len {
+                let other = RootHash::from_bytes(&bytes[..other]).unwrap();
+                assert!(!trusted.vouches_for(&other, Role::Usr));
+                assert!(!TrustedRootHash::by_caller(other, Role::Usr).vouches_for(&right, Role::Usr));
+            }
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ use crate::error::{BindingError, Error};
 use crate::image::{Image, Table};
 use crate::report::finding::{Finding, Oddity};
 use crate::trust::signature::{CheckedSignature, SignatureFacts, SignaturePlace, SignatureState};
-use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
+use crate::trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
 /// A hash tree with its data and its signature.
 #[derive(Debug)]
@@ -73,6 +73,9 @@ pub struct VeritySet {
     pub tree_root: Option<RootHash>,
     /// The root hash under which it is to be proven, and where it is from.
     pub root_hash: Option<KnownRootHash>,
+    /// The size of the data in bytes, if it is the one that the caller vouches for. If it is another, that is the
+    /// [`problem`](Self::problem).
+    pub data_size: Option<u64>,
     /// Are the GUIDs of data and hash partition the halves of the root hash? `None` if there is nothing to compare.
     pub guids_match: Option<bool>,
     /// Why it cannot be proven; `None` if nothing stands in the way so far.
@@ -110,6 +113,8 @@ pub struct BindOptions<'a> {
     pub trusted: &'a [TrustedRootHash],
     /// Whose signatures are trusted. `None`: signatures are not checked.
     pub certificates: Option<&'a Certificates>,
+    /// The sizes of protected data that the caller vouches for, one for each role at most.
+    pub data_sizes: &'a [DataSize],
     /// For a bare image: the hash tree begins in the image itself, with a superblock at this offset in bytes.
     pub hash_offset: Option<u64>,
 }
@@ -136,7 +141,7 @@ impl From<&Candidate> for Part {
 /// Of more than 64 hash partitions, those that systemd chooses or that a root hash from elsewhere is for are looked at, and
 /// the first ones. One set more then stands for the others: its problem is [`Error::NotSearched`].
 pub fn verity_sets(image: &Image, dissection: &Dissection, options: &BindOptions<'_>) -> Vec<VeritySet> {
-    match image.table() {
+    let mut sets = match image.table() {
         Table::Gpt(gpt) if !dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare) => {
             let with = |designator: fn(Role) -> Designator| -> Vec<Candidate> {
                 gpt.partitions().iter().filter_map(|partition| candidate(partition, designator)).collect()
@@ -147,7 +152,11 @@ pub fn verity_sets(image: &Image, dissection: &Dissection, options: &BindOptions
             binder.bind_all(&hashes)
         }
         _ => bare_set(image, options).into_iter().collect(),
+    };
+    for set in &mut sets {
+        set.compare_size(options);
     }
+    sets
 }
 
 fn candidate(partition: &ddi_gpt::Partition, wanted: fn(Role) -> Designator) -> Option<Candidate> {
@@ -511,6 +520,7 @@ impl VeritySet {
             tree: None,
             tree_root: None,
             root_hash: None,
+            data_size: None,
             guids_match: None,
             problem: None,
             findings: Vec::new(),
@@ -535,6 +545,21 @@ impl VeritySet {
         }
         self.findings.push(finding);
         self.problem.get_or_insert(error);
+    }
+
+    /// Is the size of the data what the caller says it is? With a root hash for the role, that is said of its data alone.
+    fn compare_size(&mut self, options: &BindOptions<'_>) {
+        let (role, partition) = (self.role, self.hash.number);
+        let is_meant = self.named(options.trusted).is_some()
+            || !options.trusted.iter().any(|trusted| trusted.role() == role);
+        let given = options.data_sizes.iter().find(|given| given.role == role).filter(|_| is_meant);
+        let (Some(given), Some(tree)) = (given.map(|given| given.bytes), &self.tree) else { return };
+        let found = tree.params().data_size();
+        if found == given {
+            self.data_size = Some(found);
+        } else {
+            self.fail(Error::DataSizeDiffers { role, partition, given, found });
+        }
     }
 
     /// What does not fit, but is for the proof to judge, which names the blocks.

@@ -712,6 +712,52 @@ mod tests {
         }
     }
 
+    /// Every value of a CRC field but the right one, also those that some tools write for "not computed": of either copy, beside
+    /// the other, and as the only copy that is left.
+    #[test]
+    fn d3_a_crc_is_checked_whatever_its_field_says() {
+        for block_size in [BlockSize::B512, BlockSize::B4096] {
+            let good = TestDisk::new(block_size);
+            for side in [Side::Primary, Side::Backup] {
+                let header = *good.clone().header(side);
+                let (array, own) = (header.partition_entry_array_crc32.get(), header.header_crc32.get());
+                let wrong = |right: u32| {
+                    let bits = (0..32).map(move |bit| right ^ (1 << bit));
+                    let odd = [0, u32::MAX, !right, right.swap_bytes(), right & 0xffff, right & !0xffff];
+                    bits.chain(odd).chain([array, own]).filter(move |crc| *crc != right)
+                };
+                let of_array = wrong(array).map(|found| (88, found)).chain([(88, 1)]);
+                for (field, found) in of_array.chain(wrong(own).map(|found| (16, found))) {
+                    let mut disk = good.clone();
+                    if field == 88 {
+                        disk.header(side).partition_entry_array_crc32.set(found);
+                        disk.repair_header(side);
+                    } else {
+                        disk.header(side).header_crc32.set(found);
+                    }
+                    let offset = good.header_offset(side) as u64 + field;
+                    let error = match field {
+                        88 => Error::ArrayCrc { side, offset, found, expected: array },
+                        _ => Error::HeaderCrc { side, offset, found, expected: own },
+                    };
+                    let examination = disk.examine();
+                    assert_eq!(examination.copy(side).outcome, Err(error.clone()), "{found:#010x}");
+                    assert_eq!(examination.copy(side.other()).outcome, Ok(()));
+                    let gpt = examination.gpt(Mode::Tolerant).unwrap();
+                    assert_eq!((gpt.side(), gpt.other_error()), (side.other(), Some(&error)));
+                    assert_eq!(examination.gpt(Mode::Strict).unwrap_err(), error);
+
+                    disk.wipe_header(side.other());
+                    let examination = disk.examine_as(Some(block_size));
+                    assert_eq!(examination.copy(side).outcome, Err(error), "{found:#010x}");
+                    for mode in [Mode::Strict, Mode::Tolerant] {
+                        assert!(examination.gpt(mode).is_err(), "{side} alone, {found:#010x}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn entries_of_broken_copies_are_kept() {
         let mut disk = TestDisk::new(BlockSize::B4096);

@@ -137,7 +137,10 @@ impl fmt::Display for Oddity {
                 write!(f, "the disk ended at LBA {then} when it was partitioned, now at {now}")
             }
             Self::DiskTruncated { last_usable, now } => {
-                write!(f, "the disk ends at LBA {now}, before its last usable LBA {last_usable}")
+                write!(
+                    f,
+                    "the disk ends at LBA {now}, before its last usable LBA {last_usable}: Linux and libblkid refuse the table"
+                )
             }
             Self::BlockSizeFromBackup => write!(f, "only the backup header tells the block size"),
             Self::ReservedNotZero { side, bytes, .. } => {
@@ -283,7 +286,7 @@ mod tests {
                 Oddity::DiskTruncated { last_usable: Lba(9), now: Lba(7) },
                 "gpt-disk-truncated",
                 None,
-                "the disk ends at LBA 7, before its last usable LBA 9",
+                "the disk ends at LBA 7, before its last usable LBA 9: Linux and libblkid refuse the table",
             ),
             (
                 Oddity::ReservedNotZero { side, offset: 612, bytes: 2 },

@@ -55,7 +55,7 @@ fn verify(data: &str, hash: &str, root: &str, options: Options<'_>) -> Result<Ex
     let root: RootHash = root.parse()?;
     let params = Superblock::read(&hash, 0)?.params;
     let tree = HashTree::new(params, Placement::Superblock(0))?;
-    check_geometry(&params, tree.layout(), data.size(), hash.size(), Strictness::STRICT)?;
+    let tree = check_geometry(tree, data.size(), hash.size(), Strictness::STRICT)?;
     let verdict = tree.verify(&data, &hash, &root, &options)?;
     if verdict.is_proven() {
         return Ok(ExitCode::SUCCESS);

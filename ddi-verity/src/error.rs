@@ -67,7 +67,7 @@ pub enum ErrorKind {
 /// Why there is no answer.
 ///
 /// Offsets in superblock variants count from the start of the superblock. That a block does not match its digest is
-/// an answer to [`HashTree::verify`](crate::HashTree::verify), not an error.
+/// an answer to [`CheckedTree::verify`](crate::CheckedTree::verify), not an error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -314,9 +314,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Error::*;
         match self {
-            Signature { found } => {
-                write!(f, "superblock: signature is \"{}\", expected \"verity\\0\\0\"", found.escape_ascii())
-            }
+            // not what is there instead: it may be any file
+            Signature { .. } => f.write_str("superblock: signature is not \"verity\\0\\0\""),
             Version { found } => write!(f, "superblock: version is {found}, expected 1"),
             HashType { found } => write!(f, "superblock: hash type is {found}, expected 0 or 1"),
             UnknownAlgorithm { name } => write!(f, "superblock: unknown hash algorithm \"{name}\""),

@@ -18,11 +18,11 @@
 )]
 
 use core::fmt;
+use core::ops::Deref;
 
 use crate::error::{Error, Storage};
 use crate::hash::{Algorithm, HashType};
-use crate::layout::Layout;
-use crate::params::Params;
+use crate::tree::HashTree;
 
 /// Which images are taken. The default takes what systemd-repart can make: hash type 1, SHA-256, SHA-384 or SHA-512,
 /// blocks of 512 to 4096 bytes, and all of the data protected.
@@ -84,18 +84,58 @@ pub struct Geometry {
     pub unused_hash_bytes: u64,
 }
 
-/// Checks the parameters against the sizes (in bytes) of the two sources and against `strictness`.
+/// A hash tree that somebody stands for: data are proven and read through no other.
+///
+/// The root hash is also that of other trees, such as the upper levels of this one over its own hash blocks. So whoever
+/// proves has looked at the sizes ([`check_geometry`]), or knows ([`HashTree::vouched`]). The first is not all: hash blocks in
+/// a partition of just their size pass it. What the data are has to be asked as well, if they are not the caller's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedTree {
+    tree: HashTree,
+    geometry: Geometry,
+}
+
+impl CheckedTree {
+    /// The tree.
+    pub fn tree(&self) -> &HashTree {
+        &self.tree
+    }
+
+    /// How parameters and sources fit together.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+}
+
+impl Deref for CheckedTree {
+    type Target = HashTree;
+
+    fn deref(&self) -> &HashTree {
+        &self.tree
+    }
+}
+
+impl HashTree {
+    /// The caller vouches for the parameters, as for the root hash: that they are those that the root hash was made with.
+    /// Then there is nothing to check against sizes. True of a tree that the caller made; never of one whose superblock was
+    /// read from storage, unless the number of data blocks is known from elsewhere.
+    pub fn vouched(self) -> CheckedTree {
+        CheckedTree { tree: self, geometry: Geometry { widened: Vec::new(), unused_hash_bytes: 0 } }
+    }
+}
+
+/// Checks the parameters of a tree against the sizes (in bytes) of the two sources and against `strictness`.
 ///
 /// # Errors
 /// [`Error::TooShort`] if a source ends before the data or the tree does, [`Error::DataSize`] if the data goes on behind
 /// its last protected block, [`Error::NotAllowed`] for what `strictness` does not allow.
 pub fn check_geometry(
-    params: &Params,
-    layout: &Layout,
+    tree: HashTree,
     data_size: u64,
     hash_size: u64,
     strictness: Strictness,
-) -> Result<Geometry, Error> {
+) -> Result<CheckedTree, Error> {
+    let (params, layout) = (tree.params(), tree.layout());
     let protected = params.data_size();
     let tail = data_size.checked_sub(protected).ok_or(Error::TooShort {
         storage: Storage::Data,
@@ -125,14 +165,14 @@ pub fn check_geometry(
     let largest = params.data_block_size().max(params.hash_block_size());
     check(largest > 4096, strictness.large_blocks, Widened::LargeBlocks(largest))?;
     let unused_hash_bytes = hash_size.saturating_sub(layout.tree().end);
-    Ok(Geometry { widened, unused_hash_bytes })
+    Ok(CheckedTree { geometry: Geometry { widened, unused_hash_bytes }, tree })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layout::Placement;
-    use crate::params::Salt;
+    use crate::params::{Params, Salt};
 
     const DATA: u64 = 300 * 4096;
     const HASH: u64 = 5 * 4096;
@@ -151,8 +191,8 @@ mod tests {
             DATA / u64::from(block_size),
             Salt::EMPTY,
         )?;
-        let layout = Layout::new(&params, Placement::Superblock(0))?;
-        check_geometry(&params, &layout, sizes.0, sizes.1, strictness)
+        let tree = HashTree::new(params, Placement::Superblock(0))?;
+        check_geometry(tree, sizes.0, sizes.1, strictness).map(|checked| checked.geometry().clone())
     }
     const USUAL: (HashType, Algorithm, u32) = (HashType::Normal, Algorithm::Sha256, 4096);
 

@@ -31,7 +31,7 @@
 //! // `data` and `hash` may be any sources; these are byte vectors
 //! let params = Superblock::read(&hash, 0)?.params;
 //! let tree = HashTree::new(params, Placement::Superblock(0))?;
-//! check_geometry(&params, tree.layout(), data.len() as u64, hash.len() as u64, Strictness::STRICT)?;
+//! let tree = check_geometry(tree, data.len() as u64, hash.len() as u64, Strictness::STRICT)?;
 //!
 //! let verdict = tree.verify(&data, &hash, &root_hash.parse()?, &Options::new())?;
 //! assert!(verdict.is_proven(), "bad blocks: {:?}", verdict.corrupt_data);
@@ -65,7 +65,7 @@ mod verdict;
 mod writer;
 
 pub use error::{AlgorithmName, Error, ErrorKind, Storage};
-pub use geometry::{Geometry, Strictness, Widened, check_geometry};
+pub use geometry::{CheckedTree, Geometry, Strictness, Widened, check_geometry};
 pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashError, RootHash};
 pub use layout::{Layout, Level, Placement};
 pub use options::{MAX_THREADS, Options};

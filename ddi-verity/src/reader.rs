@@ -31,6 +31,7 @@ use std::sync::Arc;
 use ddi_io::ReadAt;
 
 use crate::error::{Error, Storage};
+use crate::geometry::CheckedTree;
 use crate::hash::{BlockHasher, RootHash};
 use crate::tree::{HashTree, read, spare_is_zero};
 use cache::Cache;
@@ -68,7 +69,7 @@ const MAX_DIGEST: usize = 64;
 ///
 /// let mut data = vec![7; 300 * 4096];
 /// let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, 300, Salt::EMPTY)?;
-/// let tree = HashTree::new(params, Placement::Bare(0))?;
+/// let tree = HashTree::new(params, Placement::Bare(0))?.vouched();
 /// let hash = Mutex::new(Vec::new());
 /// let root = tree.build(&data, &hash, &Options::new())?;
 ///
@@ -84,7 +85,7 @@ const MAX_DIGEST: usize = 64;
 pub struct VerifiedReader<D, H> {
     data: D,
     hash: H,
-    tree: HashTree,
+    tree: CheckedTree,
     hasher: BlockHasher,
     root: RootHash,
     /// The top hash block, proven; `None` without levels.
@@ -100,13 +101,13 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
     /// Proves the right-most hash block of each level at once: if the number of data blocks was lowered, there are
     /// digests where there must be zeros, and nothing at all can be read. One thing the format leaves open: the same
     /// root hash also proves an upper level of the tree over the hash blocks below it, *as data*. That the parameters
-    /// are sound is for [`check_geometry`](crate::check_geometry) and the caller to say; the root hash does not cover
-    /// them.
+    /// are sound is for [`check_geometry`](crate::check_geometry) and the caller to say, see [`CheckedTree`]; the root hash
+    /// does not cover them.
     ///
     /// # Errors
     /// [`Error::RootHashSize`], [`Error::TooShort`], [`Error::BlockMismatch`], [`Error::SpareNotZero`],
     /// [`Error::Io`].
-    pub fn open(data: D, hash: H, tree: HashTree, root: &RootHash) -> Result<Self, Error> {
+    pub fn open(data: D, hash: H, tree: CheckedTree, root: &RootHash) -> Result<Self, Error> {
         Self::open_with_cache(data, hash, tree, root, DEFAULT_CACHE_SIZE)
     }
 
@@ -117,7 +118,7 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
     pub fn open_with_cache(
         data: D,
         hash: H,
-        tree: HashTree,
+        tree: CheckedTree,
         root: &RootHash,
         cache_size: usize,
     ) -> Result<Self, Error> {
@@ -140,7 +141,7 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
 
     /// The tree.
     pub fn tree(&self) -> &HashTree {
-        &self.tree
+        self.tree.tree()
     }
 
     /// The root hash that all bytes are proven by.

@@ -17,6 +17,7 @@ mod verify;
 mod zeros;
 
 use crate::error::{Error, Storage};
+use crate::geometry::CheckedTree;
 use crate::hash::{Algorithm, BlockHasher, RootHash};
 use crate::layout::{Layout, Level, Placement};
 use crate::options::Options;
@@ -54,7 +55,8 @@ const PARTS_WHEN_STOPPING: u64 = 4096;
 /// let data = vec![7; 300 * 4096];
 /// let salt = "00ff".parse()?;
 /// let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, 300, salt)?;
-/// let tree = HashTree::new(params, Placement::Bare(0))?;
+/// // made here, so there is no doubt about its parameters
+/// let tree = HashTree::new(params, Placement::Bare(0))?.vouched();
 /// let hash = Mutex::new(Vec::new());
 /// let root = tree.build(&data, &hash, &Options::new())?;
 ///
@@ -118,25 +120,6 @@ impl HashTree {
         build::build(self, data, None, options)
     }
 
-    /// Checks `data` and the tree in `hash` against `root`.
-    ///
-    /// Upper hash levels first, from the root down; then data and the lower levels in one pass, each against digests that
-    /// are already proven. Every block is read once at most, and what is judged is the copy that was read: if the
-    /// storage changes meanwhile, a verdict of *proven* is true of bytes that were read, together.
-    ///
-    /// # Errors
-    /// A block that does not match is no error, see [`Verdict`]. [`Error::RootHashSize`], [`Error::TooShort`],
-    /// [`Error::Io`], [`Error::Cancelled`], [`Error::Worker`].
-    pub fn verify(
-        &self,
-        data: &dyn ReadAt,
-        hash: &dyn ReadAt,
-        root: &RootHash,
-        options: &Options<'_>,
-    ) -> Result<Verdict, Error> {
-        verify::verify(self, data, hash, root, options)
-    }
-
     /// The digest of the top hash block as it is: the root hash that the tree would have if it were intact. Only the top
     /// block is read. `None` without levels, when the root hash is the digest of the data block.
     ///
@@ -185,6 +168,27 @@ impl HashTree {
             ),
             None => params.hasher(),
         }
+    }
+}
+
+impl CheckedTree {
+    /// Checks `data` and the tree in `hash` against `root`.
+    ///
+    /// Upper hash levels first, from the root down; then data and the lower levels in one pass, each against digests that
+    /// are already proven. Every block is read once at most, and what is judged is the copy that was read: if the
+    /// storage changes meanwhile, a verdict of *proven* is true of bytes that were read, together.
+    ///
+    /// # Errors
+    /// A block that does not match is no error, see [`Verdict`]. [`Error::RootHashSize`], [`Error::TooShort`],
+    /// [`Error::Io`], [`Error::Cancelled`], [`Error::Worker`].
+    pub fn verify(
+        &self,
+        data: &dyn ReadAt,
+        hash: &dyn ReadAt,
+        root: &RootHash,
+        options: &Options<'_>,
+    ) -> Result<Verdict, Error> {
+        verify::verify(self.tree(), data, hash, root, options)
     }
 }
 

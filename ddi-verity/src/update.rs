@@ -250,7 +250,7 @@ mod tests {
     use super::*;
     use crate::hash::{Algorithm, HashType};
     use crate::params::Params;
-    use crate::tree::model::{Example, SHA256};
+    use crate::tree::model::{Example, SHA256, kinds, shapes};
 
     /// Memory that is read and written, and counts both in blocks of 512 bytes.
     #[derive(Default)]
@@ -337,10 +337,70 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn equals_a_tree_made_from_scratch(ranges in prop::collection::vec((0_u64..2000, 0_u64..200), 0..10)) {
-            let mut example = Example::new(SHA256, 512, 512, 2000, b"s");
-            let ranges: Vec<_> = ranges.iter().map(|&(start, len)| start..(start + len).min(2000)).collect();
-            check(&mut example, &merge(&ranges, 2000).unwrap());
+        fn equals_a_tree_made_from_scratch(
+            shape in shapes(),
+            n in 1_u64..700,
+            ranges in prop::collection::vec((any::<prop::sample::Index>(), 0_u64..100), 0..10),
+        ) {
+            let mut example = shape.example(n);
+            let ranges = ranges.iter().map(|(start, len)| {
+                let start = start.index(n as usize) as u64;
+                start..(start + len).min(n)
+            });
+            check(&mut example, &merge(&ranges.collect::<Vec<_>>(), n).unwrap());
+        }
+    }
+
+    /// What the old root hash vouches for, but is not what it must be: a digest with one bit changed, of each algorithm in each
+    /// level, and junk in each spare byte.
+    #[test]
+    fn d6_d2_the_old_tree_is_compared_to_the_last_bit() {
+        for kind in kinds() {
+            let n = if kind.1.digest_size() > 32 { 65 } else { 257 };
+            let good = Example::new(kind, 512, 512, n, b"pepper");
+            let layout = good.tree.layout().clone();
+            let update = |example: &Example, changed: u64| {
+                let memory = Memory(Mutex::new(example.hash.clone()), Mutex::default());
+                let options = Options::new().allow_sha1(true);
+                let changed = [changed..changed + 1];
+                let result =
+                    example.tree.update(&example.data, &memory, &memory.0, &example.root, &changed, &options);
+                assert!(memory.0.into_inner().unwrap() == example.hash, "written to");
+                result.unwrap_err()
+            };
+            for bit in 0..8 * kind.1.digest_size() {
+                let flip = |bytes: &mut [u8]| bytes[bit / 8] ^= 1 << (bit % 8);
+                for level in 1..3 {
+                    let forged = Example::with(*good.tree.params(), good.data.clone(), |l, number, bytes| {
+                        if (l, number) == (level, 0) {
+                            flip(&mut bytes[layout.slot(1)]);
+                        }
+                    });
+                    let first = (layout.digests_per_block() as u64).pow(level as u32);
+                    let error = update(&forged, first);
+                    assert!(
+                        matches!(error, Error::BlockMismatch { level: Some(l), block: 1 } if l + 1 == level),
+                        "{kind:?} level {level} bit {bit}: {error}"
+                    );
+                }
+                let mut root = good.root.as_bytes().to_vec();
+                flip(&mut root);
+                let other = Example { root: RootHash::from_bytes(&root).unwrap(), ..good.clone() };
+                assert!(matches!(update(&other, 0), Error::BlockMismatch { level: Some(2), block: 0 }));
+            }
+            let last = layout.levels()[0].blocks - 1;
+            for at in layout.slot(0).end..512 {
+                let junk = Example::with(*good.tree.params(), good.data.clone(), |level, number, bytes| {
+                    if (level, number) == (0, last) {
+                        bytes[at] = 1;
+                    }
+                });
+                let error = update(&junk, n - 1);
+                assert!(
+                    matches!(error, Error::SpareNotZero { level: 0, block } if block == last),
+                    "{kind:?} byte {at}: {error}"
+                );
+            }
         }
     }
 

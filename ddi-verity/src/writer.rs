@@ -353,12 +353,14 @@ mod tests {
     use std::io::Write;
     use std::sync::Mutex;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::hash::{Algorithm, HashType};
-    use crate::tree::model::{Example, SHA256};
+    use crate::tree::model::{Example, SHA256, shapes};
 
     fn writer<'a>(example: &Example, hash: &'a Mutex<Vec<u8>>) -> TreeWriter<&'a Mutex<Vec<u8>>> {
-        TreeWriter::new(example.tree.clone(), hash, &Options::new().allow_sha1(true)).unwrap()
+        TreeWriter::new(example.tree.tree().clone(), hash, &Options::new().allow_sha1(true)).unwrap()
     }
 
     fn examples() -> Vec<Example> {
@@ -410,6 +412,53 @@ mod tests {
                 assert_eq!(writer.finish().unwrap(), example.root);
                 assert!(hash.into_inner().unwrap() == example.hash);
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Runs of blocks in any order, some of them zeros that are named as such or not; and the same bytes as a stream.
+        #[test]
+        fn equals_the_tree_of_the_model(
+            shape in shapes(),
+            runs in prop::collection::vec((1_u64..60, 0_u8..3), 1..12).prop_shuffle(),
+            order in any::<u64>(),
+            piece in 1_usize..100_000,
+        ) {
+            let size = shape.data_block_size as usize;
+            let n: u64 = runs.iter().map(|run| run.0).sum();
+            let mut data = shape.example(n).data;
+            let mut at = 0;
+            let mut runs: Vec<_> = runs.into_iter().map(|(blocks, kind)| {
+                let first = at;
+                at += blocks;
+                if kind > 0 {
+                    data[first as usize * size..at as usize * size].fill(0);
+                }
+                (first, blocks, kind)
+            }).collect();
+            let example = Example::of(shape.params(n), data);
+            runs.sort_by_key(|run| run.0.wrapping_add(1).wrapping_mul(order | 1));
+            let hash = Mutex::new(Vec::new());
+            let mut by_block = writer(&example, &hash);
+            for (first, blocks, kind) in runs {
+                if kind == 2 {
+                    by_block.write_zeros(first, blocks).unwrap();
+                } else {
+                    by_block.write_blocks(first, &example.data[first as usize * size..][..blocks as usize * size]).unwrap();
+                }
+            }
+            prop_assert_eq!(by_block.finish().unwrap(), example.root);
+            prop_assert!(hash.into_inner().unwrap() == example.hash);
+
+            let hash = Mutex::new(Vec::new());
+            let mut stream = writer(&example, &hash);
+            for piece in example.data.chunks(piece) {
+                stream.write_all(piece).unwrap();
+            }
+            prop_assert_eq!(stream.finish().unwrap(), example.root);
+            prop_assert!(hash.into_inner().unwrap() == example.hash);
         }
     }
 

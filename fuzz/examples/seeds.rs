@@ -313,6 +313,20 @@ fn shapes(to: &Path) {
         write(to, "verified_reader", name, whole);
         write(to, "kernels", name, [shape, b"some bytes of which blocks are made"].concat());
     }
+    // two changes under the root hash, none after: each a place in the hash blocks, lowest level first, and what is done to it
+    for (name, shape, places) in [
+        // hash blocks of 512 bytes with 8 digests, or 16 of SHA-1
+        ("forged-spare-chromeos-sha384", &[6, 0, 8, 0][..], [8 * 48, 511]),
+        ("forged-spare-chromeos-sha1", &[7, 0, 15, 0], [16 * 20, 511]),
+        ("forged-gap-sha384", &[2, 0, 8, 0], [48, 512 + 63]),
+        ("forged-digest-sha512", &[1, 0, 8, 0], [63, 64 + 32]),
+        ("forged-upper-digest-sha512", &[1, 0, 69, 0], [9 * 512 + 63, 9 * 512 + 40]),
+    ] {
+        let change = |place: u32| [&place.to_le_bytes()[..], &[0x80]].concat();
+        let whole = [shape, &[7; 8], &[12], &change(places[0]), &change(places[1]), &[9; 40]].concat();
+        write(to, "verity_verify", name, whole.clone());
+        write(to, "verified_reader", name, whole);
+    }
     write(to, "kernels", "sha1", [&[3, 0, 10, 2][..], b"some bytes of which blocks are made"].concat());
     for n in 0..6_u8 {
         let bytes: Vec<u8> = (0..200).map(|i: u8| i.wrapping_mul(n * 2 + 1).wrapping_add(n)).collect();

@@ -92,7 +92,7 @@ fn proven_means_proven(
         let data = set.data.expect("and with data");
         let mut bytes = vec![0; params.data_size() as usize];
         image.source().read_exact_at(data.range.offset, &mut bytes).expect("data lies on the disk");
-        assert_eq!(naive(params, &bytes).1, root);
+        assert_eq!(naive(params, &bytes, &[]).1, root);
         let vouched = options.trusted.iter().any(|trusted| trusted.vouches_for(&root, proof.role));
         assert_eq!(proof.outcome == Outcome::TrustedAndProven, vouched);
     }
@@ -105,7 +105,7 @@ fn proven_means_proven(
         let mut bytes = vec![0; partition.size() as usize];
         if partition.read_exact_at(0, &mut bytes).is_ok() {
             let params = set.tree.as_ref().expect("it was opened with it").params();
-            assert_eq!(naive(params, &bytes).1, partition.root_hash().hash);
+            assert_eq!(naive(params, &bytes, &[]).1, partition.root_hash().hash);
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use arbitrary::{Arbitrary, Unstructured};
 use ddi_core::verity::{
-    Algorithm, Backend, BlockHasher, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt,
-    Strictness, Superblock, Verdict, VerifiedReader, check_geometry,
+    Algorithm, Backend, BlockHasher, CheckedTree, HashTree, HashType, Options, Params, Placement, ReadAt,
+    RootHash, Salt, Strictness, Superblock, Verdict, VerifiedReader, check_geometry,
 };
 use sha2::Digest as _;
 
@@ -54,19 +54,22 @@ pub fn superblock(input: &[u8]) {
         offset += u128::from(level.blocks) * block;
     }
     assert_eq!(u128::from(layout.tree().end), offset);
-    if let Ok(geometry) =
-        check_geometry(&params, layout, params.data_size(), layout.tree().end, Strictness::STRICT)
-    {
-        assert!(geometry.widened.is_empty() && params.algorithm() != Algorithm::Sha1);
+    let end = layout.tree().end;
+    if let Ok(checked) = check_geometry(tree, params.data_size(), end, Strictness::STRICT) {
+        assert!(checked.geometry().widened.is_empty() && params.algorithm() != Algorithm::Sha1);
     }
 }
 
-/// A tree with its data, by the format's plain words, and as it is after some bytes of it were changed.
+/// A tree with its data, by the format's plain words, and as it is after some bytes of it were changed: some before the root
+/// hash was taken, so that it vouches for a wrong digest or for junk in spare bytes, and some after.
 struct Example {
     params: Params,
-    tree: HashTree,
+    tree: CheckedTree,
+    /// Of the tree with what was forged.
     root: RootHash,
+    /// Data, its tree, and the root hash of that.
     good: [Vec<u8>; 2],
+    good_root: RootHash,
     now: [Vec<u8>; 2],
     /// As the model judges it: for each level, the data being the lowest, whether a block is proven; for hash levels also
     /// whether its spare bytes are zero.
@@ -107,12 +110,14 @@ fn slots(params: &Params) -> (usize, usize) {
     }
 }
 
-/// The levels of hash blocks, lowest first, and the root hash.
-pub(crate) fn naive(params: &Params, data: &[u8]) -> (Vec<Vec<u8>>, RootHash) {
+/// The levels of hash blocks, lowest first, and the root hash. Of all bytes of these levels, one behind the other, those at
+/// `forged` are changed before their block is hashed.
+pub(crate) fn naive(params: &Params, data: &[u8], forged: &[(usize, u8)]) -> (Vec<Vec<u8>>, RootHash) {
     let (per_block, slot) = slots(params);
     let mut digests: Vec<_> =
         data.chunks(params.data_block_size() as usize).map(|block| hash(params, block)).collect();
     let mut levels = Vec::new();
+    let mut start = 0;
     while digests.len() > 1 {
         let mut level = Vec::new();
         for digests in digests.chunks(per_block) {
@@ -120,6 +125,12 @@ pub(crate) fn naive(params: &Params, data: &[u8]) -> (Vec<Vec<u8>>, RootHash) {
             for (i, digest) in digests.iter().enumerate() {
                 block[i * slot..][..digest.len()].copy_from_slice(digest);
             }
+            for (at, change) in forged {
+                if let Some(byte) = at.checked_sub(start).and_then(|at| block.get_mut(at)) {
+                    *byte ^= change;
+                }
+            }
+            start += block.len();
             level.extend(block);
         }
         digests = level.chunks(params.hash_block_size() as usize).map(|block| hash(params, block)).collect();
@@ -131,7 +142,8 @@ pub(crate) fn naive(params: &Params, data: &[u8]) -> (Vec<Vec<u8>>, RootHash) {
 impl Example {
     fn new(input: &mut Input<'_>) -> Option<Self> {
         let shape = input.byte();
-        let algorithm = [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Sha384][usize::from(shape & 3) % 3];
+        let algorithm = [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Sha384, Algorithm::Sha1];
+        let algorithm = algorithm[usize::from(shape & 3)];
         let hash_type = if shape & 4 == 0 { HashType::Normal } else { HashType::ChromeOs };
         let sizes = input.byte();
         let size = |bits: u8| 512 << [0, 0, 0, 1, 0, 2, 3, 1][usize::from(bits & 7)];
@@ -140,7 +152,7 @@ impl Example {
         let salt = Salt::new(input.take(usize::from(salt % 40))).ok()?;
         let params = Params::new(hash_type, algorithm, size(sizes), size(sizes >> 3), blocks, salt).ok()?;
         let place = Placement::Bare(u64::from(sizes >> 6) * u64::from(params.hash_block_size()));
-        let tree = HashTree::new(params, place).ok()?;
+        let tree = HashTree::new(params, place).ok()?.vouched();
 
         // the same few bytes over and over, and the number of the block
         let pattern = input.array::<8>();
@@ -149,13 +161,21 @@ impl Example {
         for (i, block) in (0..).zip(data.chunks_mut(data_block)) {
             block[0] = i;
         }
-        let (levels, root) = naive(&params, &data);
-        let mut hash_area = vec![0; layout_start(&tree)];
-        hash_area.extend(levels.iter().rev().flatten());
-        let good = [data, hash_area];
-        let mut example = Example { params, tree, root, now: good.clone(), good, levels: Vec::new() };
-        for _ in 0..input.byte() % 6 {
-            let (place, byte) = (input.u32() as usize, input.byte());
+        let changes = input.byte();
+        let after: Vec<_> = (0..changes % 6).map(|_| (input.u32() as usize, input.byte())).collect();
+        let bytes = (tree.layout().hash_blocks() * u64::from(params.hash_block_size())).max(1) as usize;
+        let forged: Vec<_> =
+            (0..changes / 6 % 4).map(|_| (input.u32() as usize % bytes, input.byte())).collect();
+        let hash_area = |levels: &[Vec<u8>]| {
+            let mut area = vec![0; layout_start(&tree)];
+            area.extend(levels.iter().rev().flatten());
+            area
+        };
+        let (levels, good_root) = naive(&params, &data, &[]);
+        let (now, root) = naive(&params, &data, &forged);
+        let (good, now) = ([data.clone(), hash_area(&levels)], [data, hash_area(&now)]);
+        let mut example = Example { params, tree, root, good, good_root, now, levels: Vec::new() };
+        for (place, byte) in after {
             let bytes = &mut example.now[place & 1];
             if let Some(len) = bytes.len().checked_sub(1) {
                 bytes[(place >> 1) % (len + 1)] ^= byte;
@@ -231,12 +251,13 @@ fn layout_start(tree: &HashTree) -> usize {
 pub fn verity_verify(input: &[u8]) {
     let mut input = Input(input);
     let Some(example) = Example::new(&mut input) else { return };
-    let options = Options::new().threads(1);
+    let options = Options::new().threads(1).allow_sha1(true);
     let hash = Mutex::new(vec![0; layout_start(&example.tree)]);
-    let root = example.tree.build(&example.good[0], &hash, &options).expect("what was checked can be built");
-    assert_eq!(root, example.root);
+    let built = example.tree.build(&example.good[0], &hash, &options).expect("what was checked can be built");
+    assert_eq!(built, example.good_root);
     assert!(hash.into_inner().expect("not poisoned") == example.good[1]);
 
+    let root = example.root;
     let [data, hash] = &example.now;
     let verdict = example.tree.verify(data, hash, &root, &options).expect("the sizes are right");
     let all = example.levels.iter().enumerate().all(|(level, blocks)| {

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &ExtractArgs) -> anyhow::Result<Outcome> {
 
 fn extract(args: &ExtractArgs) -> Result<Outcome, Stop> {
     let opened = Opened::new(&args.files)?;
-    let asked = args.path.as_encoded_bytes();
+    let asked = &*opened.asked(&args.path, true);
     if args.destination.as_deref() == Some(Path::new("-")) {
         return print_file(&opened, asked);
     }
@@ -45,7 +45,7 @@ fn extract(args: &ExtractArgs) -> Result<Outcome, Stop> {
     let stat = opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
     opened.allow(place == opened.tree.root())?;
     if let Some(why) = refusal(stat.file_type, args.preserve) {
-        return Err(anyhow!(why).context(output::name_text(asked)).into());
+        return Err(anyhow!(why).context(output::shown_name(asked)).into());
     }
     let destination = match &args.destination {
         Some(destination) => destination.clone(),
@@ -215,7 +215,7 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 }
 
 /// Work to make a file, in nanoseconds.
-const MAKE: u64 = 15_000;
+const MAKE: u64 = 25_000;
 
 /// A directory that is being filled.
 struct Level {
@@ -267,7 +267,7 @@ impl<'a> Writer<'a> {
             Ok(()) => Ok(Step::Continue),
             Err(Stop { outcome, error }) => {
                 let at = self.path_of(visit.path);
-                failed = Some(Stop { outcome, error: error.context(output::name_text(&at)) });
+                failed = Some(Stop { outcome, error: error.context(output::shown_name(&at)) });
                 Ok(Step::Stop)
             }
         });
@@ -365,7 +365,7 @@ impl<'a> Writer<'a> {
         self.skipped += 1;
         if self.skipped <= MAX_TOLD {
             let at = self.path_of(visit.path);
-            output::warning(&format!("{} is left out: {why}", output::name_text(&at)));
+            output::warning(&format!("{} is left out: {why}", output::shown_name(&at)));
         }
     }
 

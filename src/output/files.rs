@@ -9,13 +9,15 @@ use ddi_core::fs::{Error, FileType, Place, Stat, Tree, Walk};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{escape, escape_json, hex, name_text, set_name};
+use super::{escape_json, hex, set_name, shown_name};
 
 /// How files are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// One name a line.
     Names,
+    /// Names as they are, each with a NUL behind it.
+    Null,
     /// As `ls -l`.
     Long,
     /// As `systemd-dissect --mtree`.
@@ -99,8 +101,15 @@ impl Lines {
 
     /// Prints the line of one file; nothing, if it cannot be told and the shape has no words for that.
     pub(crate) fn entry(&mut self, entry: &Entry<'_>) -> anyhow::Result<()> {
+        if self.shape == Shape::Null {
+            return match self.bytes.write(&[entry.path, b"\0"].concat()) {
+                Ok(()) => Ok(()),
+                Err(()) => self.bytes.finish(),
+            };
+        }
         let line = match self.shape {
-            Shape::Names => Some(escape(&name_text(entry.path))),
+            Shape::Names => Some(shown_name(entry.path)),
+            Shape::Null => None,
             Shape::Long => entry.stat.map(|stat| long(entry, stat)),
             Shape::Mtree => entry.stat.map(|stat| mtree(entry, stat)),
             Shape::Json => Some(format!(
@@ -145,10 +154,10 @@ fn long(entry: &Entry<'_>, stat: &Stat) -> String {
         stat.uid,
         stat.gid,
         time(stat.mtime),
-        escape(&name_text(entry.path))
+        shown_name(entry.path)
     );
     if let Some(target) = entry.target {
-        let _ = write!(line, " -> {}", escape(&name_text(target)));
+        let _ = write!(line, " -> {}", shown_name(target));
     }
     line
 }

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ddi_core::fs::{Error, ExtentKind, Owner, Owners, Unknown, Untold};
+use ddi_core::fs::{Error as FileError, ExtentKind, Owner, Owners, Unknown, Untold};
 use ddi_core::policy::ImagePolicy;
 use ddi_core::signature::Certificates;
+use ddi_core::verity::RootHash;
 use ddi_core::{
-    Assessment, CheckedSignature, Damage, DamagedBlocks, Judgement, Outcome as Trusted, Part, Permission,
-    Proof, SignatureState, Unreadable,
+    Assessment, CheckedSignature, Damage, DamagedBlocks, Dissection, Error, Finding, Judgement,
+    Outcome as Trusted, Part, Permission, Proof, Selection, SignatureState, Skipped, Unreadable,
 };
 use serde_json::{Value, json};
 
@@ -23,6 +24,11 @@ use crate::Outcome;
 pub(crate) struct Verified<'a> {
     pub(crate) path: &'a Path,
     pub(crate) assessment: &'a Assessment,
+    pub(crate) dissection: &'a Dissection,
+    /// What is of no use beside the image.
+    pub(crate) beside: &'a [Finding],
+    /// One for each proof: the root hash of the tree, where that which was guessed is another.
+    pub(crate) tree_root_hashes: &'a [Option<RootHash>],
     /// One for each proof.
     pub(crate) damage: &'a [Option<Damage>],
     pub(crate) certificates: &'a Certificates,
@@ -51,8 +57,15 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
     if let Some(error) = verified.refused_table {
         let _ = writeln!(text, "  partition table, strictly: {}", escape_sentence(error));
     }
-    for (proof, damage) in assessment.proofs.iter().zip(verified.damage) {
+    let details = verified.damage.iter().zip(verified.tree_root_hashes);
+    for (proof, (damage, tree_root_hash)) in assessment.proofs.iter().zip(details) {
         text.push_str(&proof_text(proof));
+        if let Some(found) = tree_root_hash {
+            text.push_str(&guids_text(proof, found));
+        }
+        if proof.named_by_caller && proof.hash.is_none() {
+            text.push_str(&difference_text(proof, &assessment.proofs));
+        }
         if let Some(damage) = damage {
             text.push_str(&damage_text(damage));
         }
@@ -62,6 +75,10 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
     if assessment.proofs.iter().flat_map(|proof| &proof.signatures).any(is_unknown) {
         let certificates = certificates_text(verified.certificates, verified.certificates_named);
         let _ = writeln!(text, "  trusted certificates: {certificates}");
+        text.push_str(&issuers_text(verified));
+    }
+    for finding in verified.beside {
+        let _ = writeln!(text, "  {}", escape_sentence(finding));
     }
     match verified.policy {
         Some(policy) => {
@@ -71,6 +88,9 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
         None => {
             if let Some(error) = &assessment.refused {
                 let _ = writeln!(text, "  as a whole: {}", escape_sentence(error));
+                if matches!(error, Error::NoDataForRootHash { .. } | Error::NoHashForRootHash { .. }) {
+                    text.push_str(&other_guids_text(verified.dissection));
+                }
             }
             if verified.systemd_reading {
                 let _ = writeln!(text, "  {}", systemd_text(verified.judgement));
@@ -167,6 +187,90 @@ fn proof_text(proof: &Proof) -> String {
     text
 }
 
+/// Which GUIDs the partitions would have to have for the root hash that the tree has.
+fn guids_text(proof: &Proof, found: &RootHash) -> String {
+    let mut text = format!("    the tree has the root hash {found}");
+    let number = |part: Option<Part>| part.and_then(|part| part.number);
+    let parts = (number(proof.data), number(proof.hash), ddi_core::gpt::verity_guids(found.as_bytes()));
+    if let (Some(data), Some(hash), Ok((data_guid, hash_guid))) = parts {
+        let _ = write!(
+            text,
+            ": for that, the GUID of partition {data} would have to be {data_guid}, that of partition {hash} {hash_guid}"
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// Partitions that are shown to people because their GUIDs do not follow from the root hash.
+const SHOWN_GUIDS: usize = 8;
+
+fn other_guids_text(dissection: &Dissection) -> String {
+    let other = |(number, selection): &(u32, Selection)| match selection {
+        Selection::Skipped(skipped @ Skipped::OtherGuid { .. }) => {
+            Some(format!("    partition {number}: {skipped}\n"))
+        }
+        _ => None,
+    };
+    dissection.selections.iter().filter_map(other).take(SHOWN_GUIDS).collect()
+}
+
+/// In what the root hash that was given is another than that of the image: often it is one digit.
+fn difference_text(missing: &Proof, proofs: &[Proof]) -> String {
+    /// With more than these it is another one altogether.
+    const MAX_DIGITS: usize = 4;
+    /// Digits that are shown around one that differs.
+    const AROUND: usize = 4;
+    let Some(given) = missing.root_hash.map(|known| known.hash.to_string()) else { return String::new() };
+    let is_other = |proof: &&Proof| proof.role == missing.role && proof.hash.is_some();
+    let others = proofs.iter().filter(is_other).filter_map(|proof| proof.root_hash);
+    let mut text = String::new();
+    for known in others.filter(|known| !known.origin.is_guess() || missing.verdict.is_none()) {
+        let image = known.hash.to_string();
+        if image.len() != given.len() {
+            let _ = writeln!(text, "    that of the image has {} digits, not {}", image.len(), given.len());
+            continue;
+        }
+        let differ: Vec<usize> = (0..given.len()).filter(|&at| image[at..=at] != given[at..=at]).collect();
+        if let [first, ..] = differ[..]
+            && differ.len() <= MAX_DIGITS
+        {
+            let end = (first + AROUND).min(given.len());
+            let window = end.saturating_sub(AROUND)..end;
+            let dots = |text: &str| {
+                let (before, behind) = (window.start > 0, window.end < given.len());
+                let [before, behind] = [before, behind].map(|more| if more { "\u{2026}" } else { "" });
+                format!("{before}{}{behind}", &text[window.clone()])
+            };
+            let what = match differ.len() {
+                1 => format!("digit {} of {} differs", first + 1, given.len()),
+                n => format!("{n} of {} digits differ, the first is digit {}", given.len(), first + 1),
+            };
+            let _ = writeln!(text, "    {what}: the image's is {}, you gave {}", dots(&image), dots(&given));
+        }
+    }
+    text
+}
+
+/// Signers of whom only the issuer is trusted, which systemd does not go by, nor do we.
+fn issuers_text(verified: &Verified<'_>) -> String {
+    let mut text = String::new();
+    for signature in verified.assessment.proofs.iter().flat_map(|proof| &proof.signatures) {
+        let SignatureState::NotTrusted { signer } = &signature.state else { continue };
+        let is_issuer = |trusted: &&ddi_core::signature::Certificate| trusted.subject() == signer.issuer();
+        if let Some(issuer) = verified.certificates.trusted().iter().find(is_issuer) {
+            let line = format!(
+                "  the trusted certificate {} is that of the issuer: what counts is the signer's own\n",
+                subject(issuer)
+            );
+            if !text.contains(&line) {
+                text.push_str(&line);
+            }
+        }
+    }
+    text
+}
+
 /// Damaged ranges that are shown to people.
 const SHOWN: usize = 20;
 
@@ -175,7 +279,7 @@ fn damage_text(damage: &Damage) -> String {
     let mut text = String::new();
     let owners = match &damage.owners {
         Ok(owners) => owners,
-        Err(Unreadable::FileSystem(error @ Error::Io { offset: ..SUPERBLOCK_END, .. })) => {
+        Err(Unreadable::FileSystem(error @ FileError::Io { offset: ..SUPERBLOCK_END, .. })) => {
             let _ = writeln!(
                 text,
                 "    the superblock is not proven, so nothing can be told about files: {}",
@@ -260,7 +364,7 @@ fn kinds_text(kinds: &[ExtentKind]) -> String {
 
 fn damage_json(damage: &Damage) -> Value {
     let names = |kinds: &[ExtentKind]| kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>();
-    let file_error = |error: &Error| json!({ "code": error.code(), "message": error.to_string() });
+    let file_error = |error: &FileError| json!({ "code": error.code(), "message": error.to_string() });
     let owners = damage.owners.as_ref().ok();
     let range = |(i, damaged): (usize, &DamagedBlocks)| {
         let found = owners.and_then(|owners| owners.ranges.get(i));
@@ -319,7 +423,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
             "external": part.external,
         })
     };
-    let proof = |(proof, damage): (&Proof, &Option<Damage>)| {
+    let proof = |(proof, (damage, tree_root_hash)): (&Proof, (&Option<Damage>, &Option<RootHash>))| {
         json!({
             "role": proof.role.name(),
             "architecture": proof.architecture.map(|architecture| architecture.name()),
@@ -328,6 +432,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
             "selected": proof.selected,
             "rootHash": proof.root_hash.map(|known| known.hash.to_string()),
             "rootHashOrigin": proof.root_hash.map(|known| known.origin.name()),
+            "treeRootHash": tree_root_hash.map(|found| found.to_string()),
             "trusted": proof.trusted.is_some(),
             "trustedBy": trusted_by(proof),
             "signatures": proof.signatures.iter().map(signature_json).collect::<Vec<_>>(),
@@ -338,6 +443,8 @@ fn to_json(verified: &Verified<'_>) -> Value {
             "problem": proof.problem.as_ref().map(error_json),
         })
     };
+    let details = damage.iter().zip(verified.tree_root_hashes);
+    let beside = |finding: &Finding| json!({ "code": finding.code(), "message": finding.to_string() });
     json!({
         "schema": "ddi.verify/1",
         "outcome": match refused_table {
@@ -345,7 +452,8 @@ fn to_json(verified: &Verified<'_>) -> Value {
             None => assessment.outcome.name(),
         },
         "exitStatus": verified.outcome as u8,
-        "proofs": assessment.proofs.iter().zip(*damage).map(proof).collect::<Vec<_>>(),
+        "proofs": assessment.proofs.iter().zip(details).map(proof).collect::<Vec<_>>(),
+        "beside": verified.beside.iter().map(beside).collect::<Vec<_>>(),
         "certificates": certificates_json(verified.certificates, verified.certificates_named),
         "imagePolicy": verified.policy.map(|policy| judgement_json(policy, judgement, *permission)),
         "systemdReading": verified.systemd_reading.then(|| systemd_json(judgement)),
@@ -354,6 +462,6 @@ fn to_json(verified: &Verified<'_>) -> Value {
     })
 }
 
-fn error_json(error: &ddi_core::Error) -> Value {
+fn error_json(error: &Error) -> Value {
     json!({ "code": error.code(), "message": error.to_string() })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ddi_core::gpt::Guid;
 use ddi_core::verity::{
-    BlockRanges, Error, Geometry, Layout, Params, Placement, RootHash, Superblock, Verdict,
+    BlockRanges, CheckedTree, Error, Layout, Params, Placement, RootHash, Superblock, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -82,20 +82,26 @@ pub(super) fn params_json(params: &Params, layout: &Layout) -> Value {
     })
 }
 
+/// What a root hash does not say, and nothing here is asked for.
+const NOT_PROMISED: &str = "that the number of data blocks, which the superblock names and nothing authenticates, is the one \
+    the root hash was made with: hash blocks offered as data match it too; --data-blocks says the number";
+
 /// What a check of data against a root hash found. Quiet if all is proven.
+///
+/// `size_is_given`: the number of data blocks is the user's word, not that of the superblock.
 pub(crate) fn verified(
-    params: &Params,
-    layout: &Layout,
+    tree: &CheckedTree,
     root_hash: &RootHash,
-    geometry: &Geometry,
     verdict: &Verdict,
+    size_is_given: bool,
     json: bool,
 ) -> anyhow::Result<()> {
     if json {
         let mut value = verdict_json(verdict);
         value["rootHash"] = root_hash.to_string().into();
-        value["parameters"] = params_json(params, layout);
-        value["widened"] = geometry.widened.iter().map(ToString::to_string).collect();
+        value["parameters"] = params_json(tree.params(), tree.layout());
+        value["widened"] = tree.geometry().widened.iter().map(ToString::to_string).collect();
+        value["notPromised"] = (!size_is_given).then_some(NOT_PROMISED).into();
         return print_json(&value);
     }
     if verdict.is_proven() {

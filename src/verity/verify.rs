@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use ddi_core::verity::{
-    Algorithm, Error, FileSource, HashTree, HashType, Layout, Options, Params, Placement, ReadAt, RootHash,
-    Section, Strictness, Superblock, Widened, check_geometry,
+    Algorithm, Error, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Section,
+    Strictness, Superblock, Widened, check_geometry,
 };
 
 use super::{Given, open, read_root_hash};
@@ -36,13 +36,12 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     let data = Section::new(&data, 0, data_size)?;
 
     let (params, placement) = find_params(args, &given, &hash, data_size)?;
-    let layout = Layout::new(&params, placement)?;
-    let strictness = strictness(&given);
-    let geometry = match check_geometry(&params, &layout, data_size, hash.size(), strictness) {
-        Ok(geometry) => geometry,
+    let tree = HashTree::new(params, placement)?;
+    let tree = match check_geometry(tree, data_size, hash.size(), strictness(&given)) {
+        Ok(tree) => tree,
         Err(error) => return refuse(&error, args.json),
     };
-    for widened in &geometry.widened {
+    for widened in &tree.geometry().widened {
         output::warning(&widened.to_string());
     }
 
@@ -52,9 +51,9 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     if let Some(threads) = args.params.threads {
         options = options.threads(threads);
     }
-    let verdict = HashTree::new(params, placement)?.verify(&data, &hash, &root_hash, &options)?;
+    let verdict = tree.verify(&data, &hash, &root_hash, &options)?;
     drop(progress);
-    output::verified(&params, &layout, &root_hash, &geometry, &verdict, args.json)?;
+    output::verified(&tree, &root_hash, &verdict, given.data_blocks.is_some(), args.json)?;
     Ok(if verdict.is_proven() { Outcome::Good } else { Outcome::Bad })
 }
 
@@ -67,14 +66,14 @@ fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> a
         _ => 0,
     };
     let (params, placement) = find_params(args, given, &hash, data_size)?;
-    let layout = Layout::new(&params, placement)?;
+    let tree = HashTree::new(params, placement)?;
     let strictness = strictness(given);
     // how much data there is will be seen
-    let geometry = match check_geometry(&params, &layout, params.data_size(), hash.size(), strictness) {
-        Ok(geometry) => geometry,
+    let tree = match check_geometry(tree, params.data_size(), hash.size(), strictness) {
+        Ok(tree) => tree,
         Err(error) => return refuse(&error, args.json),
     };
-    for widened in &geometry.widened {
+    for widened in &tree.geometry().widened {
         output::warning(&widened.to_string());
     }
 
@@ -82,7 +81,6 @@ fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> a
     let progress = output::Progress::new();
     let report = |done, total| progress.set(done, total);
     let options = Options::new().progress(&report);
-    let tree = HashTree::new(params, placement)?;
     let verdict = match tree.verify_stream(&mut data, &hash, root_hash, &options) {
         Ok(verdict) => verdict,
         Err(error @ Error::TooShort { .. }) => {
@@ -99,7 +97,7 @@ fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> a
         }
         output::warning(&error.to_string());
     }
-    output::verified(&params, &layout, root_hash, &geometry, &verdict, args.json)?;
+    output::verified(&tree, root_hash, &verdict, given.data_blocks.is_some(), args.json)?;
     Ok(if verdict.is_proven() { Outcome::Good } else { Outcome::Bad })
 }
 

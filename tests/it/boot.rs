@@ -690,6 +690,17 @@ fn f6_what_firmware_cannot_read() {
             "{text}"
         );
     }
+    // a directory that begins behind the end
+    let mut damaged = fat.clone();
+    let at = fat.windows(11).position(|name| name == b"EFI        ").unwrap();
+    damaged[at + 26..at + 28].copy_from_slice(&0xff0_u16.to_le_bytes());
+    for (parts, expected) in [
+        (&[(esp, &damaged[..]), (xbootldr, &fat)][..], "boot-partition-damaged"),
+        (&[(esp, &fat), (xbootldr, &damaged)], "boot-partition-damaged"),
+    ] {
+        let (found, code, text) = check(parts);
+        assert_eq!((found, code), (vec![expected.to_owned()], Some(1)), "{text}");
+    }
     let (_, _, text) = check(&[(esp, &fat), (xbootldr, &empty)]);
     assert!(text.contains("no file system is recognised in it") && text.contains("xbootldr"), "{text}");
 }

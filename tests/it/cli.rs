@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::seeds::unfit_in_lines;
-use crate::support::image::{Image, ImageBuilder, erofs};
+use crate::support::image::{Image, ImageBuilder, erofs, hash_tree};
 use crate::support::{DDI, Folder, ddi, ddi_quickly, require_tool, run, run_within};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.raw");
@@ -498,4 +498,115 @@ fn s5_no_command_writes_over_what_it_reads() {
     assert!(ddi(read.into_iter().chain(["-o", &out])).ok());
     assert!(ddi(["verity", "format", &data, &hash, "--root-hash-file", &out]).ok());
     assert_eq!(fs::read(&out).unwrap().len(), 64);
+}
+
+/// A root hash with one wrong digit, and one that is quite another.
+#[test]
+fn f9_a_wrong_digit_in_a_root_hash_is_shown() {
+    let wrong = |at: usize, digit: &str| {
+        let mut text = SAMPLE_ROOT_HASH.to_owned();
+        text.replace_range(at..=at, digit);
+        ddi(["verify", SAMPLE, "--root-hash", &text])
+    };
+    for (at, digit, shown) in [
+        (63, "c", "digit 64 of 64 differs: the image's is …c8eb, you gave …c8ec"),
+        (0, "3", "digit 1 of 64 differs: the image's is 2627…, you gave 3627…"),
+        (30, "0", "digit 31 of 64 differs: the image's is …"),
+    ] {
+        let ended = wrong(at, digit);
+        assert_eq!((ended.code, &*ended.stderr), (Some(1), ""));
+        assert!(ended.stdout.contains(shown), "{at}: {ended:?}");
+        assert!(ended.stdout.contains("by the root hash its GUID would have to be "), "{at}: {ended:?}");
+    }
+    let other = ddi(["verify", SAMPLE, "--root-hash", &"5a".repeat(32)]);
+    assert!(other.code == Some(1) && !other.stdout.contains("you gave"), "{other:?}");
+}
+
+/// As systemd, which ends with "invalid argument" where it reads them.
+#[test]
+fn f9_what_is_malformed_beside_an_image_is_an_error_of_its_own() {
+    let image = good();
+    let root = image.root_hashes[0].to_string();
+    let sums = format!("{root}  image.raw\n");
+    for (name, text, says) in [
+        (
+            "image.roothash",
+            sums.as_str(),
+            "something else than a hexadecimal digit at 64, as sha256sum writes it",
+        ),
+        ("image.roothash", "", ".roothash file: is empty"),
+        ("image.usrhash", "no", ".usrhash file: is not a root hash"),
+        ("image.roothash.p7s", "", ".roothash.p7s file: is empty"),
+    ] {
+        let folder = Folder::new();
+        let path = folder.write("image.raw", &image.bytes);
+        if name.ends_with("p7s") {
+            folder.write("image.roothash", root.as_bytes());
+        }
+        folder.write(name, text.as_bytes());
+        let verified = ddi(["verify", &path]);
+        assert_eq!(verified.code, Some(1), "{name}: {verified:?}");
+        let whole = format!("as a whole: the {} file is malformed", name.trim_start_matches("image"));
+        assert!(verified.stdout.contains(&whole) && verified.stdout.contains(says), "{verified:?}");
+        let json = ddi(["verify", "--json", &path]).json();
+        assert_eq!(json["refused"]["code"], "beside-malformed");
+        assert_eq!(json["beside"][0]["code"], "beside");
+        let inspected = ddi(["inspect", &path]);
+        assert!(
+            inspected.code == Some(1) && inspected.stdout.contains("[beside-malformed]"),
+            "{inspected:?}"
+        );
+        // the root hash that counts is not that
+        let given = ddi(["verify", &path, "--root-hash", &root]);
+        let expected = if name.ends_with("p7s") { 1 } else { 0 };
+        assert_eq!(given.code, Some(expected), "{given:?}");
+    }
+}
+
+#[test]
+fn f9_a_root_hash_for_nothing_in_the_image_is_named_with_its_file() {
+    let folder = Folder::new();
+    let image = good();
+    let path = folder.write("image.raw", &image.bytes);
+    let old = "5a".repeat(32);
+    folder.write("image.roothash", old.as_bytes());
+    let named = format!("no root partition for the root hash {old} (.roothash file beside the image)");
+    for command in ["verify", "inspect"] {
+        let ended = ddi([command, &path]);
+        assert!(ended.code == Some(1) && ended.stdout.contains(&named), "{ended:?}");
+        assert!(ended.stdout.contains("by the root hash its GUID would have to be 5a5a5a5a-"), "{ended:?}");
+    }
+    let given = ddi(["verify", &path, "--root-hash", &"5b".repeat(32)]);
+    let named = format!("no root partition for the root hash {} (given by the caller)", "5b".repeat(32));
+    assert!(given.stdout.contains(&named), "{given:?}");
+}
+
+/// The right tree under the wrong GUIDs: not a block is corrupt.
+#[test]
+fn f9_guids_that_are_no_halves_of_the_root_hash() {
+    // of one block, which has no tree above it, and of more
+    for blocks in [1, 300] {
+        let folder = Folder::new();
+        let content = erofs(blocks, 1);
+        let (root, tree) = hash_tree(&content);
+        let (data, hash) = ddi_core::gpt::verity_guids(root.as_bytes()).unwrap();
+        let root = root.to_string();
+        let swapped = ImageBuilder::new().with_guid("root-x86-64", hash, "root", content).with_guid(
+            "root-x86-64-verity",
+            data,
+            "verity",
+            tree,
+        );
+        let path = folder.write("image.raw", &swapped.build().bytes);
+        let ended = ddi(["verify", &path]);
+        let said = format!(
+            "the tree has the root hash {root}: for that, the GUID of partition 1 would have to be {data}, \
+             that of partition 2 {hash}"
+        );
+        assert!(ended.code == Some(1) && ended.stdout.contains(&said), "{ended:?}");
+        assert_eq!(ddi(["verify", "--json", &path]).json()["proofs"][0]["treeRootHash"], root);
+        let given = ddi(["verify", &path, "--root-hash", &root]);
+        let asks = format!("partition 1: not used: by the root hash its GUID would have to be {data}");
+        assert!(given.code == Some(1) && given.stdout.contains(&asks), "{given:?}");
+    }
 }

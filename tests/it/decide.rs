@@ -516,3 +516,80 @@ fn certificates_that_are_none() {
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert!(ended.stderr.contains("broken.crt"), "{ended:?}");
 }
+
+/// As people make them with openssl, each a little wrong: what it is, is told, and none of them vouches.
+#[test]
+fn f9_signatures_as_people_make_them() {
+    let Some(keys) = Keys::new() else { return };
+    let (root_hash, tree) = hash_tree(&erofs(8, 1));
+    let text = root_hash.to_string();
+    let file = |name: &str| keys.folder.file(name);
+    let openssl = |content: &[u8], args: &[&str]| {
+        let (input, output) = (keys.folder.write("signed", content), file("made"));
+        let _ = fs::remove_file(&output);
+        run("openssl", args.iter().copied().chain(["-in", &input, "-out", &output])).unwrap();
+        fs::read(output).unwrap()
+    };
+    let (key, certificate) = (file("signer.key"), file("signer.pem"));
+    let smime = |content: &[u8], more: &[&str]| {
+        let args = ["smime", "-sign", "-binary", "-signer", &certificate, "-inkey", &key];
+        openssl(content, &args.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    };
+    let der: &[&str] = &["-noattr", "-nocerts", "-outform", "der"];
+    let good = smime(text.as_bytes(), der);
+    let upper = text.to_uppercase();
+    let base64 = openssl(&good, &["base64", "-A"]);
+    let signed = "what was signed is the root hash";
+    let (line, not_der) = ("with an end of line behind it", "expected DER");
+    let cases: Vec<(Vec<u8>, i32, String)> = vec![
+        (good, 0, "verified, by ".into()),
+        (smime(text.as_bytes(), &["-outform", "der"]), 0, "verified, by ".into()),
+        (smime(format!("{text}\n").as_bytes(), der), 3, format!("{signed} {line}")),
+        (smime(format!("{text}\r\n").as_bytes(), der), 3, format!("{signed} {line}")),
+        // with attributes, by their digest
+        (smime(format!("{text}\n").as_bytes(), &["-outform", "der"]), 3, format!("{signed} {line}")),
+        (smime(root_hash.as_bytes(), der), 3, format!("{signed} as bytes, not as text")),
+        (smime(upper.as_bytes(), der), 3, format!("{signed} in upper case")),
+        (smime(format!("{upper}\n").as_bytes(), der), 3, format!("{signed} in upper case")),
+        (smime(b"another", der), 3, "[signature-bad]".into()),
+        (smime(text.as_bytes(), &["-outform", "pem"]), 3, format!("is PEM, {not_der}")),
+        (smime(text.as_bytes(), &[]), 3, format!("is a mail in S/MIME, {not_der}")),
+        (base64, 3, "is in base64, expected DER itself [signature-not-der]".into()),
+    ];
+    for (pkcs7, code, says) in cases {
+        let folder = Folder::new();
+        let path = folder.write("image.raw", &erofs(8, 1));
+        folder.write("image.verity", &tree);
+        folder.write("image.roothash", text.as_bytes());
+        folder.write("image.roothash.p7s", &pkcs7);
+        let ended = ddi(["verify", &path, "--certificate", &keys.trusted()]);
+        assert_eq!(ended.code, Some(code), "{says}: {ended:?}");
+        assert!(ended.stdout.contains(&says), "{says}: {ended:?}");
+    }
+}
+
+/// systemd goes by no chain, nor do we: that is told where the issuer is what is trusted.
+#[test]
+fn f9_a_ca_is_trusted_and_not_the_leaf() {
+    let Some(keys) = Keys::new() else { return };
+    let file = |name: &str| keys.folder.file(name);
+    let (root_hash, tree) = hash_tree(&erofs(8, 1));
+    let (request, leaf) = (file("stranger.csr"), file("leaf.pem"));
+    let (ca, ca_key) = (file("signer.pem"), file("signer.key"));
+    let sign = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-set_serial", "9"];
+    run("openssl", sign.into_iter().chain(["-out", &leaf])).unwrap();
+    fs::copy(&leaf, file("stranger.pem")).unwrap();
+    let folder = Folder::new();
+    let path = folder.write("image.raw", &erofs(8, 1));
+    folder.write("image.verity", &tree);
+    folder.write("image.roothash", root_hash.to_string().as_bytes());
+    folder.write("image.roothash.p7s", &keys.sign("stranger", &root_hash));
+    let ended = ddi(["verify", &path, "--certificate", &ca]);
+    let says = "CN=signer,O=ddi is that of the issuer: what counts is the signer's own";
+    assert!(ended.code == Some(3) && ended.stdout.contains(says), "{ended:?}");
+    let ended = ddi(["verify", &path, "--certificate", &leaf]);
+    assert!(ended.ok() && !ended.stdout.contains("issuer"), "{ended:?}");
+    // a stranger's issuer is nobody
+    let ended = ddi(["verify", &path, "--certificate", &file("expired.pem")]);
+    assert!(ended.code == Some(3) && !ended.stdout.contains(says), "{ended:?}");
+}

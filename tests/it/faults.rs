@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use ddi_core::gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
 use ddi_core::verity::{
-    Algorithm, FileSource, HashTree, HashType, Layout, Params, Placement, ReadAt, RootHash, Salt, Superblock,
-    VerifiedReader,
+    Algorithm, CheckedTree, FileSource, HashTree, HashType, Layout, Params, Placement, ReadAt, RootHash,
+    Salt, Superblock, VerifiedReader,
 };
 use ddi_core::{
     Assessment, Contents, DissectOptions, Dissection, Image, Outcome, ProveOptions, ProvenPartition, Report,
@@ -37,8 +37,8 @@ fn good(blocks: u32) -> image::Image {
 }
 
 /// The tree of [`hash_tree`].
-fn tree(blocks: u64) -> HashTree {
-    HashTree::new(params(blocks), Placement::Superblock(0)).unwrap()
+fn tree(blocks: u64) -> CheckedTree {
+    HashTree::new(params(blocks), Placement::Superblock(0)).unwrap().vouched()
 }
 
 fn params(blocks: u64) -> Params {

@@ -495,3 +495,61 @@ fn every_file_of_a_real_system() {
     }
     assert!(compared > 0);
 }
+
+/// What `ls` prints, `cat` takes; and with -0 and --literal names are what they are.
+#[test]
+fn f13_names_that_are_printed_are_taken_back() {
+    const NAMES: [&[u8]; 9] = [
+        b"raw\xe9",
+        br"raw\xe9",
+        br"raw\\xe9",
+        br"dev-disk-by\x2dlabel.swap",
+        b"line\nfeed",
+        "\u{202e}gnp.exe".as_bytes(),
+        br"\u{202e}gnp.exe",
+        b"half\xc3",
+        b" plain -> name",
+    ];
+    if !require_tool("mkfs.erofs") {
+        return;
+    }
+    let folder = Folder::new();
+    let tree = folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    for name in NAMES {
+        fs::write(tree.join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
+    }
+    let image = folder.file("image.raw");
+    run("mkfs.erofs", [&image, &folder.file("tree")]).unwrap();
+    let output = |args: &[&std::ffi::OsStr]| {
+        let output = Command::new(DDI).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        output.stdout
+    };
+    let of = std::ffi::OsStr::from_bytes;
+    let image = of(image.as_bytes());
+    let listed = String::from_utf8(output(&[of(b"ls"), image])).unwrap();
+    assert!(listed.lines().any(|line| line == r"raw\xe9") && listed.lines().any(|line| line == r"raw\\xe9"));
+    let contents: Vec<_> =
+        listed.lines().map(|line| output(&[of(b"cat"), image, of(line.as_bytes())])).collect();
+    let mut names = NAMES.map(<[u8]>::to_vec).to_vec();
+    names.sort();
+    assert_eq!(contents, names);
+    // and what ls prints for one of them is again that
+    for line in listed.lines() {
+        assert_eq!(output(&[of(b"ls"), image, of(line.as_bytes())]), format!("{line}\n").as_bytes());
+    }
+    let raw = output(&[of(b"ls"), of(b"-0"), image]);
+    let raw: Vec<&[u8]> = raw.strip_suffix(b"\0").unwrap().split(|byte| *byte == 0).collect();
+    assert_eq!(raw, names);
+    for name in raw {
+        assert_eq!(output(&[of(b"cat"), of(b"--literal"), image, of(name)]), name);
+    }
+    // what is not printed like this is a name like any other
+    assert_eq!(
+        output(&[of(b"cat"), image, of(br"dev-disk-by\x2dlabel.swap")]),
+        br"dev-disk-by\x2dlabel.swap"
+    );
+    let recursive = output(&[of(b"ls"), of(b"-R0"), image]);
+    assert_eq!(recursive.split(|byte| *byte == 0).filter(|name| !name.is_empty()).count(), NAMES.len());
+}

@@ -146,3 +146,38 @@ fn s1_chosen_hash_blocks_are_not_data() {
         assert!(found.stdout.contains(&format!("\"{code}\"")), "{name}: {found:?}");
     }
 }
+
+/// `--data-size` is part of what is trusted: with the right one the data may be anything, with another nothing is proven.
+#[test]
+fn s1_the_size_of_the_data_can_be_given() {
+    let image = ImageBuilder::new().verity("root-x86-64", "os_1", vec![7; 300 * 4096]).build();
+    let root = image.root_hashes[0].to_string();
+    let folder = Folder::new();
+    let path = folder.write("image.raw", &image.bytes);
+    let commands: [&[&str]; 4] = [
+        &["verify"],
+        &["policy", "check", "root=verity+signed"],
+        &["read", "--partition", "root", "--size", "10"],
+        &["inspect"],
+    ];
+    for command in commands {
+        let run = |more: &[&str]| {
+            let args = command.iter().copied().chain([&*path, "--root-hash", &root]);
+            ddi_quickly(args.chain(more.iter().copied()).collect::<Vec<_>>())
+        };
+        for right in ["1228800", "root:1228800"] {
+            let ended = run(&["--data-size", right]);
+            assert_eq!(ended.code, Some(0), "{command:?}: {ended:?}");
+        }
+        for wrong in [&[][..], &["--data-size", "1228799"], &["--data-size", "usr:1228800"]] {
+            let ended = run(wrong);
+            assert_eq!(ended.code, Some(1), "{command:?} {wrong:?}: {ended:?}");
+        }
+        for usage in [&["--data-size", "x"][..], &["--data-size", "1", "--data-size", "root:1"]] {
+            let ended = run(usage);
+            assert_eq!(ended.code, Some(2), "{command:?} {usage:?}: {ended:?}");
+        }
+    }
+    let ended = ddi_quickly(["verify", &path, "--root-hash", &root, "--data-size", "4096"]);
+    assert!(ended.stdout.contains("over 1228800 bytes of data, and 4096 were given"), "{ended:?}");
+}

@@ -162,6 +162,28 @@ fn bare_image_with_its_tree_behind_it() {
     assert_eq!(verify("root=signed").code, Some(1));
 }
 
+/// A bare image is a root file system: a root hash that is given for usr opens nothing in it, though each block matches.
+#[test]
+fn a_root_hash_for_usr_is_none_for_a_bare_image() {
+    let folder = Folder::new();
+    let data = erofs(20, 1);
+    let (root_hash, tree) = hash_tree(&data);
+    let path = folder.write("image.raw", &[&data[..], &tree].concat());
+    let (offset, root_hash) = (data.len().to_string(), root_hash.to_string());
+    for (option, is_right) in [("--root-hash", true), ("--usr-hash", false)] {
+        let trust = [option, &root_hash[..], "--hash-offset", &offset];
+        let (code, stdout, stderr) = read(&path, &[&["-p", "root"], &trust[..]].concat());
+        assert_eq!((code == Some(0), stdout == data), (is_right, is_right), "{stderr}");
+        assert!(is_right || stdout.is_empty());
+        for policy in ["root=verity", "root=verity+signed:usr=verity+absent"] {
+            let verified = ddi([&["verify", &path, "--image-policy", policy], &trust[..]].concat());
+            assert_eq!(verified.code == Some(0), is_right, "{policy}: {}", verified.stderr);
+            let checked = ddi([&["policy", "check", policy, &path], &trust[..]].concat());
+            assert_eq!(checked.code == Some(0), is_right, "{policy}: {}", checked.stderr);
+        }
+    }
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let folder = Folder::new();

@@ -10,19 +10,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ddi_core::verity::{
-    Algorithm, Error, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt, Verdict,
-    VerifiedReader,
+    Algorithm, CheckedTree, Error, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt,
+    Verdict, VerifiedReader,
 };
 
 use crate::sources::Storage;
 use crate::support::{Chance, in_parallel};
 
 /// Blocks of 512 bytes make many blocks of few bytes: parts of 8 MiB, claims of 2 MiB.
-fn tree(block_size: u32, blocks: u64) -> HashTree {
+fn tree(block_size: u32, blocks: u64) -> CheckedTree {
     let salt = Salt::new(&[3; 32]).unwrap();
     let params =
         Params::new(HashType::Normal, Algorithm::Sha256, block_size, block_size, blocks, salt).unwrap();
-    HashTree::new(params, Placement::Bare(0)).unwrap()
+    HashTree::new(params, Placement::Bare(0)).unwrap().vouched()
 }
 
 fn built(tree: &HashTree, data: &[u8], threads: usize) -> (RootHash, Vec<u8>) {
@@ -149,7 +149,7 @@ fn p1_each_number_of_threads() {
 const BLOCKS: u64 = 8192;
 
 struct Setup {
-    tree: HashTree,
+    tree: CheckedTree,
     data: Arc<Vec<u8>>,
     hash: Vec<u8>,
     root: RootHash,

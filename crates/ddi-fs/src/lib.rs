@@ -7,8 +7,8 @@
 //! [`open`] chooses the reader for what [`fs::probe`](crate::probe::probe) recognised. A reader works on numbered
 //! [`Node`]s and knows no paths; a [`Tree`] puts file systems together as systemd mounts them and resolves paths
 //! **inside** them: an absolute link starts at the image's root, `..` stops there, and no path of the host is ever
-//! opened. A [`Walk`] goes through a tree within a [`Budget`], and all that is done for the files of one image is charged to
-//! one [`Meter`].
+//! opened (but by a [`Folder`], which is a directory of the host). A [`Walk`] goes through a tree within a [`Budget`], and
+//! all that is done for the files of one image is charged to one [`Meter`].
 //!
 //! All readers are hardened in the same way: what they hold is bounded by a constant whatever the image says, 56 MiB at
 //! most (8 MiB of names; erofs: 16 MiB of cache, one extent of 12 MiB, and the window of Zstandard; xfs and btrfs: the map of one file, or of
@@ -50,6 +50,7 @@ mod error;
 #[cfg(feature = "fs-ext4")]
 mod ext4;
 mod extent;
+mod folder;
 mod meter;
 mod metered;
 mod owners;
@@ -71,6 +72,7 @@ use ddi_io::ReadAt;
 
 pub use error::{Error, Limit};
 pub use extent::{EachExtent, Extent, ExtentKind};
+pub use folder::Folder;
 pub use meter::{Meter, Spent};
 pub use owners::{MAX_OWNERS, OwnedRange, Owner, Owners, Unknown, Untold, owners};
 pub use probe::{FsKind, FsUuid, Probe, Text, Usage, probe};

@@ -7,7 +7,7 @@
 //! is opened in. When it is spent, each further call ends with [`Error::Budget`].
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ const ITEM: u64 = 60;
 const READ: u64 = 500;
 /// A look at metadata that may be in memory.
 const LOOK: u64 = 40;
+/// Bytes that all indexes of directories together may have; a directory with more has none.
+pub(super) const MAX_INDEXED: usize = 8 << 20;
 /// Work between two looks at the clock.
 const CLOCK: u64 = 1 << 20;
 
@@ -66,6 +68,8 @@ struct Inner {
     reads: AtomicU64,
     bytes: AtomicU64,
     unpacked: AtomicU64,
+    /// Bytes of memory that the indexes of directories have now.
+    indexed: AtomicUsize,
     /// Why nothing more is done: 0 is no reason.
     exhausted: AtomicU8,
 }
@@ -94,6 +98,7 @@ impl Meter {
             reads: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             unpacked: AtomicU64::new(0),
+            indexed: AtomicUsize::new(0),
             exhausted: AtomicU8::new(0),
         }))
     }
@@ -187,6 +192,17 @@ impl Meter {
         self.charge(READ.saturating_add(u64_from(bytes)));
     }
 
+    /// Takes memory for an index, if there is so much left.
+    pub(super) fn take_memory(&self, bytes: usize) -> bool {
+        let take = |now: usize| now.checked_add(bytes).filter(|now| *now <= MAX_INDEXED);
+        self.0.indexed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    pub(super) fn give_memory(&self, bytes: usize) {
+        let give = |now: usize| Some(now.saturating_sub(bytes));
+        let _ = self.0.indexed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
+    }
+
     /// The same storage, charged for what is read from it.
     pub fn over(&self, source: Arc<dyn ReadAt>) -> Arc<dyn ReadAt> {
         Arc::new(Metered { source, meter: self.clone() })
@@ -256,6 +272,14 @@ mod tests {
         std::thread::sleep(Duration::from_millis(60));
         meter.charge(CLOCK);
         assert_eq!(meter.exhausted(), Some(Limit::Time));
+    }
+
+    #[test]
+    fn indexes_share_their_memory() {
+        let meter = Meter::for_size(0);
+        assert!(meter.take_memory(MAX_INDEXED - 1) && !meter.take_memory(2) && meter.clone().take_memory(1));
+        meter.give_memory(2);
+        assert!(!meter.take_memory(3) && meter.take_memory(2));
     }
 
     #[test]

@@ -5,13 +5,12 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use super::disk::u64_from;
+use super::meter::MAX_INDEXED;
 use super::{EachEntry, EachExtent, Error, FileSystem, Meter, Node, Stat, Xattr};
 use crate::FsKind;
 
 /// A look-up that goes past so many names, for the second time in a directory, is worth an index of it.
 const MANY_NAMES: u64 = 64;
-/// Bytes that all indexes together may have; a directory with more has none.
-const MAX_INDEXED: usize = 8 << 20;
 /// Directories that are remembered: as indexes, and as those in which something was looked up at length.
 const MAX_DIRECTORIES: usize = 16;
 
@@ -144,16 +143,26 @@ impl Metered {
         match self.index(dir) {
             None => long.1 = true,
             Some(index) => {
-                let mut total = index.size();
-                total = indexes.indexes.iter().map(Index::size).fold(total, usize::saturating_add);
-                while !indexes.indexes.is_empty()
-                    && (total > MAX_INDEXED || indexes.indexes.len() >= MAX_DIRECTORIES)
-                {
-                    total = total.saturating_sub(indexes.indexes.remove(0).size());
+                // the oldest ones make room
+                while indexes.indexes.len() >= MAX_DIRECTORIES || !self.meter.take_memory(index.size()) {
+                    if indexes.indexes.is_empty() {
+                        // others have it
+                        indexes.long.retain(|(node, _)| *node != dir);
+                        return indexes.long.push((dir, true));
+                    }
+                    self.meter.give_memory(indexes.indexes.remove(0).size());
                 }
                 indexes.indexes.push(index);
             }
         }
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        let indexes = self.indexes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let size = indexes.indexes.iter().map(Index::size).fold(0, usize::saturating_add);
+        self.meter.give_memory(size);
     }
 }
 

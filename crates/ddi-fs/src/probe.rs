@@ -87,6 +87,8 @@ pub struct Probe {
     pub facts: Vec<Fact>,
     /// The LUKS header, if this is one.
     pub luks: Option<Box<luks::Header>>,
+    /// What else is there, on a source as small as a floppy disk: libblkid takes the first and looks no further.
+    pub passed_over: Vec<Candidate>,
 }
 
 impl Probe {
@@ -103,7 +105,15 @@ impl Probe {
             checksum: Checksum::Absent,
             facts: Vec::new(),
             luks: None,
+            passed_over: Vec::new(),
         }
+    }
+
+    /// What is there besides, as it would be told of a larger source.
+    pub fn ambiguity(&self) -> Option<Error> {
+        let first = Candidate { kind: self.kind, offset: self.magic_offset };
+        let candidates = || std::iter::once(first).chain(self.passed_over.iter().copied()).collect();
+        (!self.passed_over.is_empty()).then(|| Error::Ambiguous { candidates: candidates() })
     }
 
     fn number(&mut self, name: &'static str, value: impl Into<u64>) {
@@ -263,17 +273,24 @@ pub fn probe_with(source: &dyn ReadAt, options: &Options<'_>) -> Result<Option<P
         }
         let Some(mut probe) = (prober.probe)(&disk)? else { continue };
         probe.missing_bytes = probe.claimed_size.map_or(0, |claimed| claimed.saturating_sub(size));
-        // on a floppy the first one is final
-        let last = disk.is_tiny() || matches!(probe.kind.usage(), Usage::Raid | Usage::Crypto);
+        let last = matches!(probe.kind.usage(), Usage::Raid | Usage::Crypto);
         intolerant |= !last && !probe.kind.is_tolerant();
         found.push(probe);
         if last {
             break;
         }
     }
-    if found.len() > 1 && intolerant {
-        let candidates = found.iter().map(|p| Candidate { kind: p.kind, offset: p.magic_offset }).collect();
-        return Err(Error::Ambiguous { candidates });
+    let candidates = found.iter().map(|p| Candidate { kind: p.kind, offset: p.magic_offset });
+    match (found.len() > 1 && intolerant, disk.is_tiny()) {
+        (true, false) => return Err(Error::Ambiguous { candidates: candidates.collect() }),
+        // on a floppy the first one is final, for libblkid
+        (true, true) => {
+            let others = candidates.skip(1).collect();
+            if let Some(first) = found.first_mut() {
+                first.passed_over = others;
+            }
+        }
+        (false, _) => {}
     }
     Ok(found.into_iter().next())
 }

@@ -183,7 +183,11 @@ impl Tree {
         outcome
     }
 
-    fn lookup(&self, dir: Place, name: &[u8], left: &mut u64) -> Result<Option<Place>, Error> {
+    /// As [`FileSystem::lookup`], with mounts in place of what lies under them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn lookup(&self, dir: Place, name: &[u8], left: &mut u64) -> Result<Option<Place>, Error> {
         if dir == self.root()
             && let Some(mounted) = self.mounted(name)
         {

@@ -23,7 +23,7 @@ mod write_at;
 pub use mmap::MmapSource;
 pub use read_at::{FileSource, ReadAt, Section};
 pub use read_once::ReadOnce;
-pub use spool::{MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
+pub use spool::{MAX_UNPACKED_RATIO, MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
 pub use stream::Stream;
 pub use unpack::{Compression, MAGIC_SIZE, MAX_WINDOW_SIZE, UnpackError};
 pub use write_at::WriteAt;

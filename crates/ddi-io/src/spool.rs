@@ -6,7 +6,8 @@
 //! take no space in it.
 //!
 //! # Bounds
-//! Of the output: [`SpoolOptions::max_size`], counted as it comes out, whatever the stream says about its size. Of the
+//! Of the output: [`SpoolOptions::max_size`] and [`SpoolOptions::max_ratio`], counted as it comes out, whatever the stream
+//! says about its size; and nothing is written that would leave a file system with less than 1 GiB or 5 % of it free. Of the
 //! memory: 512 KiB of buffers, and a window of at most [`MAX_WINDOW_SIZE`](crate::MAX_WINDOW_SIZE) for xz and Zstandard
 //! (half as much again while Zstandard's grows). Of the input: twice the output.
 #![cfg_attr(
@@ -23,6 +24,7 @@
     )
 )]
 
+use core::cell::Cell;
 use core::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -40,6 +42,17 @@ use crate::unpack::{Compression, Input, MAGIC_SIZE, UnpackError, decompress};
 /// Most bytes that a stream may have, unpacked, unless the caller says otherwise: 64 GiB.
 pub const MAX_UNPACKED_SIZE: u64 = 64 << 30;
 
+/// How many times as large as a stream what comes out of it may be, unless the caller says otherwise. Disk images that are
+/// mostly empty come to some dozens; a bomb comes to a thousand (gzip) or more.
+pub const MAX_UNPACKED_RATIO: u64 = 256;
+/// What a stream of any size may unpack to, in bytes: a small image, whatever its ratio.
+const ANY_RATIO: u64 = 1 << 30;
+
+/// What is left free of a file system, in bytes, if it is large.
+const LEFT_FREE: u64 = 1 << 30;
+/// And if it is not: this part of it.
+const LEFT_FREE_PART: u64 = 20;
+
 /// Where temporary files go unless the caller says otherwise: where large ones are expected, and not in memory.
 pub const SPOOL_DIRECTORY: &str = "/var/tmp";
 
@@ -54,6 +67,10 @@ const HOLE: usize = 4096;
 pub struct SpoolOptions<'a> {
     /// Most bytes that the image may have.
     pub max_size: u64,
+    /// Most bytes that may come out for each byte of the stream, once more than 1 GiB comes out.
+    pub max_ratio: u64,
+    /// How many bytes the stream has. If that is not known, those count that were taken so far.
+    pub packed_size: Option<u64>,
     /// Where the temporary file is made.
     pub directory: PathBuf,
     /// Called with the bytes of the stream that were taken so far.
@@ -62,7 +79,13 @@ pub struct SpoolOptions<'a> {
 
 impl Default for SpoolOptions<'_> {
     fn default() -> Self {
-        SpoolOptions { max_size: MAX_UNPACKED_SIZE, directory: SPOOL_DIRECTORY.into(), progress: None }
+        SpoolOptions {
+            max_size: MAX_UNPACKED_SIZE,
+            max_ratio: MAX_UNPACKED_RATIO,
+            packed_size: None,
+            directory: SPOOL_DIRECTORY.into(),
+            progress: None,
+        }
     }
 }
 
@@ -70,6 +93,8 @@ impl fmt::Debug for SpoolOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpoolOptions")
             .field("max_size", &self.max_size)
+            .field("max_ratio", &self.max_ratio)
+            .field("packed_size", &self.packed_size)
             .field("directory", &self.directory)
             .finish_non_exhaustive()
     }
@@ -83,14 +108,28 @@ pub fn spool(
     stream: &mut dyn Read,
     options: &SpoolOptions<'_>,
 ) -> Result<(FileSource, Option<Compression>), UnpackError> {
-    let mut input = Input::new(stream, options.max_size, options.progress);
+    spool_beyond(stream, options, ANY_RATIO)
+}
+
+/// The same, where up to `least` bytes may come out of a stream of any size.
+fn spool_beyond(
+    stream: &mut dyn Read,
+    options: &SpoolOptions<'_>,
+    least: u64,
+) -> Result<(FileSource, Option<Compression>), UnpackError> {
+    let taken = Cell::new(0);
+    let mut stream = Counted { stream, taken: &taken };
+    let mut input = Input::new(&mut stream, options.max_size, options.progress);
     let start = input.peek(MAGIC_SIZE).map(Compression::of);
     let compression = start.map_err(|error| input.judge(Compression::Gzip, error))?;
     if let Some(compression) = compression.filter(|compression| !compression.is_supported()) {
         return Err(UnpackError::Unsupported { compression });
     }
     let mut spool = Spool::new(options)?;
-    let mut output = |bytes: &[u8]| spool.write(bytes);
+    let mut output = |bytes: &[u8]| {
+        let packed = options.packed_size.unwrap_or(taken.get());
+        spool.write(bytes, packed.saturating_mul(options.max_ratio).max(least))
+    };
     match compression {
         Some(compression) => decompress(compression, &mut input, &mut output)?,
         None => copy(&mut input, &mut output)?,
@@ -115,6 +154,27 @@ fn copy(
     }
 }
 
+/// A stream, and how much of it was taken.
+struct Counted<'a> {
+    stream: &'a mut dyn Read,
+    taken: &'a Cell<u64>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buf)?;
+        self.taken.set(self.taken.get().saturating_add(u64::try_from(read).unwrap_or(u64::MAX)));
+        Ok(read)
+    }
+}
+
+/// Returns true if `size` bytes more leave enough of a file system free: `total` bytes, of which `free` can be had.
+fn leaves_room(total: u64, free: u64, size: u64) -> bool {
+    let left = LEFT_FREE.min(total / LEFT_FREE_PART);
+    // one that does not know its size is as large as it likes
+    total == 0 || free.checked_sub(size).is_some_and(|free| free >= left)
+}
+
 /// A temporary file in the making.
 struct Spool {
     file: File,
@@ -122,6 +182,7 @@ struct Spool {
     /// Bytes in the file, a multiple of [`BUFFER`].
     written: u64,
     max_size: u64,
+    max_ratio: u64,
 }
 
 fn failed(error: impl Into<io::Error>) -> UnpackError {
@@ -131,17 +192,27 @@ fn failed(error: impl Into<io::Error>) -> UnpackError {
 impl Spool {
     fn new(options: &SpoolOptions<'_>) -> Result<Self, UnpackError> {
         let file = unnamed(&options.directory).map_err(failed)?;
-        Ok(Spool { file, buffer: Vec::with_capacity(BUFFER), written: 0, max_size: options.max_size })
+        Ok(Spool {
+            file,
+            buffer: Vec::with_capacity(BUFFER),
+            written: 0,
+            max_size: options.max_size,
+            max_ratio: options.max_ratio,
+        })
     }
 
     fn size(&self) -> u64 {
         self.written.saturating_add(u64::try_from(self.buffer.len()).unwrap_or(u64::MAX))
     }
 
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), UnpackError> {
+    /// `max_for_ratio` is what may come out for what was taken.
+    fn write(&mut self, mut bytes: &[u8], max_for_ratio: u64) -> Result<(), UnpackError> {
         let size = self.size().saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         if size > self.max_size {
             return Err(UnpackError::TooLarge { max: self.max_size });
+        }
+        if size > max_for_ratio {
+            return Err(UnpackError::RatioTooLarge { max: self.max_ratio, size: max_for_ratio });
         }
         while !bytes.is_empty() {
             let room = BUFFER.saturating_sub(self.buffer.len());
@@ -163,6 +234,7 @@ impl Spool {
             let start = usize::try_from(at.saturating_sub(self.written)).unwrap_or(usize::MAX);
             let bytes = self.buffer.get(start..start.saturating_add(size)).unwrap_or_default();
             if run.first().is_some_and(|block| !is_zero(block)) {
+                self.make_sure_of_room(bytes.len())?;
                 self.file.write_all_at(bytes, at).map_err(failed)?;
             }
             at = at.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
@@ -170,6 +242,18 @@ impl Spool {
         self.written = at;
         self.buffer.clear();
         Ok(())
+    }
+
+    /// Others need the file system too.
+    fn make_sure_of_room(&self, size: usize) -> Result<(), UnpackError> {
+        // where it cannot be asked, it says itself when it is full
+        let Ok(found) = rustix::fs::fstatvfs(&self.file) else { return Ok(()) };
+        let total = found.f_blocks.saturating_mul(found.f_frsize);
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        match leaves_room(total, free, u64::try_from(size).unwrap_or(u64::MAX)) {
+            true => Ok(()),
+            false => Err(UnpackError::NoRoom { free }),
+        }
     }
 
     fn finish(mut self) -> Result<FileSource, UnpackError> {
@@ -277,7 +361,7 @@ mod tests {
             std::fs::read_dir(&self.0).unwrap().next().is_none()
         }
         fn options(&self, max_size: u64) -> SpoolOptions<'static> {
-            SpoolOptions { max_size, directory: self.0.clone(), progress: None }
+            SpoolOptions { max_size, directory: self.0.clone(), ..SpoolOptions::default() }
         }
     }
 
@@ -428,6 +512,77 @@ mod tests {
         let mut endless = (&b"\x50\x2a\x4d\x18\xff\xff\xff\xff"[..]).chain(empty);
         let error = spool(&mut endless, &dir.options(size)).unwrap_err();
         assert!(matches!(error, UnpackError::TooLarge { .. }), "{error}");
+    }
+
+    #[test]
+    fn s11_what_comes_out_is_in_proportion_to_what_goes_in() {
+        let dir = Dir::new();
+        // zeros are holes: no room is needed for them
+        let spool = |sizes: &[u64], packed_size: Option<u64>, max_ratio: u64| {
+            let mut options = dir.options(u64::MAX);
+            (options.packed_size, options.max_ratio) = (packed_size, max_ratio);
+            let taken = packed_size.unwrap_or(100);
+            let limit = taken.saturating_mul(max_ratio).max(ANY_RATIO);
+            let mut spool = Spool::new(&options).unwrap();
+            spool.written = sizes[0];
+            sizes[1..].iter().try_for_each(|size| spool.write(&vec![0; *size as usize], limit))
+        };
+        assert!(spool(&[ANY_RATIO - 1, 1], Some(1), 1).is_ok());
+        let error = spool(&[ANY_RATIO - 1, 2], Some(1), 1).unwrap_err();
+        assert!(matches!(error, UnpackError::RatioTooLarge { max: 1, size: ANY_RATIO }), "{error}");
+        let packed = ANY_RATIO / 8;
+        assert!(spool(&[10 * packed - 1, 1], Some(packed), 10).is_ok());
+        let error = spool(&[10 * packed - 1, 1, 1], Some(packed), 10).unwrap_err();
+        assert!(matches!(error, UnpackError::RatioTooLarge { max: 10, .. }), "{error}");
+        assert!(spool(&[u64::MAX - 5, 5], Some(2), u64::MAX).is_ok());
+    }
+
+    /// What is known of the size of the stream counts, and else what was taken of it.
+    #[test]
+    fn s11_the_ratio_of_each_format() {
+        let dir = Dir::new();
+        let size = content().len() as u64;
+        for (compression, packed) in all() {
+            let ratio = size / packed.len() as u64;
+            let with = |least: u64, packed_size: Option<u64>, max_ratio: u64| {
+                let mut options = dir.options(1 << 20);
+                (options.packed_size, options.max_ratio) = (packed_size, max_ratio);
+                spool_beyond(&mut &packed[..], &options, least).map(|(source, _)| source.size())
+            };
+            for packed_size in [None, Some(packed.len() as u64)] {
+                assert_eq!(with(0, packed_size, ratio + 1).unwrap(), size, "{compression}");
+                let error = with(0, packed_size, ratio).unwrap_err();
+                assert!(matches!(error, UnpackError::RatioTooLarge { max, .. } if max == ratio), "{error}");
+                // small images may be as empty as they like
+                assert_eq!(with(size, packed_size, 0).unwrap(), size);
+                assert!(with(size - 1, packed_size, 0).is_err());
+            }
+            // the caller's word for it
+            assert!(with(0, Some(2 * packed.len() as u64), ratio).is_ok());
+        }
+        assert!(dir.is_empty());
+    }
+
+    #[test]
+    fn s11_others_keep_room() {
+        const GIB: u64 = 1 << 30;
+        for (total, free, size, fits) in [
+            // 5 % of 10 GiB is less than 1 GiB
+            (10 * GIB, GIB / 2 + 4096, 4096, true),
+            (10 * GIB, GIB / 2 + 4095, 4096, false),
+            // and of 1 TiB it is more
+            (1024 * GIB, GIB + 4096, 4096, true),
+            (1024 * GIB, GIB + 4095, 4096, false),
+            (20 * GIB, GIB, 0, true),
+            (20 * GIB, GIB, 1, false),
+            (100, 5, 0, true),
+            (100, 4, 0, false),
+            (100, 4, 5, false),
+            (0, 0, 1 << 40, true),
+            (u64::MAX, u64::MAX, u64::MAX, false),
+        ] {
+            assert_eq!(leaves_room(total, free, size), fits, "{total} {free} {size}");
+        }
     }
 
     #[test]

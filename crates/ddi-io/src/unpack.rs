@@ -116,6 +116,18 @@ pub enum UnpackError {
         /// Most bytes that may come out.
         max: u64,
     },
+    /// More comes out than the caller allows for a stream of this size.
+    RatioTooLarge {
+        /// Most bytes that may come out for each one that goes in.
+        max: u64,
+        /// What that comes to, in bytes.
+        size: u64,
+    },
+    /// What comes out would leave too little of the file system for others.
+    NoRoom {
+        /// What is free of it, in bytes.
+        free: u64,
+    },
     /// The decoder would need a window or dictionary of more than [`MAX_WINDOW_SIZE`].
     WindowTooLarge {
         /// The format.
@@ -164,6 +176,8 @@ impl UnpackError {
         match self {
             UnpackError::Unsupported { .. } => "compression-unsupported",
             UnpackError::TooLarge { .. } => "unpacked-too-large",
+            UnpackError::RatioTooLarge { .. } => "unpacked-ratio",
+            UnpackError::NoRoom { .. } => "unpack-no-room",
             UnpackError::WindowTooLarge { .. } => "compression-window-too-large",
             UnpackError::Truncated { .. } => "compression-truncated",
             UnpackError::Corrupt { .. } => "compression-corrupt",
@@ -181,6 +195,14 @@ impl fmt::Display for UnpackError {
                 write!(f, "is compressed with {compression}, which is not supported")
             }
             UnpackError::TooLarge { max } => write!(f, "would have more than {max} bytes unpacked"),
+            UnpackError::RatioTooLarge { max, size } => write!(
+                f,
+                "would have more than {size} bytes unpacked, over {max} times as many as it has packed"
+            ),
+            UnpackError::NoRoom { free } => write!(
+                f,
+                "temporary file: stopped while {free} bytes are free, so that 1 GiB or 5 % of the file system is left"
+            ),
             UnpackError::WindowTooLarge { compression } => {
                 write!(f, "{compression} data asks for a window of more than {} MiB", MAX_WINDOW_SIZE >> 20)
             }

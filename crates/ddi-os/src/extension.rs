@@ -3,7 +3,9 @@
 //! Source: systemd, `src/shared/extension-util.c`, `src/sysext/sysext.c`; UAPI.4, extension images.
 
 mod matching;
-mod stack;
+mod merge;
+pub(super) mod stack;
+mod view;
 
 use ddi_gpt::compare_versions;
 
@@ -24,7 +26,7 @@ const NO_OS_RELEASE: &str = "UAPI.4 Extension Images";
 const ETC_OS_RELEASE: &[u8] = b"/etc/os-release";
 /// Paths that one kind of finding names, for one image.
 const MAX_NAMED: usize = 20;
-/// Files of all images that are compared with each other: 16 bytes of memory for each.
+/// Files of one image that are looked at.
 const MAX_FILES: u64 = 1_000_000;
 
 /// An extension image that is checked.
@@ -89,7 +91,10 @@ pub fn extension(
         };
         report.fact(title, stack.iter().map(|image| name(image)));
         stack::same_names(&mut report, &stack);
-        stack::conflicts(&mut report, &stack, class)?;
+        stack::compare(&mut report, &stack, class, host.tree)?;
+    }
+    for tree in images.iter().map(|image| &image.files.tree).chain(host.tree) {
+        tree.check_complete().map_err(Unreadable::FileSystem)?;
     }
     Ok(report)
 }
@@ -333,7 +338,7 @@ mod tests {
 
     pub(super) fn check(images: &[(&str, Files)]) -> CheckReport {
         let os_release = env("ID=a VERSION_ID=1");
-        let host = ExtensionHost { os_release: &os_release, architecture: X86 };
+        let host = ExtensionHost { os_release: &os_release, architecture: X86, tree: None };
         let images: Vec<_> = images
             .iter()
             .map(|(name, files)| ExtensionImage {
@@ -422,7 +427,7 @@ mod tests {
     #[test]
     fn a_host_without_an_id() {
         let os_release = env("VERSION_ID=1");
-        let host = ExtensionHost { os_release: &os_release, architecture: X86 };
+        let host = ExtensionHost { os_release: &os_release, architecture: X86, tree: None };
         let files = files(release("x", "ID=_any\n"));
         let image =
             ExtensionImage { shown: "x".into(), file_name: None, name: Some("x".into()), files: &files };
@@ -434,7 +439,7 @@ mod tests {
     #[test]
     fn alike() {
         let os_release = env("ID=a ID_LIKE=b");
-        let host = ExtensionHost { os_release: &os_release, architecture: X86 };
+        let host = ExtensionHost { os_release: &os_release, architecture: X86, tree: None };
         let files = files(release("x", "ID=b\n"));
         let image =
             ExtensionImage { shown: "x".into(), file_name: None, name: Some("x".into()), files: &files };

@@ -378,7 +378,7 @@ fn layer(
         return Ok(None);
     };
     if let Some(os) = os_release.filter(|os| os.value.get_non_empty("ID").is_some()) {
-        let host = ExtensionHost { os_release: &os.value, architecture };
+        let host = ExtensionHost { os_release: &os.value, architecture, tree: None };
         // portabled asks as for a system extension, also for a configuration extension
         let class = ExtensionClass::Sysext;
         if let Err(why) = match_extension(&release.value, class, &host, Some(ExtensionScope::Portable)) {

@@ -155,8 +155,8 @@ impl Checker<'_> {
             let from_url = self.options.transfers.iter().find(|transfer| transfer.is_from_url());
             if let Some(transfer) = from_url {
                 text = format!(
-                    "there is no manifest, and with Type={} of {} systemd knows of no other list of files",
-                    transfer.source_kind, transfer.name
+                    "there is no manifest, and {} has Type={}, for which systemd has no other list of files",
+                    transfer.name, transfer.source_kind
                 );
             }
             let is_needed = self.options.keyring.is_some() || from_url.is_some();

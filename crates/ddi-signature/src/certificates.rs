@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use super::certificate::{Certificate, fingerprint};
 use super::pkcs7::DetachedSignature;
-use super::{EmbeddedCertificate, SignatureError, Signer, VerifiedRootHash};
+use super::{EmbeddedCertificate, SignatureError, SignedForm, Signer, VerifiedRootHash};
 use ddi_verity::RootHash;
 
 /// Where systemd looks for certificates, the most important first.
@@ -216,6 +216,16 @@ impl Certificates {
                     return Ok(VerifiedRootHash { root_hash: *root_hash, signer });
                 }
                 Err(reason) => error = reason,
+            }
+        }
+        // it is refused in any case: what follows only finds out what people can do about it
+        if matches!(error, SignatureError::BadSignature | SignatureError::MessageDigest)
+            && let Some(certificate) = self.trusted.iter().find(|c| c.id() == signature.signer())
+        {
+            for (form, signed) in SignedForm::all(root_hash) {
+                if certificate.verify(signature, &signed).is_ok() {
+                    error = SignatureError::SignedForm { form };
+                }
             }
         }
         Err(error)

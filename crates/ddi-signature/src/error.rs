@@ -5,6 +5,91 @@ use std::fmt;
 use super::algorithm::{Oid, SignatureDigest, SignatureScheme};
 use super::pkcs7::SignerId;
 use ddi_verity::ErrorKind;
+use ddi_verity::RootHash;
+
+/// What people have in place of a signature in DER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SignatureForm {
+    /// `-----BEGIN PKCS7-----`.
+    Pem,
+    /// A mail: what `openssl smime -sign` makes unless told otherwise.
+    Smime,
+    /// The DER in base64, as a signature partition has it.
+    Base64,
+    /// As many bytes as an RSA key has: what `openssl dgst -sign` makes.
+    Bare,
+}
+
+impl SignatureForm {
+    /// What these bytes, which do not begin as DER, are.
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        /// So much of it tells.
+        const LOOKED_AT: usize = 4096;
+        let start = bytes.get(..LOOKED_AT).unwrap_or(bytes).trim_ascii_start();
+        let begins =
+            |with: &[u8]| start.get(..with.len()).is_some_and(|found| found.eq_ignore_ascii_case(with));
+        let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(byte);
+        if begins(b"-----BEGIN ") {
+            Some(Self::Pem)
+        } else if begins(b"MIME-Version:") || begins(b"Content-Type:") {
+            Some(Self::Smime)
+        } else if begins(b"MI") && start.iter().all(is_base64) {
+            Some(Self::Base64)
+        } else if matches!(bytes.len(), 256 | 384 | 512) {
+            Some(Self::Bare)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for SignatureForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pem => "is PEM, expected DER (-outform der)",
+            Self::Smime => "is a mail in S/MIME, expected DER (-outform der)",
+            Self::Base64 => "is in base64, expected DER itself",
+            Self::Bare => "is no PKCS#7 but has the size of a bare RSA signature",
+        })
+    }
+}
+
+/// Something else that people sign than the root hash in lower-case hex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SignedForm {
+    /// With an end of line: `echo` rather than `printf`.
+    EndOfLine,
+    /// In upper case.
+    UpperCase,
+    /// The bytes of the root hash rather than their text.
+    Raw,
+}
+
+impl SignedForm {
+    /// What is signed then, for each of the forms, those with CR LF too.
+    pub(super) fn all(root_hash: &RootHash) -> [(Self, Vec<u8>); 5] {
+        let text = root_hash.to_string();
+        [
+            (Self::EndOfLine, format!("{text}\n").into_bytes()),
+            (Self::EndOfLine, format!("{text}\r\n").into_bytes()),
+            (Self::Raw, root_hash.as_bytes().to_vec()),
+            (Self::UpperCase, text.to_uppercase().into_bytes()),
+            (Self::UpperCase, format!("{}\n", text.to_uppercase()).into_bytes()),
+        ]
+    }
+}
+
+impl fmt::Display for SignedForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EndOfLine => "with an end of line behind it",
+            Self::UpperCase => "in upper case",
+            Self::Raw => "as bytes, not as text",
+        })
+    }
+}
 
 /// Why a root-hash signature was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +169,16 @@ pub enum SignatureError {
     Base64,
     /// The signature has no bytes.
     EmptySignature,
+    /// It is no DER but the text that tools make of it, or no PKCS#7 at all.
+    NotDer {
+        /// What it is.
+        form: SignatureForm,
+    },
+    /// A trusted key signed the root hash, but not as the text that is signed: in lower-case hex, without an end of line.
+    SignedForm {
+        /// What was signed.
+        form: SignedForm,
+    },
     /// DER: a value is longer than what holds it.
     Truncated {
         /// Offset in bytes.
@@ -361,9 +456,11 @@ impl SignatureError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::MessageDigest | Self::NotTrusted { .. } | Self::BadSignature | Self::KeyScheme { .. } => {
-                ErrorKind::Mismatch
-            }
+            Self::MessageDigest
+            | Self::NotTrusted { .. }
+            | Self::BadSignature
+            | Self::SignedForm { .. }
+            | Self::KeyScheme { .. } => ErrorKind::Mismatch,
             Self::TooManyBytes { .. }
             | Self::NotSignedData { .. }
             | Self::SignedDataVersion { .. }
@@ -458,6 +555,8 @@ impl SignatureError {
             Self::MessageDigest => "pkcs7-message-digest",
             Self::RootHashNotSignable { .. } => "signature-root-hash-size",
             Self::NotTrusted { .. } => "signature-not-trusted",
+            Self::NotDer { .. } => "signature-not-der",
+            Self::SignedForm { .. } => "signature-form",
             Self::BadSignature => "signature-bad",
             Self::KeyScheme { .. } => "signature-key-scheme",
             Self::RsaSize { .. } => "signature-rsa-size",
@@ -603,6 +702,11 @@ impl fmt::Display for SignatureError {
                 write!(f, "root hash has {size} bytes, signed ones have 32, 48 or 64")
             }
             Self::NotTrusted { signer } => write!(f, "no trusted certificate for the signer ({signer})"),
+            Self::NotDer { form } => write!(f, "PKCS#7: {form}"),
+            Self::SignedForm { form } => write!(
+                f,
+                "what was signed is the root hash {form}; expected its digits in lower case and nothing else"
+            ),
             Self::BadSignature => f.write_str("signature does not match the root hash and the certificate"),
             Self::KeyScheme { scheme } => {
                 write!(f, "certificate has no key for {} signatures", scheme.name())

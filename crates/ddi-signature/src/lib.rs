@@ -38,7 +38,7 @@ use std::fmt;
 pub use algorithm::{Oid, SignatureDigest, SignatureScheme};
 pub use certificate::Certificate;
 pub use certificates::{CERTIFICATE_DIRECTORIES, CertificateFileError, Certificates, SkippedFile};
-pub use error::SignatureError;
+pub use error::{SignatureError, SignatureForm, SignedForm};
 pub use partition::{MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, RootHashSignature};
 pub use pkcs7::{DetachedSignature, SignerId};
 

@@ -40,7 +40,7 @@ use der::Tag;
 use super::algorithm::{self, Oid, SignatureDigest, SignatureScheme};
 use super::certificate::name_text;
 use super::der::{Value, Values, context};
-use super::{MAX_SIGNATURE_SIZE, SignatureError};
+use super::{MAX_SIGNATURE_SIZE, SignatureError, SignatureForm};
 
 /// Size in bytes above which the name of an issuer is refused.
 const MAX_NAME_SIZE: usize = 4096;
@@ -111,6 +111,12 @@ impl<'a> DetachedSignature<'a> {
     pub fn parse(der: &'a [u8]) -> Result<Self, SignatureError> {
         if der.len() > MAX_SIGNATURE_SIZE {
             return Err(SignatureError::TooLarge { size: der.len(), max: MAX_SIGNATURE_SIZE });
+        }
+        // where DER begins with a SEQUENCE
+        if der.first() != Some(&0x30)
+            && let Some(form) = SignatureForm::of(der)
+        {
+            return Err(SignatureError::NotDer { form });
         }
         let mut input = Values::new(der, "file");
         let content_info = input.expect(Tag::Sequence, "ContentInfo")?;
@@ -435,3 +441,42 @@ fn attributes<'a>(set: Value<'a>) -> Result<Attributes<'a>, SignatureError> {
 const MAX_CERTIFICATES: usize = 64;
 /// More authenticated attributes than this nobody writes (OpenSSL: four).
 const MAX_ATTRIBUTES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The attribute must be the digest, all of it and nothing more: by itself, without the signature over it that would give
+    /// a change away.
+    #[test]
+    fn d6_message_digest_is_the_whole_digest() {
+        let der = include_bytes!("../tests/data/rsa2048-attributes.p7s");
+        let parsed = DetachedSignature::parse(der).unwrap();
+        for digest in [SignatureDigest::Sha256, SignatureDigest::Sha384, SignatureDigest::Sha512] {
+            let right = digest.digest(b"the content").as_ref().to_vec();
+            let message = |message_digest: &[u8]| {
+                let Some(attributes) = &parsed.attributes else { panic!("no attributes") };
+                let attributes = Some(Attributes { der: attributes.der, message_digest });
+                DetachedSignature { digest, attributes, ..parsed.clone() }.message(b"the content").map(drop)
+            };
+            assert_eq!(message(&right), Ok(()));
+            for len in 0..right.len() {
+                assert_eq!(message(&right[..len]), Err(SignatureError::MessageDigest), "{len} bytes");
+                assert_eq!(message(&right[right.len() - len..]), Err(SignatureError::MessageDigest));
+            }
+            for bit in 0..8 * right.len() {
+                let mut wrong = right.clone();
+                wrong[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(message(&wrong), Err(SignatureError::MessageDigest), "bit {bit}");
+            }
+            assert_eq!(message(&[&right[..], &[0]].concat()), Err(SignatureError::MessageDigest));
+            let others = [SignatureDigest::Sha256, SignatureDigest::Sha384, SignatureDigest::Sha512];
+            for other in others.into_iter().filter(|other| *other != digest) {
+                assert_eq!(
+                    message(other.digest(b"the content").as_ref()),
+                    Err(SignatureError::MessageDigest)
+                );
+            }
+        }
+    }
+}

@@ -172,6 +172,51 @@ fn root_hashes_of_other_lengths() {
     }
 }
 
+/// A signature is for one root hash, to the last bit: with attributes and without, and of the longest.
+#[test]
+fn d6_every_bit_of_the_root_hash_is_signed() {
+    let long = RootHash::from_bytes(SignatureDigest::Sha512.digest(b"ddi").as_ref()).unwrap();
+    for (name, root) in [("rsa2048", root_hash()), ("rsa2048-attributes", root_hash()), ("root512", long)] {
+        let der = golden(&format!("{name}.p7s"));
+        let signature = DetachedSignature::parse(&der).unwrap();
+        let trusted = trust(&["rsa2048"]);
+        assert!(trusted.verify(&signature, &root).is_ok());
+        for bit in 0..8 * root.as_bytes().len() {
+            let mut other = root.as_bytes().to_vec();
+            other[bit / 8] ^= 1 << (bit % 8);
+            let other = RootHash::from_bytes(&other).unwrap();
+            assert_ne!(other, root);
+            assert_eq!(
+                trusted.verify(&signature, &other).unwrap_err().kind(),
+                ddi_verity::ErrorKind::Mismatch
+            );
+        }
+    }
+}
+
+/// Who signed is found by all of issuer and serial number.
+#[test]
+fn d6_every_byte_of_the_signer_counts() {
+    let der = golden("rsa2048.p7s");
+    let signature = DetachedSignature::parse(&der).unwrap();
+    let id = signature.signer().clone();
+    let certificate = certificate("rsa2048");
+    assert_eq!(*certificate.id(), id);
+    let (issuer, serial) = (id.issuer.len(), id.serial.len());
+    for at in 0..issuer + serial {
+        let mut other = id.clone();
+        match at.checked_sub(issuer) {
+            None => other.issuer[at] ^= 1,
+            Some(at) => other.serial[at] ^= 1,
+        }
+        assert_ne!(*certificate.id(), other, "byte {at}");
+    }
+    for shorter in 0..serial {
+        let other = SignerId { serial: id.serial[..shorter].to_vec(), ..id.clone() };
+        assert_ne!(*certificate.id(), other);
+    }
+}
+
 #[test]
 fn keys_that_do_not_fit() {
     let named = |oid: Oid| oid.name().unwrap();
@@ -715,4 +760,32 @@ fn limits_and_numbers() {
     }
     let id = DetachedSignature::parse(&serial(2)).unwrap().signer().clone();
     assert_eq!(format!("{id:?}"), "SignerId(issuer CN=rsa2048,O=ddi, serial 0101)");
+}
+
+/// What is no DER is called by its name, and nothing that is DER is.
+#[test]
+fn f9_what_people_have_in_place_of_der() {
+    let der = golden("p256.p7s");
+    let text = <base64ct::Base64 as base64ct::Encoding>::encode_string(&der);
+    let lines = text.as_bytes().chunks(64).map(|line| [line, b"\n"].concat()).collect::<Vec<_>>().concat();
+    for (bytes, form) in [
+        (b"-----BEGIN PKCS7-----\nMII".to_vec(), Some(SignatureForm::Pem)),
+        (b"\n-----begin CMS-----".to_vec(), Some(SignatureForm::Pem)),
+        (b"MIME-Version: 1.0\n".to_vec(), Some(SignatureForm::Smime)),
+        (b"Content-Type: multipart/signed".to_vec(), Some(SignatureForm::Smime)),
+        (text.clone().into_bytes(), Some(SignatureForm::Base64)),
+        (lines, Some(SignatureForm::Base64)),
+        (vec![0x7f; 256], Some(SignatureForm::Bare)),
+        (vec![0x7f; 255], None),
+        (b"MI?".to_vec(), None),
+        (Vec::new(), None),
+        (vec![0x31; 100], None),
+    ] {
+        let error = DetachedSignature::parse(&bytes).unwrap_err();
+        match form {
+            Some(form) => assert_eq!(error, SignatureError::NotDer { form }),
+            None => assert!(!matches!(error, SignatureError::NotDer { .. }), "{error}"),
+        }
+    }
+    assert!(DetachedSignature::parse(&der).is_ok());
 }

@@ -81,6 +81,10 @@ impl<'a> Dissector<'a> {
 
     pub(super) fn run(&mut self) -> Result<DissectedImage, Error> {
         let verity = self.options.verity.unwrap_or_default();
+        // before the image is opened
+        if let Some(what) = verity.malformed() {
+            return Err(Error::Malformed { what });
+        }
         // A2
         for known in Role::ALL.into_iter().filter_map(|role| verity.root_hash(role)) {
             let (data, hash) =
@@ -398,7 +402,7 @@ impl<'a> Dissector<'a> {
             if !has(self, role.data()) && (has(self, role.hash()) || has(self, role.signature())) {
                 return Err(match verity.root_hash(role) {
                     // it may well be there, under another root hash
-                    Some(_) => Error::NoDataForRootHash { role },
+                    Some(root_hash) => Error::NoDataForRootHash { role, root_hash },
                     None => Error::DataMissing { role },
                 });
             }
@@ -445,12 +449,13 @@ impl<'a> Dissector<'a> {
                 self.discord.push(Error::RootVerityWithUsr);
             }
         }
-        for role in Role::ALL.into_iter().filter(|role| verity.root_hash(*role).is_some()) {
+        for root_hash in Role::ALL.into_iter().filter_map(|role| verity.root_hash(role)) {
+            let role = root_hash.role;
             if !has(self, role.data()) {
-                return Err(Error::NoDataForRootHash { role });
+                return Err(Error::NoDataForRootHash { role, root_hash });
             }
             if !has(self, role.hash()) {
-                return Err(Error::NoHashForRootHash { role });
+                return Err(Error::NoHashForRootHash { role, root_hash });
             }
             if let Some(Some(data)) = self.picks.get_mut(index(role.data())) {
                 data.rw = false;

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use ddi_io::{FileSource, ReadAt};
 use ddi_verity::RootHash;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Step};
@@ -104,8 +104,10 @@ impl ImageFile {
         if self.compression.is_none() || self.packed.is_some() {
             return Ok(self);
         }
+        let mut options = options.clone();
+        options.packed_size = Some(self.source.size());
         let (source, compression) =
-            spool(&mut Forward { source: &self.source, position: 0 }, options).map_err(Error::Unpack)?;
+            spool(&mut Forward { source: &self.source, position: 0 }, &options).map_err(Error::Unpack)?;
         if source.size() == 0 {
             return Err(Error::Empty);
         }
@@ -158,7 +160,13 @@ impl ImageFile {
                 match hash {
                     Ok(None) => {}
                     Ok(Some(hash)) => found.root_hashes.push(KnownRootHash { hash, role, origin }),
-                    Err(problem) => found.findings.push(Finding::new(Oddity::Beside { what, problem })),
+                    Err(problem) => {
+                        // a good one that is found before hides it
+                        if problem.is_malformed() && found.root_hashes.is_empty() {
+                            found.malformed.push((role, what));
+                        }
+                        found.problem(what, problem);
+                    }
                 }
             }
         };
@@ -172,7 +180,12 @@ impl ImageFile {
             match self.read_beside(suffix, MAX_PKCS7) {
                 Ok(None) => {}
                 Ok(Some(pkcs7)) => found.signatures.push(SidecarSignature { role, pkcs7 }),
-                Err(problem) => found.findings.push(Finding::new(Oddity::Beside { what, problem })),
+                Err(problem) => {
+                    if problem.is_malformed() {
+                        found.malformed.push((role, what));
+                    }
+                    found.problem(what, problem);
+                }
             }
         }
         match self.open_sidecar(".verity") {
@@ -198,6 +211,9 @@ impl ImageFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             // a socket cannot even be opened
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => Err(BesideProblem::NotRegular),
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::XDEV | Errno::LOOP)) => {
+                Err(BesideProblem::Elsewhere)
+            }
             Err(error) => Err(BesideProblem::Io(Arc::new(error))),
         }
     }
@@ -206,7 +222,7 @@ impl ImageFile {
     fn open_first(&self, names: &[OsString]) -> io::Result<File> {
         let mut missing = io::ErrorKind::NotFound.into();
         for name in names {
-            match open_beside(&self.directory, name) {
+            match open_inside(&self.directory, name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
                 found => return found,
             }
@@ -248,11 +264,34 @@ impl ImageFile {
     }
 }
 
-/// Opens without waiting for anything and without taking over a terminal. A symbolic link is followed, as systemd
-/// does: what is found is not trusted anyway.
+/// As [`open_beside`], for a name that the caller did not give: whoever can write beside the image must not have us read
+/// what only we can read. So a symbolic link is followed only as long as it stays in this directory.
+fn open_inside(directory: &OwnedFd, name: &OsStr) -> io::Result<File> {
+    /// How often `..` may be in doubt because something is renamed at the same moment.
+    const TRIES: u32 = 16;
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..TRIES {
+        match rustix::fs::openat2(directory, name, OPEN, Mode::empty(), inside) {
+            Ok(fd) => return Ok(fd.into()),
+            Err(Errno::AGAIN) => {}
+            // before Linux 5.6, or where a sandbox does not know it: then no link at all
+            Err(Errno::NOSYS | Errno::PERM) => {
+                return Ok(
+                    rustix::fs::openat(directory, name, OPEN | OFlags::NOFOLLOW, Mode::empty())?.into()
+                );
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
+/// Without waiting for anything and without taking over a terminal.
+const OPEN: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
+
+/// Opens the image itself, which the caller named; a symbolic link is followed.
 fn open_beside(directory: &OwnedFd, name: &OsStr) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?))
+    Ok(File::from(rustix::fs::openat(directory, name, OPEN, Mode::empty())?))
 }
 
 /// A file from its beginning to its end.
@@ -342,6 +381,8 @@ pub struct Sidecars {
     pub verity: Option<Arc<FileSource>>,
     /// What is there and of no use.
     pub findings: Vec<Finding>,
+    /// Root hashes and signatures that are there and malformed: where systemd reads them, it ends with "invalid argument".
+    pub(crate) malformed: Vec<(Role, Beside)>,
 }
 
 impl Sidecars {
@@ -468,6 +509,96 @@ mod tests {
         assert_eq!(told[3], ".usrhash.p7s file: is not a regular file");
         assert_eq!(told[4], ".verity file: is not a regular file");
         assert_eq!(told.len(), 5);
+    }
+
+    #[test]
+    fn f9_malformed_is_an_error_where_systemd_reads_it() {
+        use crate::dissect::VeritySettings;
+        use crate::trust::TrustedRootHash;
+        let refused = |name: &str, files: &[(&str, &[u8])], trusted: &[TrustedRootHash]| {
+            let dir = Dir::new(name);
+            let image = dir.write("a.raw", b"x");
+            files.iter().for_each(|(name, content)| drop(dir.write(name, content)));
+            VeritySettings::new(trusted, &ImageFile::open(&image).unwrap().sidecars()).malformed()
+        };
+        let sums = format!("{HASH}  a.raw\n");
+        let good = HASH.as_bytes();
+        for text in [&b""[..], b"\n", sums.as_bytes(), b"0b02", b"\xff"] {
+            assert_eq!(refused("m1", &[("a.roothash", text)], &[]), Some(Beside::RootHash));
+            assert_eq!(refused("m2", &[("a.usrhash", text)], &[]), Some(Beside::UsrHash));
+            // that of root is read first
+            assert_eq!(refused("m3", &[("a.roothash", good), ("a.usrhash", text)], &[]), None);
+            assert_eq!(
+                refused("m4", &[("a.roothash", text), ("a.usrhash", good)], &[]),
+                Some(Beside::RootHash)
+            );
+            // and none where there is a better one
+            let trusted = [TrustedRootHash::by_caller(HASH.parse().unwrap(), Role::Root)];
+            assert_eq!(refused("m5", &[("a.roothash", text)], &trusted), None);
+        }
+        let empty: &[u8] = b"";
+        let trusted = [TrustedRootHash::by_caller(HASH.parse().unwrap(), Role::Root)];
+        let signature = ("a.roothash.p7s", empty);
+        assert_eq!(refused("m6", &[signature, ("a.roothash", good)], &[]), Some(Beside::RootHashSignature));
+        assert_eq!(refused("m7", &[signature], &trusted), Some(Beside::RootHashSignature));
+        // where no root hash is known, or one for usr, it is not read
+        assert_eq!(refused("m8", &[signature], &[]), None);
+        assert_eq!(refused("m9", &[signature, ("a.usrhash", good)], &[]), None);
+    }
+
+    /// Whoever can write beside the image could have us read, and print, what only we can read.
+    #[test]
+    fn s12_links_out_of_the_folder_are_not_followed() {
+        let [dir, other] = ["inside", "outside"].map(Dir::new);
+        let image = dir.write("a.raw", b"x");
+        other.write("secret", b"root:$6$secret:19000:0:99999:7:::\n");
+        let names = ["a.roothash", "a.usrhash", "a.roothash.p7s", "a.usrhash.p7s", "a.verity"];
+        let secret = other.0.join("secret");
+        let up = Path::new("..").join(other.0.file_name().unwrap()).join("secret");
+        dir.write("self", b"");
+        for target in
+            [secret.as_path(), &up, Path::new("/proc/self/exe"), Path::new("link"), Path::new("loop")]
+        {
+            let link = |name: &str, to: &Path| {
+                let _ = std::fs::remove_file(dir.0.join(name));
+                std::os::unix::fs::symlink(to, dir.0.join(name)).unwrap();
+            };
+            link("link", &secret);
+            link("loop", Path::new("loop"));
+            names.iter().for_each(|name| link(name, target));
+            let found = ImageFile::open(&image).unwrap().sidecars();
+            assert!(found.root_hashes.is_empty() && found.signatures.is_empty() && found.verity.is_none());
+            assert_eq!(found.findings.len(), names.len(), "{}", target.display());
+            for finding in &found.findings {
+                let text = finding.to_string();
+                assert!(text.ends_with("is a link that leads out of the folder of the image"), "{text}");
+                assert_eq!(finding.code(), "beside");
+            }
+        }
+        // one that stays there is as good as the file
+        for name in names {
+            std::fs::remove_file(dir.0.join(name)).unwrap();
+            std::os::unix::fs::symlink(format!("{name}-1"), dir.0.join(name)).unwrap();
+            let hash = name.ends_with("hash");
+            dir.write(&format!("{name}-1"), if hash { HASH.as_bytes() } else { b"other" });
+        }
+        let found = ImageFile::open(&image).unwrap().sidecars();
+        assert!(found.findings.is_empty(), "{:?}", found.findings);
+        assert_eq!((found.root_hashes.len(), found.signatures.len(), found.verity.is_some()), (2, 2, true));
+    }
+
+    /// What is in a file that is none of ours is nobody's business.
+    #[test]
+    fn s12_no_byte_of_a_file_that_is_no_sidecar_is_told() {
+        let dir = Dir::new("foreign");
+        let image = dir.write("a.raw", b"x");
+        dir.write("a.roothash", b"Q!");
+        dir.write("a.usrhash", format!("{}Q", HASH).as_bytes());
+        let found = ImageFile::open(&image).unwrap().sidecars();
+        assert_eq!(found.findings.len(), 2);
+        for finding in &found.findings {
+            assert!(!finding.to_string().contains(['Q', '!']), "{finding}");
+        }
     }
 
     #[test]

@@ -109,7 +109,9 @@ impl Damage {
         image.meter().check().map_err(Unreadable::FileSystem)?;
         let block_size = u64::from(tree.params().data_block_size());
         let (data_source, hash_source) = metered_sources(image, set, data).map_err(Unreadable::Source)?;
-        let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
+        // there is a verdict, so its geometry was checked
+        let tree = tree.clone().vouched();
+        let reader = VerifiedReader::open(data_source, hash_source, tree, &root_hash.hash);
         let reader: Arc<dyn ReadAt> = Arc::new(reader.map_err(|error| {
             Unreadable::Unproven(Error::Verity {
                 role: set.role,

@@ -63,7 +63,12 @@ impl ProvenPartition {
         };
         let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
         let (data_source, hash_source) = metered_sources(image, set, data)?;
-        let reader = VerifiedReader::open(data_source, hash_source, tree.clone(), &root_hash.hash);
+        let hash_size = set.hash_size(image);
+        let geometry =
+            |strictness| check_geometry(tree.clone(), data.range.size, hash_size, strictness).map_err(failed);
+        let mut strictness = options.strictness;
+        strictness.unprotected_tail |= options.tail == TailRule::Zeros;
+        let reader = VerifiedReader::open(data_source, hash_source, geometry(strictness)?, &root_hash.hash);
         let mut proven = ProvenPartition {
             reader: Arc::new(reader.map_err(failed)?),
             content: None,
@@ -72,13 +77,11 @@ impl ProvenPartition {
             widened: Vec::new(),
         };
         let bound = proven.check_content(image, set, data, tree, options)?;
-        let mut strictness = options.strictness;
         // what lies behind the protected bytes never comes out; that they all are there, the file system says
-        strictness.unprotected_tail |= bound == Bound::Known && options.tail == TailRule::Zeros;
-        let hash_size = set.hash_size(image);
-        let geometry = check_geometry(tree.params(), tree.layout(), data.range.size, hash_size, strictness)
-            .map_err(failed)?;
-        proven.widened.extend(geometry.widened.into_iter().map(Widening::Verity));
+        strictness.unprotected_tail =
+            options.strictness.unprotected_tail || bound == Bound::Known && options.tail == TailRule::Zeros;
+        let checked = geometry(strictness)?;
+        proven.widened.extend(checked.geometry().widened.iter().copied().map(Widening::Verity));
         Ok(proven)
     }
 
@@ -101,7 +104,11 @@ impl ProvenPartition {
         let found = probe.as_ref().map(Option::as_ref);
         let look = Look { tail: options.tail, depth: Depth::All, meter: image.meter() };
         let io = |offset, error| unreadable(set, offset, error);
-        let judged = judge(set, data, tree, look, &bytes, found, io);
+        let judged = if set.data_size.is_some() {
+            Ok(Bound::Known)
+        } else {
+            judge(set, data, tree, look, &bytes, found, io)
+        };
         let bound = judged.or_else(|error| {
             self.widened.push(widen(error, options.content)?);
             Ok(Bound::No)
@@ -235,6 +242,27 @@ mod tests {
                 assert_eq!(partition.trusted(), trusted.first().copied());
                 assert_eq!((partition.root_hash().hash, partition.widened().len()), (set.root, 0));
             });
+        }
+    }
+
+    /// A LUKS header says how long it is itself, not its volume: what follows the protected bytes may be part of that, so
+    /// it is not passed over, not even zeros. A file system is told apart.
+    #[test]
+    fn a_luks_volume_bounds_nothing() {
+        for tail in [4096, 8192, 1 << 20] {
+            for (content, is_bound) in [(crate::testing::luks(), false), (erofs(16, 1), true)] {
+                let set = Set::new(content).with_tail(&vec![0; tail]);
+                let disk = Disk::new().set("root-x86-64", "os", &set);
+                let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+                let options = ProveOptions { trusted: &trusted, ..Default::default() };
+                let code = open(&disk, &options, |opened| opened.map(drop).map_err(|error| error.code()));
+                assert_eq!(code, if is_bound { Ok(()) } else { Err("verity-data-size") }, "tail of {tail}");
+                let image = disk.image();
+                let verity = VeritySettings::new(&trusted, image.sidecars());
+                let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+                let outcome = crate::prove(&image, &dissection, &options).outcome;
+                assert_eq!(outcome == crate::Outcome::TrustedAndProven, is_bound, "tail of {tail}");
+            }
         }
     }
 

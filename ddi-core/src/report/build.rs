@@ -28,8 +28,8 @@ use crate::error::Error;
 use crate::image::{Image, ProbeResult, Table};
 use crate::prove::{Depth, TailRule, check_content, check_size};
 use crate::report::finding::{Beside, Finding, LabelOddity, Oddity, Severity};
-use crate::trust::signature::{CheckedSignature, SignatureState};
-use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
+use crate::trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
+use crate::trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 use crate::verity_set::{BindOptions, VeritySet, verity_sets};
 use ddi_fs::probe as fs;
 
@@ -43,6 +43,8 @@ pub struct ReportOptions<'a> {
     pub trusted: &'a [TrustedRootHash],
     /// Whose signatures are trusted. `None`: signatures are not checked.
     pub certificates: Option<&'a Certificates>,
+    /// The sizes of protected data that the caller vouches for, one for each role at most.
+    pub data_sizes: &'a [DataSize],
     /// For a bare image with its tree behind the data: where the superblock is, in bytes.
     pub hash_offset: Option<u64>,
     /// At most this many bytes between partitions are read to see if they are zero.
@@ -57,6 +59,7 @@ impl ReportOptions<'_> {
             dissect: DissectOptions::new(verity),
             trusted: &[],
             certificates: None,
+            data_sizes: &[],
             hash_offset: None,
             gap_bytes: 1 << 20,
         }
@@ -79,9 +82,12 @@ impl Report {
 
     /// The same, for an image that was dissected already.
     pub fn of(image: &Image, dissection: &Dissection, options: &ReportOptions<'_>) -> Self {
-        let (trusted, certificates, hash_offset) =
-            (options.trusted, options.certificates, options.hash_offset);
-        let bind = BindOptions { trusted, certificates, hash_offset };
+        let bind = BindOptions {
+            trusted: options.trusted,
+            certificates: options.certificates,
+            data_sizes: options.data_sizes,
+            hash_offset: options.hash_offset,
+        };
         let verity = verity_sets(image, dissection, &bind);
         let dissected = dissection.outcome.as_ref().ok();
         let bare = dissected.is_some_and(|dissected| dissected.bare);
@@ -189,6 +195,7 @@ fn whole_content(image: &Image, findings: &mut Vec<Finding>) -> Content {
             if probe.missing_bytes > 0 {
                 findings.push(too_large(probe, image.source().size()));
             }
+            findings.extend(passed_over(probe));
             Content::Recognised(Box::new(probe.clone()))
         }
         Ok(None) => Content::Nothing,
@@ -202,6 +209,10 @@ fn whole_content(image: &Image, findings: &mut Vec<Finding>) -> Content {
 fn too_large(probe: &fs::Probe, available: u64) -> Finding {
     let claimed = probe.claimed_size.unwrap_or(u64::MAX);
     Finding::new(Oddity::FileSystemTooLarge { claimed, available })
+}
+
+fn passed_over(probe: &fs::Probe) -> Option<Finding> {
+    probe.ambiguity().map(|error| Finding::new(Oddity::PassedOver(error.into())))
 }
 
 /// Every partition of the table, or what can be read of a broken one.
@@ -309,6 +320,7 @@ fn content(
             if probe.missing_bytes > 0 {
                 findings.push(too_large(probe, range.size).partition(number).at(range.offset));
             }
+            findings.extend(passed_over(probe).map(|finding| finding.partition(number).at(range.offset)));
             Content::Recognised(Box::new(probe.clone()))
         }
         Ok(None) => Content::Nothing,
@@ -408,9 +420,9 @@ fn verity_findings(
             continue;
         }
         let is_trusted = set.trusted(options.trusted).is_some();
-        let mut add = |what| {
+        let mut add_at = |what, partition| {
             let mut finding = Finding::new(what);
-            finding.partition = set.hash.number;
+            finding.partition = partition;
             // hash blocks have the trusted root hash too: such content is never proven
             let is_content =
                 matches!(finding.what, Oddity::UnrecognisedContent { .. } | Oddity::UnfitContent { .. });
@@ -419,13 +431,14 @@ fn verity_findings(
             }
             findings.push(finding);
         };
+        let mut add = |what| add_at(what, set.hash.number);
         if let (Some(tree), Some(data)) = (&set.tree, set.data) {
             let usual = (Strictness::default(), TailRule::default());
             match check_size(image, set, tree, data, usual, options.gap_bytes) {
                 Err(Error::Verity { role, error, .. }) => add(Oddity::Verity { role, error }),
                 Err(error) => add(Oddity::Unreadable(error)),
-                Ok(geometry) => {
-                    for widened in geometry.widened {
+                Ok(checked) => {
+                    for widened in checked.geometry().widened.iter().copied() {
                         add(Oddity::Geometry { role, widened });
                     }
                 }
@@ -444,10 +457,17 @@ fn verity_findings(
         let beside = image.sidecars().signatures.iter().any(|signature| signature.role == role);
         let is_there = set.signature.is_some() || (set.hash.external && beside);
         match set.signatures.as_slice() {
-            [] if is_there => add(Oddity::SignatureNotChecked { role }),
-            [] => add(Oddity::Unsigned { role }),
+            [] if is_there => {
+                add_at(Oddity::SignatureNotChecked { role }, set.signature.and_then(|s| s.number))
+            }
+            [] => add_at(Oddity::Unsigned { role }, set.hash.number),
             all => {
-                for CheckedSignature { state, .. } in all {
+                for CheckedSignature { place, state } in all {
+                    // its own place, which is no partition if it is beside the image
+                    let mut add = |what| match place {
+                        SignaturePlace::Partition(number) => add_at(what, Some(*number)),
+                        SignaturePlace::Beside => add_at(what, None),
+                    };
                     match state {
                         SignatureState::Verified(_) => {}
                         SignatureState::Unchecked => add(Oddity::SignatureNotChecked { role }),
@@ -460,7 +480,7 @@ fn verity_findings(
             }
         }
         if set.root_hash.is_some_and(|known| known.origin.is_guess()) {
-            add(Oddity::RootHashGuessed { role });
+            add_at(Oddity::RootHashGuessed { role }, set.hash.number);
         }
     }
     for role in Role::ALL {

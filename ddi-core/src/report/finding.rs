@@ -122,6 +122,8 @@ impl fmt::Display for Beside {
 pub enum BesideProblem {
     /// A FIFO, a directory, a device, a socket.
     NotRegular,
+    /// A symbolic link that leads out of the folder of the image, or nowhere.
+    Elsewhere,
     /// No byte in it.
     Empty,
     /// Larger than what is read.
@@ -137,12 +139,30 @@ pub enum BesideProblem {
     Io(Arc<std::io::Error>),
 }
 
+impl BesideProblem {
+    /// Returns true if systemd would end with an error too: the file is there, and not what it must be.
+    pub fn is_malformed(&self) -> bool {
+        !matches!(self, BesideProblem::Elsewhere | BesideProblem::Io(_))
+    }
+}
+
 impl fmt::Display for BesideProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BesideProblem::NotRegular => f.write_str("is not a regular file"),
+            BesideProblem::Elsewhere => f.write_str("is a link that leads out of the folder of the image"),
             BesideProblem::Empty => f.write_str("is empty"),
             BesideProblem::TooLarge { max } => write!(f, "is larger than {max} bytes"),
+            // not what is there instead: it may be any file
+            BesideProblem::Text(ddi_verity::ParseRootHashError::Digit { index, .. }) => {
+                write!(f, "is not a root hash: something else than a hexadecimal digit at {index}")?;
+                match index {
+                    64 | 96 | 128 => {
+                        f.write_str(", as sha256sum writes it; only the root hash may be in its line")
+                    }
+                    _ => Ok(()),
+                }
+            }
             BesideProblem::Text(error) => write!(f, "{error}"),
             BesideProblem::NotText => f.write_str("is not text"),
             BesideProblem::Io(error) => write!(f, "{error}"),
@@ -203,6 +223,11 @@ pub enum Oddity {
     GapNotZero {
         /// The gap.
         gap: ByteRange,
+    },
+    /// A verity superblock directly behind a bare file system, which nothing says to use.
+    VeritySuperblockBehind {
+        /// Where, in bytes: a hash offset.
+        offset: u64,
     },
     /// The gaps were too large to be read in full.
     GapsNotRead {
@@ -314,6 +339,8 @@ pub enum Oddity {
         /// Size of the partition in bytes.
         available: u64,
     },
+    /// More than one file system, on storage so small that the first is taken and the others are not looked for.
+    PassedOver(Arc<fs::Error>),
     /// A protected partition without a recognised file system.
     UnrecognisedContent {
         /// What it is for.
@@ -362,6 +389,7 @@ impl Oddity {
             Oddity::TablesDiffer(_) => "tables-differ",
             Oddity::Table(oddity) => oddity.code(),
             Oddity::GptBehindMbr => "gpt-behind-mbr",
+            Oddity::VeritySuperblockBehind { .. } => "verity-superblock-behind",
             Oddity::GapNotZero { .. } => "gap-not-zero",
             Oddity::GapsNotRead { .. } => "gaps-not-read",
             Oddity::TableBehindFileSystem { .. } => "table-behind-file-system",
@@ -388,6 +416,7 @@ impl Oddity {
             Oddity::Signature(error) => error.code(),
             Oddity::FileSystem(error) => error.code(),
             Oddity::FileSystemTooLarge { .. } => "file-system-too-large",
+            Oddity::PassedOver(_) => "file-system-passed-over",
             Oddity::UnrecognisedContent { .. } => "unrecognised-content",
             Oddity::UnfitContent { unfit, .. } => unfit.code(),
             Oddity::ForeignArchitecture { .. } => "foreign-architecture",
@@ -403,6 +432,8 @@ impl Oddity {
         match self {
             // as systemd-repart makes it
             Oddity::Geometry { widened: Widened::UnprotectedTail(_), .. } => Severity::Note,
+            // Linux and libblkid refuse such a table
+            Oddity::Table(ddi_gpt::Oddity::DiskTruncated { .. }) => Severity::Error,
             Oddity::Dissect(_)
             | Oddity::Unreadable(_)
             | Oddity::Outside
@@ -424,6 +455,7 @@ impl Oddity {
             | Oddity::RootHashUnknown { .. }
             | Oddity::RootHashesDiffer { .. }
             | Oddity::Geometry { .. }
+            | Oddity::PassedOver(_)
             | Oddity::UnrecognisedContent { .. }
             | Oddity::UnfitContent { .. }
             | Oddity::Label(_)
@@ -433,7 +465,8 @@ impl Oddity {
             Oddity::SignatureNotVerified { .. } => Severity::Warning,
             Oddity::NotChosen(skipped) => skipped.severity(),
             Oddity::Inside(problem) => problem.severity,
-            Oddity::GapsNotRead { .. }
+            Oddity::VeritySuperblockBehind { .. }
+            | Oddity::GapsNotRead { .. }
             | Oddity::UnknownType { .. }
             | Oddity::Unsigned { .. }
             | Oddity::SignatureNotChecked { .. }
@@ -452,6 +485,12 @@ impl fmt::Display for Oddity {
             Oddity::Table(oddity) => oddity.fmt(f),
             Oddity::GptBehindMbr => {
                 f.write_str("there are headers of a GPT, but the MBR does not stand for one")
+            }
+            Oddity::VeritySuperblockBehind { offset } => {
+                write!(
+                    f,
+                    "a verity superblock directly behind the file system: with --hash-offset={offset} verify uses it"
+                )
             }
             Oddity::GapNotZero { gap } => {
                 write!(
@@ -514,6 +553,7 @@ impl fmt::Display for Oddity {
             Oddity::FileSystemTooLarge { claimed, available } => {
                 write!(f, "the file system claims {claimed} bytes, {available} are there")
             }
+            Oddity::PassedOver(error) => write!(f, "{error}; on so small a storage the first is taken"),
             Oddity::UnrecognisedContent { role } => {
                 write!(f, "the protected data of {role} holds nothing that is recognised as a file system")
             }

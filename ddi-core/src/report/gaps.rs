@@ -16,12 +16,13 @@
 use std::sync::Arc;
 
 use ddi_gpt::{ByteRange, TableCopy};
+use ddi_verity::{Layout, Placement, Superblock};
 
 use super::{Content, ImageKind, Report};
 use crate::error::{Error, Step};
 use crate::image::{Image, Table};
 use crate::report::finding::{Finding, Oddity, Severity};
-use ddi_fs::Usage;
+use ddi_fs::{FsKind, Probe, Usage};
 
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
@@ -35,7 +36,15 @@ pub(super) fn look(image: &Image, report: &Report, budget: u64, findings: &mut V
     let mut unread: u64 = 0;
     let mut told = 0_usize;
     let mut chunk = vec![0; CHUNK];
-    for gap in gaps(image, report) {
+    let Some(mut taken) = taken(image, report) else { return };
+    if let (ImageKind::FileSystem, Some(first)) = (report.kind, taken.first())
+        && let Some(tree) = appended_tree(image, first.size)
+        && !taken.iter().any(|range| range.offset == tree.offset)
+    {
+        findings.push(Finding::new(Oddity::VeritySuperblockBehind { offset: tree.offset }));
+        taken.push(tree);
+    }
+    for gap in gaps(image.source().size(), taken) {
         if told >= MAX_GAPS {
             break;
         }
@@ -99,22 +108,40 @@ fn first_non_zero(
     Ok(ProbeResult::Zero)
 }
 
-/// The bytes of the image that nothing says anything about.
-fn gaps(image: &Image, report: &Report) -> Vec<ByteRange> {
-    let size = image.source().size();
+/// Where a file system ends; `None` if it does not say. The last block of squashfs is one of 4 KiB, with its data in blocks
+/// of any size.
+fn end_of(probe: &Probe) -> Option<u64> {
+    // what a LUKS header claims is itself
+    let claimed = probe.claimed_size.filter(|_| probe.kind.usage() == Usage::Filesystem)?;
+    let block = match probe.kind {
+        FsKind::Squashfs => 4096,
+        _ => u64::from(probe.block_size.unwrap_or(0)).clamp(1, 1 << 20),
+    };
+    Some(claimed.checked_next_multiple_of(block).unwrap_or(u64::MAX))
+}
+
+/// A verity superblock and its tree directly behind a file system that ends at `end`, as embedded systems have them: there,
+/// or from the next block of 4 KiB.
+fn appended_tree(image: &Image, end: u64) -> Option<ByteRange> {
+    let at = |offset: u64| {
+        let superblock = Superblock::read(image.metadata(), offset).ok()?;
+        let layout = Layout::new(&superblock.params, Placement::Superblock(offset)).ok()?;
+        let end = Some(layout.hash_area().end).filter(|end| *end <= image.source().size());
+        Some(ByteRange { offset, size: end?.checked_sub(offset)? })
+    };
+    at(end).or_else(|| at(end.checked_next_multiple_of(4096)?))
+}
+
+/// The bytes of the image that something says something about; nothing where the rest is not for anybody to say.
+fn taken(image: &Image, report: &Report) -> Option<Vec<ByteRange>> {
     let mut taken: Vec<ByteRange> = Vec::new();
     match (report.kind, image.table()) {
         (ImageKind::FileSystem, _) => match &report.whole {
-            // what a LUKS header claims is itself
-            Content::Recognised(probe)
-                if probe.kind.usage() == Usage::Filesystem && probe.claimed_size.is_some() =>
-            {
-                let block = u64::from(probe.block_size.unwrap_or(0)).clamp(1, 1 << 20);
-                let claimed = probe.claimed_size.unwrap_or(size);
-                let end = claimed.checked_next_multiple_of(block).unwrap_or(size);
-                taken.push(ByteRange { offset: 0, size: end });
-            }
-            _ => return Vec::new(),
+            Content::Recognised(probe) => match end_of(probe) {
+                Some(size) => taken.push(ByteRange { offset: 0, size }),
+                None => return None,
+            },
+            _ => return None,
         },
         (_, Table::Gpt(_)) => {
             let examination = image.examination();
@@ -124,11 +151,16 @@ fn gaps(image: &Image, report: &Report) -> Vec<ByteRange> {
             }
         }
         (_, Table::Mbr(..)) => taken.push(ByteRange { offset: 0, size: 512 }),
-        _ => return Vec::new(),
+        _ => return None,
     }
     // the trees behind the data of a bare image
     taken.extend(report.verity.iter().filter(|set| !set.hash.external).map(|set| set.hash.range));
     taken.extend(report.partitions.iter().filter_map(|partition| partition.range));
+    Some(taken)
+}
+
+/// What no range has, up to `size`.
+fn gaps(size: u64, mut taken: Vec<ByteRange>) -> Vec<ByteRange> {
     taken.sort_unstable_by_key(|range| range.offset);
 
     let mut found = Vec::new();

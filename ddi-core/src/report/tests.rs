@@ -30,7 +30,7 @@ fn a_good_image_has_no_errors() {
     let image = Disk::new().set(ROOT, "os_1", &Set::new(erofs(8, 1))).part("esp", "", &[0; 4096]).image();
     let report = report(&image);
     assert!(!report.broken());
-    assert_eq!(codes(&image), [("signature-not-checked", Some(2))]);
+    assert_eq!(codes(&image), [("signature-not-checked", Some(3))]);
     assert_eq!((report.kind, report.condition), (ImageKind::Gpt, Some(Condition::Intact)));
     assert_eq!((report.uuid, report.architecture), (Some(Guid::from_u128(1)), Some(Architecture::X86_64)));
     let rows: Vec<_> =
@@ -411,7 +411,7 @@ fn root_hashes_may_agree() {
     let root_hashes =
         vec![KnownRootHash { hash: set.root, role: Role::Root, origin: RootHashOrigin::Sidecar }];
     let image = Disk::new().set(ROOT, "", &set).beside(Sidecars { root_hashes, ..Default::default() });
-    assert_eq!(codes(&image), [("signature-not-checked", Some(2))]);
+    assert_eq!(codes(&image), [("signature-not-checked", Some(3))]);
 }
 
 fn sample() -> &'static [u8] {
@@ -453,5 +453,64 @@ proptest! {
         let assessment = prove(&image, &dissection, &ProveOptions::default());
         prop_assert!(assessment.outcome != Outcome::TrustedAndProven);
         prop_assert!(!same || assessment.outcome == Outcome::IntactUnvouched);
+    }
+}
+
+/// Bytes behind a squashfs are told whatever its data blocks are.
+#[test]
+fn f10_the_end_of_squashfs_is_that_of_its_last_4_kib() {
+    for block_size in [4096_u32, 131_072, 1 << 20] {
+        for (used, first_free) in [(286_u64, 4096), (4096, 4096), (4097, 8192)] {
+            let mut bytes = vec![0; 64 << 10];
+            bytes[..4].copy_from_slice(b"hsqs");
+            bytes[12..16].copy_from_slice(&block_size.to_le_bytes());
+            bytes[28] = 4;
+            bytes[40..48].copy_from_slice(&used.to_le_bytes());
+            let whole = image(bytes.clone());
+            let Content::Recognised(probe) = report(&whole).whole else { panic!("{:?}", report(&whole)) };
+            assert_eq!(probe.claimed_size, Some(used));
+            for (at, told) in [(first_free - 1, false), (first_free, true), (bytes.len() - 1, true)] {
+                let mut bytes = bytes.clone();
+                bytes[at] = 1;
+                let found = codes(&image(bytes)).contains(&("gap-not-zero", None));
+                assert_eq!(found, told, "blocks of {block_size}, {used} used, byte {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn f10_a_verity_superblock_behind_a_bare_file_system_is_named() {
+    let set = Set::new(erofs(8, 1));
+    let offset = set.data.len();
+    let joined = [set.data.clone(), set.hash.clone()].concat();
+    let told = report(&image(joined.clone())).findings;
+    let finding = told.iter().find(|finding| finding.code() == "verity-superblock-behind").unwrap();
+    assert_eq!(finding.severity, Severity::Note);
+    assert!(finding.to_string().contains(&format!("--hash-offset={offset} ")), "{finding}");
+    assert!(!told.iter().any(|finding| finding.code() == "gap-not-zero"), "{told:?}");
+    // what is behind the tree is told as before, and so is what is no superblock, or one whose tree is not all there
+    let more = [joined.clone(), vec![1; 4096]].concat();
+    let codes_of = |bytes: Vec<u8>| codes(&image(bytes)).iter().map(|(code, _)| *code).collect::<Vec<_>>();
+    let found = codes_of(more);
+    assert!(found.contains(&"verity-superblock-behind") && found.contains(&"gap-not-zero"), "{found:?}");
+    let mut broken = joined.clone();
+    broken[offset] ^= 1;
+    for bytes in [broken, joined[..offset + 4096].to_vec()] {
+        let found = codes_of(bytes);
+        assert!(!found.contains(&"verity-superblock-behind") && found.contains(&"gap-not-zero"), "{found:?}");
+    }
+}
+
+/// A download that was cut off behind the last partition: its backup table and the end of the usable blocks are gone.
+#[test]
+fn f10_a_table_whose_last_usable_block_is_gone_is_an_error() {
+    let bytes = Disk::new().part(ROOT, "", &erofs(8, 3)).bytes();
+    let end = bytes.len();
+    // the backup header, its array of 32 blocks, and one block more
+    for (cut, severity) in [(512, None), (33 * 512, None), (34 * 512, Some(Severity::Error))] {
+        let found = report(&image(bytes[..end - cut].to_vec())).findings;
+        let told = found.iter().find(|finding| finding.code() == "gpt-disk-truncated");
+        assert_eq!(told.map(|finding| finding.severity), severity, "{cut}: {found:?}");
     }
 }

@@ -14,7 +14,7 @@ use super::aarch64::{sha2, sha512};
 use super::lanes;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{avx2_sha256, avx2_sha512, avx512_sha256, avx512_sha512, sha_ni};
-use super::{Algorithm, Plan, portable};
+use super::{Algorithm, BlockHasher, HashType, Plan, portable};
 use core::fmt;
 use std::sync::OnceLock;
 
@@ -23,6 +23,7 @@ use std::sync::OnceLock;
 pub struct Backend(Kernel);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(Debug))]
 enum Kernel {
     Portable,
     #[cfg(target_arch = "x86_64")]
@@ -39,6 +40,9 @@ enum Kernel {
     Sha2X4,
     #[cfg(target_arch = "aarch64")]
     Sha512X2,
+    /// Right but for the last bit of the last digest of a call.
+    #[cfg(test)]
+    Wrong,
 }
 
 impl Kernel {
@@ -58,6 +62,8 @@ impl Kernel {
         Self::Sha2X4,
         #[cfg(target_arch = "aarch64")]
         Self::Sha512X2,
+        #[cfg(test)]
+        Self::Wrong,
     ];
 
     fn name(self) -> &'static str {
@@ -77,6 +83,8 @@ impl Kernel {
             Self::Sha2X4 => "sha2-x4",
             #[cfg(target_arch = "aarch64")]
             Self::Sha512X2 => "sha512-x2",
+            #[cfg(test)]
+            Self::Wrong => "wrong",
         }
     }
 
@@ -92,7 +100,54 @@ impl Kernel {
             (Self::Sha2X2 | Self::Sha2X4, _) => algorithm == Algorithm::Sha256,
             #[cfg(target_arch = "aarch64")]
             (Self::Sha512X2, _) => matches!(algorithm, Algorithm::Sha384 | Algorithm::Sha512),
+            #[cfg(test)]
+            (Self::Wrong, _) => true,
         }
+    }
+
+    /// Returns true if this machine can run it and it gives the right digests here.
+    fn is_usable(self, algorithm: Algorithm) -> bool {
+        self.knows(algorithm) && self.runs() && self.is_right(algorithm)
+    }
+
+    /// Returns true if it gives the digests of the portable code. Found out once, in less than 0.1 ms.
+    ///
+    /// Code that was tested elsewhere can still be wrong here: a processor or a hypervisor may report features that it gets
+    /// wrong, and a wrong digest is a wrong verdict.
+    fn is_right(self, algorithm: Algorithm) -> bool {
+        static FOUND: [[OnceLock<bool>; Kernel::ALL.len()]; Algorithm::ALL.len()] =
+            [const { [const { OnceLock::new() }; Kernel::ALL.len()] }; Algorithm::ALL.len()];
+        if self == Self::Portable {
+            return true;
+        }
+        let of_algorithm = &FOUND[algorithm as usize];
+        let found = Self::ALL.iter().zip(of_algorithm).find(|(kernel, _)| **kernel == self);
+        found.is_some_and(|(_, found)| *found.get_or_init(|| self.agrees_with_portable(algorithm)))
+    }
+
+    /// Compares it with the portable code: every lane, in a whole group and in one that is not full, for both hash types.
+    fn agrees_with_portable(self, algorithm: Algorithm) -> bool {
+        const SIZE: usize = 512;
+        let count = 2 * self.group(algorithm).0 - 1;
+        // no two blocks are alike, nor any two lanes
+        let mut state = 1_u32;
+        let noise: Vec<u8> = core::iter::repeat_with(|| {
+            state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+            state.to_be_bytes()[0]
+        })
+        .take(32 + count * SIZE)
+        .collect();
+        let (salt, blocks) = noise.split_at(32);
+        let digest_size = algorithm.digest_size();
+        [(HashType::Normal, salt), (HashType::ChromeOs, &salt[..20])].into_iter().all(|(hash_type, salt)| {
+            let hasher = BlockHasher::with_backend(algorithm, hash_type, salt, Backend(self));
+            let mut found = vec![0; count * digest_size];
+            hasher.hash_blocks(blocks, SIZE, &mut found, digest_size);
+            blocks
+                .chunks_exact(SIZE)
+                .zip(found.chunks_exact(digest_size))
+                .all(|(block, found)| hasher.hash_block(block).as_bytes() == found)
+        })
     }
 
     /// Can this machine run it?
@@ -125,6 +180,8 @@ impl Kernel {
             Self::Sha512X2 => {
                 cfg!(target_endian = "little") && std::arch::is_aarch64_feature_detected!("sha3")
             }
+            #[cfg(test)]
+            Self::Wrong => true,
         }
     }
 
@@ -155,6 +212,8 @@ impl Kernel {
             (Self::Sha2X2 | Self::Sha512X2, _) => (2, 2, Self::Portable),
             #[cfg(target_arch = "aarch64")]
             (Self::Sha2X4, _) => (4, 3, Self::Sha2X2),
+            #[cfg(test)]
+            (Self::Wrong, _) => (4, 1, Self::Portable),
         }
     }
 }
@@ -175,8 +234,7 @@ fn fastest(algorithm: Algorithm) -> Kernel {
     #[cfg(target_arch = "x86_64")]
     {
         use Kernel::{Avx2, Avx512, Portable, ShaNiX2, ShaNiX4};
-        let first =
-            |kernels: &[Kernel]| kernels.iter().copied().find(|kernel| kernel.runs()).unwrap_or(Portable);
+        let first = |kernels: &[Kernel]| first_usable(algorithm, kernels);
         // features that tell the makers and designs apart, where a CPUID family may be a hypervisor's invention
         let amd = is_x86_feature_detected!("sse4a");
         let zen5 = amd && is_x86_feature_detected!("avx512vp2intersect");
@@ -207,20 +265,26 @@ fn fastest(algorithm: Algorithm) -> Kernel {
     }
 }
 
+/// The first of these kernels that gives right digests here.
+#[cfg(target_arch = "x86_64")]
+fn first_usable(algorithm: Algorithm, kernels: &[Kernel]) -> Kernel {
+    kernels.iter().copied().find(|kernel| kernel.is_usable(algorithm)).unwrap_or(Kernel::Portable)
+}
+
 /// The first of these kernels for `algorithm`, unless another one turns out to be clearly faster here and now.
 ///
-/// Takes 0.1 to 0.2 ms, the detection of features included: each kernel hashes sixteen blocks of 512 bytes four times, and its best time counts. The
+/// One whose digests are not those of the portable code is out of the question. Takes well below a millisecond, the detection of features
+/// included: each kernel hashes sixteen blocks of 512 bytes four times, and its best time counts. The
 /// advantage of the first keeps noise from deciding between equals.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn calibrate(algorithm: Algorithm, kernels: &[Kernel]) -> Kernel {
-    use super::{BlockHasher, HashType};
     use core::time::Duration;
     use std::time::Instant;
 
     let blocks = [0x5a; 16 * 512];
     let mut out = [0; 16 * 64];
     let mut best = (Kernel::Portable, Duration::MAX);
-    for (i, &kernel) in kernels.iter().filter(|kernel| kernel.runs()).enumerate() {
+    for (i, &kernel) in kernels.iter().filter(|kernel| kernel.is_usable(algorithm)).enumerate() {
         let hasher = BlockHasher::with_backend(algorithm, HashType::Normal, &[], Backend(kernel));
         let times = (0..4).map(|_| {
             let start = Instant::now();
@@ -250,10 +314,16 @@ impl Backend {
         Self(*FOUND[algorithm as usize].get_or_init(|| fastest(algorithm)))
     }
 
-    /// Every backend that can do `algorithm` on this machine, the portable one first.
+    /// Every backend that can do `algorithm` on this machine, and does it right, the portable one first.
     pub fn available(algorithm: Algorithm) -> Vec<Self> {
-        let kernels = Kernel::ALL.iter().copied();
-        kernels.filter(|kernel| kernel.knows(algorithm) && kernel.runs()).map(Self).collect()
+        Kernel::ALL.iter().copied().filter(|kernel| kernel.is_usable(algorithm)).map(Self).collect()
+    }
+
+    /// The kernels whose features this machine reports, right or wrong.
+    #[cfg(test)]
+    pub(super) fn reported(algorithm: Algorithm) -> Vec<Self> {
+        let reported = |kernel: &Kernel| kernel.knows(algorithm) && kernel.runs() && *kernel != Kernel::Wrong;
+        Kernel::ALL.iter().copied().filter(reported).map(Self).collect()
     }
 
     /// The backend of that name, if this machine can run it and it does `algorithm`.
@@ -298,6 +368,7 @@ impl Backend {
         let (out, rest_out) = out.split_at_mut(out.len().min(mine * stride));
         self.run(plan, blocks, block_size, out, stride);
         if !rest.is_empty() {
+            let other = if other.is_right(plan.algorithm) { other } else { Kernel::Portable };
             Self(other).hash_blocks(plan, rest, block_size, rest_out, stride);
         }
     }
@@ -345,6 +416,12 @@ impl Backend {
             }
         }
         portable::hash_blocks(plan, blocks, block_size, out, stride);
+        #[cfg(test)]
+        if self.0 == Kernel::Wrong
+            && let Some(last) = (blocks.len() / block_size).checked_sub(1)
+        {
+            out[last * stride + plan.algorithm.digest_size() - 1] ^= 1;
+        }
     }
 }
 
@@ -391,4 +468,54 @@ pub(super) fn dirty_upper_registers() -> bool {
         return true;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One wrong bit in one lane, and the kernel is never used: not chosen, not listed, not had by its name, not by another
+    /// kernel for what that leaves over.
+    #[test]
+    fn s13_a_kernel_with_a_wrong_digest_is_never_used() {
+        for algorithm in Algorithm::ALL {
+            assert!(Kernel::Wrong.knows(algorithm) && Kernel::Wrong.runs());
+            assert!(!Kernel::Wrong.is_right(algorithm) && !Kernel::Wrong.is_usable(algorithm));
+            assert!(!Backend::available(algorithm).contains(&Backend(Kernel::Wrong)));
+            assert_eq!(Backend::named(algorithm, "wrong"), None);
+            assert_ne!(Backend::detect(algorithm), Backend(Kernel::Wrong));
+            // and what it gives is wrong in the last bit of the last digest
+            let hasher =
+                |kernel| BlockHasher::with_backend(algorithm, HashType::Normal, b"s", Backend(kernel));
+            let (mut wrong, mut right) = ([0; 3 * 64], [0; 3 * 64]);
+            hasher(Kernel::Wrong).hash_blocks(&[7; 3 * 512], 512, &mut wrong, 64);
+            hasher(Kernel::Portable).hash_blocks(&[7; 3 * 512], 512, &mut right, 64);
+            wrong[2 * 64 + algorithm.digest_size() - 1] ^= 1;
+            assert_eq!(wrong, right);
+        }
+    }
+
+    #[test]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    fn s13_calibration_passes_over_a_wrong_kernel() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(calibrate(algorithm, &[Kernel::Wrong]), Kernel::Portable);
+            for Backend(kernel) in Backend::available(algorithm) {
+                assert_eq!(calibrate(algorithm, &[Kernel::Wrong, kernel]), kernel);
+                assert_eq!(calibrate(algorithm, &[kernel, Kernel::Wrong]), kernel);
+                #[cfg(target_arch = "x86_64")]
+                assert_eq!(first_usable(algorithm, &[Kernel::Wrong, kernel]), kernel);
+            }
+            #[cfg(target_arch = "x86_64")]
+            assert_eq!(first_usable(algorithm, &[Kernel::Wrong]), Kernel::Portable);
+        }
+    }
+
+    /// Every kernel that this machine reports is right: none is passed over in silence by the other tests.
+    #[test]
+    fn s13_every_kernel_of_this_machine_is_right() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Backend::reported(algorithm), Backend::available(algorithm), "{algorithm}");
+        }
+    }
 }

@@ -1,21 +1,23 @@
-use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ddi_io::Stream;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::*;
+use crate::geometry::CheckedTree;
 use crate::hash::{Algorithm, HashType};
 use crate::layout::Placement;
 use crate::params::{Params, Salt};
+use crate::tree::model::{kinds, shapes, some_shapes};
 
 /// Data, its tree and the root hash, by a builder of a few lines.
 struct Image {
     data: Vec<u8>,
     hash: Vec<u8>,
-    tree: HashTree,
+    tree: CheckedTree,
     root: RootHash,
 }
 
@@ -44,7 +46,7 @@ fn noise(len: usize) -> Vec<u8> {
 /// Builds a tree; `edit` may change each hash block (level, number, bytes) before it is hashed.
 fn image_with(params: Params, edit: impl Fn(usize, u64, &mut [u8])) -> Image {
     let data = noise(params.data_size() as usize);
-    let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+    let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
     let layout = tree.layout();
     let hasher = params.hasher();
     let mut hash = vec![0; layout.tree().end as usize];
@@ -160,7 +162,7 @@ fn another_number_of_blocks() {
     for blocks in [2, 16, 17, 256, 257, 300] {
         let image = image(small(blocks));
         for other in (1..blocks).chain(blocks + 1..blocks + 40) {
-            let tree = HashTree::new(small(other), Placement::Bare(0)).unwrap();
+            let tree = HashTree::new(small(other), Placement::Bare(0)).unwrap().vouched();
             // zeros behind both ends, so that nothing fails for being short
             let data = [&image.data[..], &vec![0; 40 * 512]].concat();
             let hash = [&image.hash[..], &vec![0; 8 * 512]].concat();
@@ -215,13 +217,93 @@ fn sources_must_be_long_enough_and_the_root_hash_of_the_right_size() {
 /// Offsets and lengths that begin and end anywhere in blocks.
 #[test]
 fn every_alignment() {
-    let image = image(small(20));
-    let reader = image.open().unwrap();
-    let points: Vec<u64> = (0..=20).flat_map(|b| [b * 512, b * 512 + 1, b * 512 + 511]).collect();
-    for &start in points.iter().filter(|&&start| start <= 20 * 512) {
-        for &end in points.iter().filter(|&&end| start <= end && end <= 20 * 512) {
-            let found = read_vec(&reader, start, (end - start) as usize).unwrap();
-            assert_eq!(found, image.data[start as usize..end as usize]);
+    for shape in some_shapes() {
+        let image = image(shape.params(20));
+        let reader = image.open().unwrap();
+        let size = u64::from(shape.data_block_size);
+        let points: Vec<u64> = (0..=20).flat_map(|b| [b * size, b * size + 1, b * size + size - 1]).collect();
+        for &start in points.iter().filter(|&&start| start <= 20 * size) {
+            for &end in points.iter().filter(|&&end| start <= end && end <= 20 * size) {
+                let found = read_vec(&reader, start, (end - start) as usize).unwrap();
+                assert_eq!(found, image.data[start as usize..end as usize]);
+            }
+        }
+    }
+}
+
+/// A byte of each block, one block after the other and back, with caches that hold all, some and nothing: never that of
+/// another block.
+#[test]
+fn d1_a_kept_block_is_given_for_itself_alone() {
+    for kind in kinds() {
+        for sizes in [(512, 512), (512, 4096), (1024, 8192), (4096, 512), (4096, 1024), (2048, 4096)] {
+            let image = image(params(kind.1, kind.0, sizes, 130));
+            let size = sizes.0 as usize;
+            for cache in [0, 3000, 40_000, DEFAULT_CACHE_SIZE] {
+                let reader = image.open_over(&image.data, &image.hash, cache).unwrap();
+                for block in (0..130).chain((0..130).rev()) {
+                    let at = block * size + 9;
+                    let found = read_vec(&reader, at as u64, 5).unwrap();
+                    assert_eq!(found, image.data[at..][..5], "{kind:?} {sizes:?} {cache}: block {block}");
+                }
+            }
+        }
+    }
+}
+
+/// The root hash vouches for a digest that differs from that of the block in one bit: of each algorithm, each bit of a digest
+/// in each level, and of the root hash.
+#[test]
+fn d6_every_bit_of_a_digest_is_compared() {
+    for (hash_type, algorithm) in kinds() {
+        // three levels, the last block of each but the top alone in its parent
+        let params =
+            params(algorithm, hash_type, (512, 512), if algorithm.digest_size() > 32 { 65 } else { 257 });
+        let good = image(params);
+        assert_eq!(good.tree.layout().levels().len(), 3);
+        let slot = good.tree.layout().slot(1);
+        for bit in 0..8 * algorithm.digest_size() {
+            for level in 0..3 {
+                let forged = image_with(params, |l, number, bytes| {
+                    if (l, number) == (level, 0) {
+                        bytes[slot.start + bit / 8] ^= 1 << (bit % 8);
+                    }
+                });
+                // the second block below
+                let child = (level.checked_sub(1), 1);
+                let block = 1 << (forged.tree.layout().digests_per_block().ilog2() * level as u32);
+                let at = block * 512;
+                match forged.open() {
+                    Ok(reader) => {
+                        let error = read_vec(&reader, at, 7).unwrap_err();
+                        assert_eq!(mismatch(&error), Some(child), "{algorithm} level {level} bit {bit}");
+                        assert!(read_vec(&reader, 0, 512).is_ok());
+                    }
+                    // on the right-most path
+                    Err(Error::BlockMismatch { level: l, block: b }) => {
+                        assert_eq!((l, b, level), (child.0, 1, 2))
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            for good in [&good, &image(self::params(algorithm, hash_type, (512, 512), 1))] {
+                let mut root = good.root.as_bytes().to_vec();
+                root[bit / 8] ^= 1 << (bit % 8);
+                let root = RootHash::from_bytes(&root).unwrap();
+                match VerifiedReader::open(&good.data, &good.hash, good.tree.clone(), &root) {
+                    Ok(reader) => {
+                        let error = read_vec(&reader, 0, 1).unwrap_err();
+                        assert_eq!(mismatch(&error), Some((None, 0)));
+                        assert_eq!(good.hash.len(), 0);
+                    }
+                    Err(error) => {
+                        assert!(
+                            matches!(error, Error::BlockMismatch { level: Some(2), block: 0 }),
+                            "{error}"
+                        );
+                    }
+                }
+            }
         }
     }
 }
@@ -525,8 +607,11 @@ fn a_source_that_was_cut_off() {
 /// Many threads over a cache that holds next to nothing.
 #[test]
 fn threads_share_a_tiny_cache() {
-    let image = image(small(4097));
-    for cache in [0, 600, 3000, 20_000] {
+    let wide = params(Algorithm::Sha512, HashType::ChromeOs, (512, 4096), 1025);
+    let images = [image(small(4097)), image(wide)];
+    let caches = [0, 600, 3000, 20_000, 100_000];
+    for (image, cache) in images.iter().flat_map(|image| caches.map(|cache| (image, cache))) {
+        let top = image.tree.layout().block_size();
         let reader = image.open_over(&image.data, &image.hash, cache).unwrap();
         std::thread::scope(|scope| {
             for thread in 0..8_u64 {
@@ -538,7 +623,7 @@ fn threads_share_a_tiny_cache() {
                         let offset = (random / 3000) as usize % (image.data.len() - len);
                         let found = read_vec(reader, offset as u64, len).unwrap();
                         assert!(found == image.data[offset..][..len]);
-                        assert!((512..=cache + 512).contains(&reader.cached_bytes()));
+                        assert!((top..=cache + top).contains(&reader.cached_bytes()));
                     }
                 });
             }
@@ -548,26 +633,35 @@ fn threads_share_a_tiny_cache() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
-    /// Damaged images: every read gives the right bytes or an error, and an error only where there is damage.
+    /// Damaged images of every shape, some of it under the root hash: every read gives the right bytes or an error, and an
+    /// error only where there is damage.
     #[test]
     fn right_bytes_or_an_error(
-        blocks in 1_u64..600,
-        cache in prop_oneof![Just(0_usize), 500_usize..5000, Just(DEFAULT_CACHE_SIZE)],
-        flips in proptest::collection::vec((any::<bool>(), any::<proptest::sample::Index>(), 0..8), 0..4),
-        reads in proptest::collection::vec((any::<proptest::sample::Index>(), 0_usize..20_000), 1..20),
+        shape in shapes(),
+        blocks in 1_u64..300,
+        cache in prop_oneof![Just(0_usize), 500_usize..50_000, Just(DEFAULT_CACHE_SIZE)],
+        forged in proptest::option::weighted(0.3, (any::<Index>(), any::<Index>(), 1_u8..)),
+        flips in proptest::collection::vec((any::<bool>(), any::<Index>(), 0..8), 0..4),
+        reads in proptest::collection::vec(
+            (any::<Index>(), prop_oneof![0_usize..40, 0_usize..30_000], 1_usize..6),
+            1..20,
+        ),
     ) {
-        let image = image(small(blocks));
+        let params = shape.params(blocks);
+        let size = params.data_block_size() as usize;
+        let image = image_with(params, |level, number, bytes| {
+            if let Some((block, at, flip)) = &forged && (level, number) == (0, block.index(blocks as usize) as u64 / 4) {
+                bytes[at.index(bytes.len())] ^= flip;
+            }
+        });
         let (mut data, mut hash) = (image.data.clone(), image.hash.clone());
-        let mut damaged: HashMap<u64, ()> = HashMap::new();
-        let mut tree_is_damaged = false;
+        let mut tree_is_damaged = forged.is_some();
         for (in_data, index, bit) in flips {
-            let source = if in_data || hash.is_empty() { &mut data } else { &mut hash };
+            let in_data = in_data || hash.is_empty();
+            let source = if in_data { &mut data } else { &mut hash };
             let at = index.index(source.len());
             source[at] ^= 1_u8 << bit;
-            match in_data || image.hash.is_empty() {
-                true => drop(damaged.insert(at as u64 / 512, ())),
-                false => tree_is_damaged = true,
-            }
+            tree_is_damaged |= !in_data;
         }
         let reader = match image.open_over(&data, &hash, cache) {
             Ok(reader) => reader,
@@ -576,18 +670,23 @@ proptest! {
                 return Ok(());
             }
         };
-        for (index, len) in reads {
+        for (index, len, times) in reads {
             let offset = index.index(image.data.len());
-            let len = len.min(image.data.len() - offset);
-            match read_vec(&reader, offset as u64, len) {
-                Ok(found) => prop_assert!(found == image.data[offset..][..len]),
-                Err(error) => {
-                    let touched = offset as u64 / 512..(offset + len).div_ceil(512) as u64;
-                    match mismatch(&error) {
-                        Some((None, block)) => {
-                            prop_assert!(touched.contains(&block) && data[block as usize * 512..][..512] != image.data[block as usize * 512..][..512]);
+            // the same place of the blocks that follow as well: what is kept of one must not be given for another
+            for offset in (offset..image.data.len()).step_by(size).take(times) {
+                let len = len.min(image.data.len() - offset);
+                match read_vec(&reader, offset as u64, len) {
+                    Ok(found) => prop_assert!(found == image.data[offset..][..len]),
+                    Err(error) => {
+                        let touched = offset / size..(offset + len).div_ceil(size);
+                        match mismatch(&error) {
+                            Some((None, block)) => {
+                                let block = block as usize;
+                                let is_changed = data[block * size..][..size] != image.data[block * size..][..size];
+                                prop_assert!(touched.contains(&block) && (is_changed || forged.is_some()));
+                            }
+                            _ => prop_assert!(tree_is_damaged),
                         }
-                        _ => prop_assert!(tree_is_damaged),
                     }
                 }
             }
@@ -613,7 +712,7 @@ fn real_images_are_read_to_the_end() {
             let data = std::fs::read(corpus.join(data)).unwrap();
             let hash = std::fs::read(corpus.join(hash)).unwrap();
             let Ok(superblock) = crate::Superblock::read(&hash, 0) else { continue };
-            let tree = HashTree::new(superblock.params, Placement::Superblock(0)).unwrap();
+            let tree = HashTree::new(superblock.params, Placement::Superblock(0)).unwrap().vouched();
             let root = verity["root_hash"].as_str().unwrap().parse().unwrap();
             let size = tree.params().data_size() as usize;
             let reader = VerifiedReader::open(&data, &hash, tree, &root).unwrap();

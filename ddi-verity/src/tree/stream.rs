@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
-use super::HashTree;
 use crate::error::{Error, Storage};
+use crate::geometry::CheckedTree;
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::verdict::Verdict;
@@ -13,7 +13,7 @@ use ddi_io::ReadAt;
 /// Bytes that are passed over at once.
 const SKIP: usize = 64 << 10;
 
-impl HashTree {
+impl CheckedTree {
     /// As [`verify`](Self::verify), but `data` is read once, from its beginning to its end, and never kept.
     ///
     /// All on the calling thread; memory is bounded by constants as it is there: a few MiB.
@@ -31,7 +31,7 @@ impl HashTree {
     ///
     /// let data = vec![7; 300 * 4096];
     /// let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, 300, Salt::EMPTY)?;
-    /// let tree = HashTree::new(params, Placement::Bare(0))?;
+    /// let tree = HashTree::new(params, Placement::Bare(0))?.vouched();
     /// let hash = Mutex::new(Vec::new());
     /// let root = tree.build(&data, &hash, &Options::new())?;
     ///
@@ -49,9 +49,9 @@ impl HashTree {
         options: &Options<'_>,
     ) -> Result<Verdict, Error> {
         let state = Mutex::new(State { data, position: 0, ended: false });
-        let forward = Forward { state, size: self.params.data_size() };
+        let forward = Forward { state, size: self.params().data_size() };
         // one thread takes the claims in order
-        let verdict = super::verify::verify(self, &forward, hash, root, &options.threads(1));
+        let verdict = super::verify::verify(self.tree(), &forward, hash, root, &options.threads(1));
         let state = forward.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match verdict {
             Err(Error::Io { storage: Storage::Data, .. }) if state.ended => {
@@ -117,9 +117,11 @@ impl ReadAt for Forward<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::hash::{Algorithm, HashType};
-    use crate::tree::model::{Example, SHA256};
+    use crate::tree::model::{Example, SHA256, shapes};
 
     /// Gives a few bytes at a time, is interrupted between, and fails at some place.
     struct Pipe<'a> {
@@ -195,6 +197,26 @@ mod tests {
                 hash[block * 512] ^= 1;
                 assert_same(&example, &example.data, &hash);
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn says_what_verify_says_of_any_tree(
+            shape in shapes(),
+            n in 1_u64..400,
+            damage in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 1_u8..), 0..4),
+        ) {
+            let example = shape.example(n);
+            let (mut data, mut hash) = (example.data.clone(), example.hash.clone());
+            for (in_tree, place, flip) in damage {
+                let bytes = if in_tree && !hash.is_empty() { &mut hash } else { &mut data };
+                let at = place.index(bytes.len());
+                bytes[at] ^= flip;
+            }
+            assert_same(&example, &data, &hash);
         }
     }
 

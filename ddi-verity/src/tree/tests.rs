@@ -5,7 +5,7 @@ use std::sync::{LazyLock, Mutex};
 use proptest::prelude::*;
 use sha2::Digest as _;
 
-use super::model::{Example, SHA256, stream};
+use super::model::{Example, SHA256, kinds, shapes, stream};
 use super::*;
 use crate::hash::HashType;
 use crate::params::Salt;
@@ -102,7 +102,7 @@ fn vectors_of_cryptsetup() {
         // the data is zero: once with what is known beforehand, once without
         for every_block in [false, true] {
             let options = Options::new().allow_sha1(true).hash_every_block(every_block);
-            let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+            let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
             let hash = Mutex::new(Vec::new());
             assert_eq!(tree.build(&data, &hash, &options).unwrap().to_string(), root);
             assert_eq!(tree.layout().levels().iter().map(|l| l.blocks).collect::<Vec<_>>(), levels);
@@ -397,28 +397,41 @@ proptest! {
 
     #[test]
     fn builds_and_checks_like_the_model(
-        hash_type in prop::sample::select(vec![HashType::Normal, HashType::ChromeOs]),
-        algorithm in prop::sample::select(vec![Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512]),
-        data_bits in 9_u32..14,
-        hash_bits in 9_u32..14,
+        shape in shapes(),
         runs in prop::collection::vec((0_u8..2, 1_usize..200), 1..20),
-        salt in prop::collection::vec(any::<u8>(), 0..=256),
         threads in 1_usize..4,
         every_block: bool,
+        resident in prop::option::of(1_u64..300),
+        forged in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1_u8..), 0..3),
         damage in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 1_u8..), 0..4),
     ) {
         let kinds: Vec<u8> = runs.iter().flat_map(|&(kind, len)| vec![kind; len]).collect();
         let mut data = patterned(&kinds);
-        data.resize(data.len().next_multiple_of(1 << data_bits), 0);
-        let blocks = data.len() as u64 >> data_bits;
-        let params = Params::new(hash_type, algorithm, 1 << data_bits, 1 << hash_bits, blocks, Salt::new(&salt).unwrap()).unwrap();
-        let mut example = Example::of(params, data);
+        data.resize(data.len().next_multiple_of(shape.data_block_size as usize), 0);
+        let params = shape.params(data.len() as u64 / u64::from(shape.data_block_size));
+        let example = Example::of(params, data);
         let options = Options::new().threads(threads).hash_every_block(every_block).allow_sha1(true);
+        let options = Options { resident, ..options };
         let (hash, root) = example.built(&options);
         prop_assert!(hash == example.hash);
         prop_assert_eq!(root, example.root);
         prop_assert!(check(&example, &options).is_proven());
 
+        // the root hash vouches for this
+        let layout = example.tree.layout();
+        let hash_blocks = layout.hash_blocks() as usize;
+        let forged: Vec<_> = forged.iter().map(|(block, at, flip)| {
+            (block.index(hash_blocks.max(1)) as u64, at.index(layout.block_size()), *flip)
+        }).collect();
+        let mut number_of = 0;
+        let mut example = Example::with(params, example.data, |_, _, bytes| {
+            for (_, at, flip) in forged.iter().filter(|(block, ..)| *block == number_of) {
+                bytes[*at] ^= flip;
+            }
+            number_of += 1;
+        });
+        prop_assert_eq!(check(&example, &options), judge(&example));
+        // and not for this
         for (in_tree, place, flip) in damage {
             let bytes = if in_tree { &mut example.hash } else { &mut example.data };
             if bytes.is_empty() { continue; }
@@ -587,7 +600,7 @@ fn wrong_root_salt_type_or_size() {
     ] {
         let params =
             Params::new(hash_type, Algorithm::Sha256, 512, 512, n, Salt::new(salt).unwrap()).unwrap();
-        let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+        let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
         let verdict = tree.verify(&example.data, &example.hash, &example.root, &Options::new()).unwrap();
         assert!(!verdict.is_proven());
         // a shortened device is given away by the slots that are now spare
@@ -616,6 +629,144 @@ fn spare_bytes_must_be_zero() {
         let verdict = check(&example, &Options::new());
         assert!(!verdict.is_proven() && verdict.root_matches());
         assert_eq!((verdict.levels[0].spare.ranges(), verdict.proven_data), (&one(0)[..], n));
+    }
+}
+
+/// Every way to check a tree.
+fn all_verdicts(example: &Example) -> [Verdict; 3] {
+    let small = Options { resident: Some(64), ..Options::new() };
+    let of_stream = example
+        .tree
+        .verify_stream(&mut &example.data[..], &example.hash, &example.root, &Options::new())
+        .unwrap();
+    [check(example, &Options::new()), check(example, &small), of_stream]
+}
+
+/// The root hash vouches for a digest that differs from that of the block in one bit: of each algorithm, each bit of a digest
+/// in each level, and of the root hash.
+#[test]
+fn d6_every_bit_of_a_digest_is_compared() {
+    for (hash_type, algorithm) in kinds() {
+        let n = if algorithm.digest_size() > 32 { 65 } else { 257 };
+        let good = Example::new((hash_type, algorithm), 512, 512, n, b"pepper");
+        let single = Example::new((hash_type, algorithm), 512, 512, 1, b"pepper");
+        let slot = good.tree.layout().slot(1);
+        for bit in 0..8 * algorithm.digest_size() {
+            let flip = |bytes: &mut [u8]| bytes[bit / 8] ^= 1 << (bit % 8);
+            for level in 0..3 {
+                let forged = Example::with(*good.tree.params(), good.data.clone(), |l, number, bytes| {
+                    if (l, number) == (level, 0) {
+                        flip(&mut bytes[slot.clone()]);
+                    }
+                });
+                for verdict in all_verdicts(&forged) {
+                    assert!(!verdict.is_proven() && verdict.root_matches());
+                    let corrupt = match level.checked_sub(1) {
+                        None => &verdict.corrupt_data,
+                        Some(below) => &verdict.levels[below].corrupt,
+                    };
+                    assert_eq!(corrupt.ranges(), one(1), "{algorithm} level {level} bit {bit}");
+                }
+            }
+            for good in [&good, &single] {
+                let mut root = good.root.as_bytes().to_vec();
+                flip(&mut root);
+                let other = Example { root: RootHash::from_bytes(&root).unwrap(), ..good.clone() };
+                for verdict in all_verdicts(&other) {
+                    assert!(!verdict.is_proven() && verdict.proven_data == 0, "{algorithm} bit {bit}");
+                }
+            }
+        }
+    }
+}
+
+/// Each byte of a hash block that belongs to no digest, under a root hash that vouches for it: behind the digests that are
+/// used, between them, and in what is left behind the last whole slot (hash type 0, digests of 20 and 48 bytes).
+#[test]
+fn d2_every_spare_byte_must_be_zero() {
+    for ((hash_type, algorithm), n) in kinds().flat_map(|kind| [2, 7, 8, 16].map(|n| (kind, n))) {
+        let good = Example::new((hash_type, algorithm), 512, 512, n, b"pepper");
+        let layout = good.tree.layout().clone();
+        let used = layout.children(0).min(layout.digests_per_block() as u64) as usize;
+        let is_digest = |at: usize| (0..used).any(|slot| layout.slot(slot).contains(&at));
+        let mut spare = 0;
+        for at in (0..512).filter(|at| !is_digest(*at)) {
+            let junk = Example::with(*good.tree.params(), good.data.clone(), |level, number, bytes| {
+                if (level, number) == (0, 0) {
+                    bytes[at] = 1 << (at % 8);
+                }
+            });
+            for verdict in all_verdicts(&junk) {
+                assert!(
+                    !verdict.is_proven() && verdict.proven_data == n,
+                    "{hash_type:?} {algorithm} byte {at}"
+                );
+                assert_eq!(verdict.levels[0].spare.ranges(), one(0), "{hash_type:?} {algorithm} byte {at}");
+            }
+            spare += 1;
+        }
+        assert_eq!(spare, 512 - used * algorithm.digest_size());
+    }
+}
+
+/// The same of the one function that decides it, with hash blocks of every size and filled to any degree.
+#[test]
+fn d2_spare_bytes_of_every_layout() {
+    for ((hash_type, algorithm), bits) in kinds().flat_map(|kind| (9..14).map(move |bits| (kind, bits))) {
+        let size = 1 << bits;
+        let params = Params::new(hash_type, algorithm, 512, size, 1000, Salt::EMPTY).unwrap();
+        let layout = Layout::new(&params, Placement::Bare(0)).unwrap();
+        let per_block = layout.digests_per_block();
+        let mut block = vec![0; size as usize];
+        for used in [0, 1, 2, per_block / 2, per_block - 1, per_block] {
+            // on either side of all borders
+            let borders = (0..=per_block + 1).flat_map(|slot| {
+                let start = slot * layout.slot_size();
+                [start, start + algorithm.digest_size() - 1, start + algorithm.digest_size()]
+            });
+            let last_whole = size as usize / algorithm.digest_size() * algorithm.digest_size();
+            let places = borders.chain([last_whole - 1, last_whole, size as usize - 1]);
+            for at in places.filter(|at| *at < size as usize) {
+                block[at] = 0x80;
+                let is_digest = (0..used).any(|slot| layout.slot(slot).contains(&at));
+                assert_eq!(
+                    spare_is_zero(&layout, &block, used),
+                    is_digest,
+                    "{hash_type:?} {algorithm} {size}: {used} used, byte {at}"
+                );
+                block[at] = 0;
+            }
+        }
+    }
+}
+
+/// What is kept of the part of the tree before says nothing of a part that is not proven, however alike the two are: every
+/// block of the data is the same, and so is every hash block of a level. Each hash block of level 1 in turn is broken.
+#[test]
+fn an_unproven_window_takes_nothing_from_the_last_one() {
+    let params = *Example::new(SHA256, 512, 512, 16 * 16 * 16, b"s").tree.params();
+    let good = Example::of(params, vec![0x5a; params.data_size() as usize]);
+    let level = good.tree.layout().levels()[1];
+    for (parent, threads, resident) in
+        (0..level.blocks).flat_map(|parent| [(parent, 1, None), (parent, 1, Some(64)), (parent, 3, Some(64))])
+    {
+        let mut example = good.clone();
+        example.hash[level.offset as usize + parent as usize * 512 + 40] ^= 1;
+        let options = Options { resident, ..Options::new().threads(threads) };
+        let of_stream = example
+            .tree
+            .verify_stream(&mut &example.data[..], &example.hash, &example.root, &options)
+            .unwrap();
+        for verdict in [check(&example, &options), of_stream] {
+            let below = parent * 16..(parent + 1) * 16;
+            assert_eq!(verdict.levels[1].corrupt.ranges(), one(parent));
+            assert_eq!(verdict.levels[0].unproven.ranges(), core::slice::from_ref(&below));
+            assert_eq!(verdict.levels[0].proven, 16 * 16 - 16);
+            let data = below.start * 16..below.end * 16;
+            assert_eq!(verdict.unproven_data.ranges(), core::slice::from_ref(&data));
+            assert_eq!(verdict.proven_data, 16 * 16 * 16 - 256);
+            assert!(verdict.corrupt_data.is_empty() && !verdict.is_proven());
+        }
     }
 }
 
@@ -944,7 +1095,7 @@ fn holes_are_not_read_and_change_nothing() {
 fn a_huge_hole() {
     let blocks = 1 << 28;
     let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, blocks, Salt::EMPTY).unwrap();
-    let tree = HashTree::new(params, Placement::Bare(0)).unwrap();
+    let tree = HashTree::new(params, Placement::Bare(0)).unwrap().vouched();
     let data = Sparse { size: blocks * 4096, data: vec![] };
     let mut digest = params.hasher().hash_block(&[0; 4096]);
     for _ in tree.layout().levels() {
@@ -999,7 +1150,7 @@ fn more_than_one_streamed_level() {
 #[test]
 fn a_single_block_needs_no_hash_area() {
     let example = Example::new(SHA256, 4096, 4096, 1, b"s");
-    let tree = HashTree::new(*example.tree.params(), Placement::Superblock(0)).unwrap();
+    let tree = HashTree::new(*example.tree.params(), Placement::Superblock(0)).unwrap().vouched();
     let nothing = Vec::new();
     let verdict = tree.verify(&example.data, &nothing, &example.root, &Options::new()).unwrap();
     assert!(verdict.is_proven() && verdict.root_matches());
@@ -1063,7 +1214,7 @@ fn claimed_root_hash_is_that_of_the_top_block() {
 fn tree_behind_a_superblock_and_behind_the_data() {
     let plain = Example::new(SHA256, 512, 1024, 100, b"");
     for placement in [Placement::Superblock(0), Placement::Superblock(51200), Placement::Bare(51200)] {
-        let tree = HashTree::new(*plain.tree.params(), placement).unwrap();
+        let tree = HashTree::new(*plain.tree.params(), placement).unwrap().vouched();
         let mut image = plain.data.clone();
         image.resize(51712.max(image.len()), 0xee);
         let image = Mutex::new(image);

@@ -145,6 +145,75 @@ fn order_and_conflicts() {
     assert_eq!(findings[0]["image"], upper.as_str());
 }
 
+/// F7: a merged-usr host, as a folder and as an image, and extensions that hide what it has.
+#[test]
+fn f7_what_the_host_loses() {
+    const RELEASE: &str = "/usr/lib/extension-release.d/extension-release.x";
+    let system = [
+        ("/usr/lib/os-release", "ID=a\n"),
+        // absolute links lead to the host's files, not to those of this machine
+        ("/etc/os-release", "->/usr/lib/os-release"),
+        ("/usr/bin/ls", "ls"),
+        ("/usr/lib/libc.so.6", "so"),
+        ("/usr/sbin", "->/usr/bin"),
+        ("/usr/lib64", "->lib"),
+        ("/usr/share/doc/", ""),
+        ("/usr/share/doc/a", "a"),
+        ("/bin", "->usr/bin"),
+        ("/sbin", "->usr/sbin"),
+        ("/opt/", ""),
+    ];
+    let folder = Folder::new();
+    let directory = super::tree(&folder, "host", &system);
+    let Some(image) = image_of(&folder, "host.raw", &system) else { return };
+    for (at, (files, expected, code)) in [
+        (&[("/usr/bin/x", "")][..], &[][..], 0),
+        (&[("/usr/sbin/daemon", "")], &[("hides-host-link", "/usr/sbin")], 1),
+        (&[("/usr/lib64/libx.so", "")], &[("hides-host-link", "/usr/lib64")], 1),
+        (&[("/usr/bin", "x")], &[("hides-host-directory", "/usr/bin")], 1),
+        (&[("/usr/share/doc", "->/opt/doc")], &[("hides-host-directory", "/usr/share/doc")], 1),
+        (&[("/usr/sbin", "->bin"), ("/usr/bin/x", "")], &[], 0),
+        (&[("/usr/bin/ls", "x")], &[("replaces-host-file", "/usr/bin/ls")], 0),
+        (&[("/bin/x", "")], &[("outside-hierarchies", "/bin/x")], 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = Folder::new();
+        let files: Vec<_> = [(RELEASE, "ID=_any\n")].into_iter().chain(files.iter().copied()).collect();
+        let Some(extension) = image_of(&folder, "x.raw", &files) else { return };
+        for host in [directory.to_str().unwrap(), &*image] {
+            let ended = ddi(["check", "extension", "--json", "--host", host, &extension]);
+            assert_exit(&ended, code);
+            let value = ended.json();
+            let found: Vec<_> = value["findings"].as_array().unwrap().iter().collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|found| (found["code"].as_str().unwrap(), found["path"].as_str().unwrap()))
+                .collect();
+            assert_eq!(found, expected, "{at} on {host}");
+            assert_eq!(value["facts"]["sysext-layers"], serde_json::json!(["/usr: the host, x"]));
+        }
+    }
+}
+
+/// F7: a `usr` that is a link is merged, and what is beside it is not.
+#[test]
+fn f7_a_usr_that_is_a_link() {
+    let folder = Folder::new();
+    let host = super::tree(&folder, "host", &[("/usr/lib/os-release", "ID=a\n"), ("/usr/bin/ls", "")]);
+    let files = [
+        ("/usr", "->real"),
+        ("/real/lib/extension-release.d/extension-release.x", "ID=_any\n"),
+        ("/real/bin", "over the directory"),
+    ];
+    let Some(extension) = image_of(&folder, "x.raw", &files) else { return };
+    let ended = ddi(["check", "extension", "--json", "--host", host.to_str().unwrap(), &extension]);
+    assert_exit(&ended, 1);
+    assert_eq!(codes(&ended), ["hides-host-directory"]);
+    assert_eq!(ended.json()["findings"][0]["path"], "/usr/bin");
+}
+
 /// Every combination of fields, judged by the systemd-sysext of this machine: which extensions would it merge?
 ///
 /// It wants to mount, and so a mount namespace of its own; what it says comes before it mounts anything that matters.
@@ -200,7 +269,7 @@ fn what_systemd_sysext_would_merge() {
         };
         let merged: Vec<&str> = line.split('\'').skip(1).step_by(2).collect();
         let os_release = EnvFile::parse(host.as_bytes()).unwrap();
-        let about = ExtensionHost { os_release: &os_release, architecture: native };
+        let about = ExtensionHost { os_release: &os_release, architecture: native, tree: None };
         for (number, release) in releases.iter().enumerate() {
             let fields = EnvFile::parse(release.as_bytes()).unwrap();
             let ours = match_extension(&fields, ExtensionClass::Sysext, &about, Some(ExtensionScope::System));

@@ -125,12 +125,15 @@ fn plain(add: &mut Add<'_>, text: &str, signer: &Signer) {
         ("that is none, but the empty text", String::new()),
         ("of another image", "5a".repeat(32)),
     ] {
-        add(&format!("a good signature of a root hash {what}"), &signer.plain(&other).der(), "signature-bad");
+        // what people sign by mistake has a name of its own
+        let is_form = matches!(what, "with a line feed" | "in capitals");
+        let answer = if is_form { "signature-form" } else { "signature-bad" };
+        add(&format!("a good signature of a root hash {what}"), &signer.plain(&other).der(), answer);
     }
     let bytes: Vec<u8> = (0..32).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect();
     let mut message = signer.plain(text);
     *message.at(SIGNATURE).bytes() = signer.sign(&bytes);
-    add("a good signature of the root hash in binary", &message.der(), "signature-bad");
+    add("a good signature of the root hash in binary", &message.der(), "signature-form");
 }
 
 /// A message with attributes. Where it says so, the signature is right for what the attributes are.
@@ -193,7 +196,7 @@ fn encodings(add: &mut Add<'_>, good: &[u8]) {
     add("one byte behind it", &[good, &[0]].concat(), "pkcs7-trailing-data");
     add("twice", &[good, good].concat(), "pkcs7-trailing-data");
     add("one byte", &[0x30], "pkcs7-truncated");
-    add("PEM", b"-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n", "pkcs7-tag-form");
+    add("PEM", b"-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n", "signature-not-der");
     add("a million nested sequences", &[0x30, 0x80].repeat(1_000_000), "signature-too-large");
     let deep = (0..10_000).fold(Vec::new(), |deep: Vec<u8>, _| {
         let len = deep.len();

@@ -343,7 +343,7 @@ fn remains(class: &mut Class) {
         "cut off behind the partitions",
         cut((base().lbas(2).1 + 1) * 512),
         "inspect",
-        0,
+        1,
         "gpt-disk-truncated",
     );
     class.add(

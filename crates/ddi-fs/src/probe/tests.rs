@@ -288,6 +288,13 @@ fn floppies_have_what_is_found_first_and_are_no_raid() {
     let both = [FsKind::Ext4, FsKind::Squashfs];
     assert_eq!(tiny(&both, 1440 << 10), Some(FsKind::Ext4));
     assert_eq!(candidates(&image(&both)[..(1440 << 10) + 1]), both);
+    // and what was not looked for is told
+    let passed_over = |kinds: &[FsKind]| -> Vec<FsKind> {
+        let probe = probe(&image(kinds)[..1440 << 10].to_vec()).unwrap().unwrap();
+        probe.passed_over.iter().map(|other| other.kind).collect()
+    };
+    assert_eq!(passed_over(&both), both[1..]);
+    assert_eq!(passed_over(&both[..1]), []);
     assert_eq!(tiny(&[FsKind::LinuxRaidMember], 1440 << 10), None);
     // too small for ten pages, and for btrfs
     assert_eq!(tiny(&[FsKind::Swap], 40959), None);

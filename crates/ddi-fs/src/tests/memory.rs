@@ -15,6 +15,8 @@ enum Content {
     File(Vec<u8>),
     Link(Vec<u8>),
     Fifo,
+    /// A device 0:0.
+    Whiteout,
     /// What it is cannot be read.
     Damaged,
 }
@@ -25,6 +27,8 @@ pub struct Memory {
     /// Where nodes are said to lie.
     places: Vec<(u64, Extent)>,
     system: Vec<Extent>,
+    /// Modes other than 755.
+    permissions: Vec<(u64, u16)>,
     /// The size that directories are said to have.
     directory_size: u64,
 }
@@ -32,7 +36,13 @@ pub struct Memory {
 impl Memory {
     pub fn new() -> Self {
         let root = (Content::Dir(BTreeMap::new()), Vec::new());
-        Memory { nodes: vec![root], places: Vec::new(), system: Vec::new(), directory_size: 0 }
+        Memory {
+            nodes: vec![root],
+            places: Vec::new(),
+            system: Vec::new(),
+            permissions: Vec::new(),
+            directory_size: 0,
+        }
     }
 
     /// A node under a name, with all directories on the way.
@@ -82,6 +92,24 @@ impl Memory {
 
     pub fn fifo(mut self, path: &str) -> Self {
         self.add(path, Content::Fifo);
+        self
+    }
+
+    pub fn whiteout(mut self, path: &str) -> Self {
+        self.add(path, Content::Whiteout);
+        self
+    }
+
+    /// An extended attribute of a directory, which is made if need be.
+    pub fn dir_xattr(mut self, path: &str, name: &str, value: &str) -> Self {
+        let node = self.dir(path);
+        self.nodes[node as usize].1.push(Xattr { name: name.into(), value: value.into() });
+        self
+    }
+
+    pub fn permissions(mut self, path: &str, permissions: u16) -> Self {
+        let node = self.dir(path);
+        self.permissions.push((node, permissions));
         self
     }
 
@@ -137,9 +165,11 @@ impl FileSystem for Memory {
             Content::File(content) => (FileType::Regular, content.len() as u64),
             Content::Link(target) => (FileType::Symlink, target.len() as u64),
             Content::Fifo => (FileType::Fifo, 0),
+            Content::Whiteout => (FileType::CharDevice, 0),
             Content::Damaged => return Err(Error::Corrupt { what: "inode", offset: node.0 }),
         };
-        let permissions = 0o755;
+        let said = self.permissions.iter().find(|(of, _)| *of == node.0);
+        let permissions = said.map_or(0o755, |(_, permissions)| *permissions);
         Ok(Stat {
             file_type,
             permissions,

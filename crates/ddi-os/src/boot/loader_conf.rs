@@ -23,9 +23,9 @@ impl Checker<'_> {
                 return Ok(());
             }
         };
-        let defaults = fields(&text).into_iter().filter(|(key, _)| key == "default");
         // the last one counts
-        let Some((_, default)) = defaults.last() else { return Ok(()) };
+        let default = fields(&text).into_iter().rfind(|(key, _)| key == "default");
+        let Some((_, default)) = default else { return Ok(()) };
         let pattern = default.to_ascii_lowercase();
         // one that systemd-boot makes, the one that was started last, a profile
         if pattern.starts_with("auto-") || pattern.contains(['@', '[']) {

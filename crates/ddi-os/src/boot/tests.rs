@@ -182,6 +182,60 @@ fn guids_and_signatures() {
     assert_eq!(garbage, (vec!["signature-invalid"], consistent("no good signature")));
 }
 
+/// The digits of a root hash with one bit changed.
+fn with_bit(root: &RootHash, bit: usize) -> RootHash {
+    let mut digits = root.to_string().into_bytes();
+    let digit = char::from(digits[bit / 4]).to_digit(16).unwrap() ^ (1 << (bit % 4));
+    digits[bit / 4] = char::from_digit(digit, 16).unwrap() as u8;
+    str::from_utf8(&digits).unwrap().parse().unwrap()
+}
+
+/// Root hashes of 32 and of 64 bytes.
+fn sets() -> [Set; 2] {
+    let with = |algorithm| Set::with(luks(), ddi_verity::HashType::Normal, algorithm, 4096);
+    [with(ddi_verity::Algorithm::Sha256), with(ddi_verity::Algorithm::Sha512)]
+}
+
+/// On the command line, of what the caller gave, and in the signature partition.
+#[test]
+fn d7_each_bit_of_a_root_hash_counts() {
+    for set in sets() {
+        let bits = set.root.as_bytes().len() * 8;
+        let disk = Disk::new().pair("root-x86-64", "os", &set);
+        let named = |root: &RootHash| [file(&uki(b"ID=a\n", &format!("roothash={root}")))];
+        assert_eq!(codes(&of(&disk, &named(&set.root))), [""; 0]);
+        for bit in 0..bits {
+            let other = with_bit(&set.root, bit);
+            let report = of(&disk, &named(&other));
+            assert_eq!(codes(&report), ["root-hash-differs", "set-not-named"], "bit {bit} of {bits}");
+            let trusted = [TrustedRootHash::by_caller(other, Role::Root)];
+            let report = check(&disk, &named(&set.root), &trusted, Assurance::Claimed).unwrap();
+            let expected = ["not-proven", "root-hash-not-given", "given-hash-not-named"];
+            assert_eq!(codes(&report), expected, "bit {bit} of {bits}");
+            let signed = disk.clone().part("root-x86-64-verity-sig", "os", &signature(&other));
+            let found = codes(&of(&signed, &named(&set.root)));
+            assert!(found.contains(&"signature-other-root-hash"), "bit {bit} of {bits}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn d7_each_bit_of_a_guid_counts() {
+    for set in sets() {
+        let disk = Disk::new().pair("root-x86-64", "os", &set);
+        let files = [file(&uki(b"ID=a\n", &format!("roothash={}", set.root)))];
+        for number in [1, 2] {
+            for bit in 0..128 {
+                let moved = disk.clone().edit_number(number, |part| {
+                    part.guid = Guid::from_u128(part.guid.to_u128() ^ (1 << bit));
+                });
+                let found = codes(&of(&moved, &files));
+                assert!(found.contains(&"root-hash-guids"), "bit {bit} of partition {number}: {found:?}");
+            }
+        }
+    }
+}
+
 /// What was asked for is asked of the system and of the command line.
 #[test]
 fn what_is_demanded() {

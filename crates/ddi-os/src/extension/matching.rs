@@ -4,6 +4,7 @@
 //! systemd counts: `ID_LIKE` and the level of a host without a version are judged as version 258 does.
 
 use crate::metadata::{EnvFile, ExtensionClass};
+use ddi_fs::Tree;
 
 /// Where an extension is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +35,8 @@ pub struct ExtensionHost<'a> {
     pub os_release: &'a EnvFile,
     /// Its machine, under systemd's name: `x86-64`.
     pub architecture: &'a str,
+    /// Its files, if they are known: then they are compared with those of the extensions.
+    pub tree: Option<&'a Tree>,
 }
 
 /// Why an extension goes with a host.
@@ -170,7 +173,7 @@ impl ExtensionMismatch {
 /// use ddi_core::metadata::{EnvFile, ExtensionClass};
 ///
 /// let os_release = EnvFile::parse(b"ID=debian\nVERSION_ID=13\n").unwrap();
-/// let host = ExtensionHost { os_release: &os_release, architecture: "x86-64" };
+/// let host = ExtensionHost { os_release: &os_release, architecture: "x86-64", tree: None };
 /// let ask = |text: &[u8]| match_extension(&EnvFile::parse(text).unwrap(), ExtensionClass::Sysext, &host, None);
 /// assert_eq!(ask(b"ID=debian\nVERSION_ID=13\n"), Ok(ExtensionMatch::Version));
 /// assert_eq!(ask(b"ID=debian\nVERSION_ID=12\n"), Err(ExtensionMismatch::Version));
@@ -243,7 +246,7 @@ mod tests {
         scope: Option<ExtensionScope>,
     ) -> Result<ExtensionMatch, ExtensionMismatch> {
         let os_release = env(host);
-        let host = ExtensionHost { os_release: &os_release, architecture: X86 };
+        let host = ExtensionHost { os_release: &os_release, architecture: X86, tree: None };
         match_extension(&env(release), class, &host, scope)
     }
 

@@ -41,6 +41,34 @@ fn a_uki() {
     assert_eq!(read(&signed.build()).unwrap().pe.certificates, Some((0x2000, 8)));
 }
 
+/// What systemd-boot and systemd-stub ask of the headers and of the kernel.
+#[test]
+fn f6_headers_and_kernels() {
+    let mut early = plain().build();
+    early[60] = 60;
+    early.copy_within(64..68, 60);
+    assert!(matches!(read(&early), Err(Error::NotPe { .. })));
+    let of = |kernels: &[&[u8]]| {
+        let add =
+            |builder: PeBuilder, kernel: &&[u8]| builder.section(".profile", b"").section(".linux", kernel);
+        read(&kernels.iter().fold(PeBuilder::new(), add).build()).unwrap().kernel_is_pe
+    };
+    for (kernels, expected) in [
+        (&[][..], None),
+        (&[&b"MZ"[..]], Some(true)),
+        (&[b"M"], Some(false)),
+        (&[b""], Some(false)),
+        (&[b"\\EFI\\k.efi"], Some(false)),
+        (&[b"MZ", b"MZ"], Some(true)),
+        (&[b"MZ", b"ELF"], Some(false)),
+        (&[b"ELF", b"MZ"], Some(false)),
+    ] {
+        assert_eq!(of(kernels), expected, "{kernels:?}");
+    }
+    let uki = read(&plain().build()).unwrap();
+    assert!(uki.has_section(".osrel") && !uki.has_section(".osre") && !uki.has_section(".initrd"));
+}
+
 #[test]
 fn what_it_is() {
     let linux = PeBuilder::new().section(".linux", b"kernel");

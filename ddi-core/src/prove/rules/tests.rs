@@ -5,11 +5,12 @@ use super::*;
 use crate::dissect::{DissectOptions, Dissection, VeritySettings};
 use crate::prove::partition::ProvenPartition;
 use crate::prove::{Outcome, ProveOptions, prove};
+use crate::report::{Report, ReportOptions};
 use crate::testing::{
     Disk, DiskImage as _, LIKE_EXT4, LIKE_HFS, LIKE_HFSPLUS, Set, chosen_blocks, erofs, erofs_without_root,
     luks,
 };
-use crate::trust::TrustedRootHash;
+use crate::trust::{DataSize, TrustedRootHash};
 use crate::verity_set::verity_sets;
 
 const ROOT: &str = "root-x86-64";
@@ -238,4 +239,43 @@ fn s1_damage_is_no_matter_of_content() {
     let assessment = prove(&image, &Dissection::new(&image, &dissect), &ProveOptions::default());
     let verdict = assessment.proofs[0].verdict.as_ref().unwrap();
     assert_eq!((verdict.corrupt_data.count(), verdict.unproven_data.count()), (1, 0));
+}
+
+/// Two file systems in less than a floppy disk: libblkid takes the first, and a mount with a kind of its own the other.
+#[test]
+fn s9_two_file_systems_on_small_storage() {
+    let mut data = erofs(8, 1);
+    data[..4].copy_from_slice(b"hsqs");
+    data[28] = 4;
+    data[40..48].copy_from_slice(&(8_u64 * 4096).to_le_bytes());
+    let set = Set::new(data);
+    assert_eq!(fs::probe(&set.data).unwrap().unwrap().kind, FsKind::Squashfs);
+    assert_eq!(usual(&set), Some("ambiguous-file-system"));
+    let image = Disk::new().set(ROOT, "", &set).image();
+    let report = Report::new(&image, &ReportOptions::new(&image));
+    let told = report.findings.iter().find(|finding| finding.what.code() == "file-system-passed-over");
+    assert_eq!(told.map(|finding| finding.partition), Some(Some(1)));
+    assert_eq!(usual(&Set::new(erofs(8, 1))), None);
+}
+
+/// Whoever vouches for the size needs no file system; another size is an error that names both.
+#[test]
+fn s1_the_caller_vouches_for_the_size() {
+    let given = |set: &Set, role, bytes| {
+        let data_sizes = [DataSize { role, bytes }];
+        problem(set, &ProveOptions { data_sizes: &data_sizes, ..Default::default() })
+    };
+    let nothing = Set::new(vec![7; 20 * 4096]);
+    let with_tail = nothing.clone().with_tail(&[0; 4096]);
+    for set in [&nothing, &with_tail] {
+        assert_eq!(given(set, Role::Root, 20 * 4096), None);
+        assert_eq!(given(set, Role::Root, 21 * 4096), Some("data-size-differs"));
+        assert_eq!(given(set, Role::Root, 20 * 4096 - 1), Some("data-size-differs"));
+    }
+    assert_eq!(given(&nothing, Role::Usr, 20 * 4096), Some("unrecognised-content"));
+    let good = Set::new(chosen_blocks(LIKE_HFS));
+    assert_eq!(given(&good, Role::Root, 257 * 4096), None);
+    assert_eq!(given(&good.leaves_as_data(), Role::Root, 257 * 4096), Some("data-size-differs"));
+    let error = Error::DataSizeDiffers { role: Role::Root, partition: None, given: 1, found: 2 };
+    assert_eq!(error.to_string(), "the tree of root is over 2 bytes of data, and 1 were given");
 }

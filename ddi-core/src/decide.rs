@@ -156,11 +156,24 @@ impl Judgement {
         match &self.systemd {
             Err(_) if self.by_policy => Permission::Refused,
             _ if self.violations().any(|violation| !could_not_read(violation)) => Permission::Refused,
-            Err(error) if error.kind() == ErrorKind::Mismatch => Permission::Refused,
+            Err(error) if is_refusal(error) => Permission::Refused,
             Err(_) => Permission::CouldNotTell,
             Ok(()) if self.violations().next().is_some() => Permission::CouldNotTell,
             Ok(()) => Permission::Allowed,
         }
+    }
+}
+
+/// Was it possible to look, and is the image refused as a whole for what was found? Not if there is nothing that can be made
+/// out, or the call makes no sense.
+fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::NothingRecognised
+        | Error::Empty
+        | Error::Table(_)
+        | Error::Mbr(_)
+        | Error::NotMountable { designator: None, .. } => false,
+        error => !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage),
     }
 }
 
@@ -275,6 +288,21 @@ mod tests {
         let mut cut = erofs(256, 1);
         cut[1060..1064].copy_from_slice(&257_u32.to_le_bytes());
         assert_eq!(foresee(&Set::new(cut)), (Proof::None, 1));
+    }
+
+    /// What is refused as a whole was looked at: that is no *could not tell*.
+    #[test]
+    fn f12_a_refusal_as_a_whole_is_a_refusal() {
+        let (root, usr) = (Set::new(erofs(20, 1)), Set::new(erofs(20, 2)));
+        let [for_root, for_usr] = [(&root, Role::Root), (&usr, Role::Usr)]
+            .map(|(set, role)| TrustedRootHash::by_caller(set.root, role));
+        let both = Disk::new().pair("root-x86-64", "os", &root).pair("usr-x86-64", "os", &usr);
+        let (judgement, verdict) = judge(&both.image(), "*", &[for_root, for_usr]);
+        assert!(matches!(judgement.systemd, Err(Error::RootAndUsrVerity)));
+        assert_eq!((judgement.violations().count(), verdict), (0, Permission::Refused));
+        let ambiguous = crate::fs::planted(&[crate::fs::FsKind::Ext4, crate::fs::FsKind::Iso9660]);
+        let (_, verdict) = judge(&Disk::new().part("root-x86-64", "os", &ambiguous).image(), "*", &[]);
+        assert_eq!(verdict, Permission::Refused);
     }
 
     #[test]

@@ -327,6 +327,19 @@ impl DissectedImage {
         }
     }
 
+    /// What is to be mounted, and systemd would mount from no image: neither one of its file systems nor a LUKS volume.
+    /// What the type of the partition says alone was not looked at.
+    pub fn not_mountable(&self) -> impl Iterator<Item = Error> + '_ {
+        self.partitions.iter().filter_map(|partition| {
+            let FileSystem::Probed(probe) = &partition.file_system else { return None };
+            let kind = probe.as_ref().map(|probe| probe.kind);
+            let is_mounted = partition.designator.mount_point().is_some();
+            let is_good = kind.is_some_and(|kind| kind.is_mountable() || kind == FsKind::CryptoLuks);
+            let (designator, partition) = (Some(partition.designator), partition.number);
+            (is_mounted && !is_good).then_some(Error::NotMountable { designator, partition, kind })
+        })
+    }
+
     /// Has a policy a say in this? Of a bare image, it is asked about the root file system alone, as by systemd: where
     /// there is no table, no partition is missing.
     pub(crate) fn is_judged(&self, designator: Designator) -> bool {

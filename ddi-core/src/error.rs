@@ -168,6 +168,15 @@ pub enum Error {
         /// What was recognised.
         error: Arc<fs::Error>,
     },
+    /// What is recognised is nothing that systemd mounts from an image.
+    NotMountable {
+        /// Which partition; `None` for an image that is this as a whole, and has no partitions.
+        designator: Option<Designator>,
+        /// Its number.
+        partition: Option<u32>,
+        /// What it is; `None`: nothing that is known.
+        kind: Option<fs::FsKind>,
+    },
     /// All candidates were excluded by the caller's filter (step B).
     ExcludedByFilter,
     /// Verity: parameters, geometry, tree.
@@ -365,6 +374,7 @@ impl Error {
             Error::NoHashForRootHash { .. } => "no-hash-for-root-hash",
             Error::NothingUsable => "nothing-usable",
             Error::AmbiguousFileSystem { .. } => "ambiguous-file-system",
+            Error::NotMountable { .. } => "not-mountable",
             Error::ExcludedByFilter => "excluded-by-filter",
             Error::Verity { error, .. } => error.code(),
             Error::Binding(error) => error.code(),
@@ -385,6 +395,7 @@ impl Error {
             Error::Signature { partition, .. } | Error::NotSearched { partition, .. } => Some(*partition),
             Error::SeveralGenericRoots { second, .. } => Some(*second),
             Error::AmbiguousFileSystem { partition, .. }
+            | Error::NotMountable { partition, .. }
             | Error::Verity { partition, .. }
             | Error::Unprotected { partition, .. }
             | Error::UnrecognisedContent { partition, .. }
@@ -415,6 +426,9 @@ impl Error {
             Error::NoRoot => "ENXIO",
             Error::NothingUsable => "ENOMSG",
             Error::AmbiguousFileSystem { .. } => "EUCLEAN",
+            Error::NotMountable { designator: None, .. } => "ENOPKG",
+            Error::NotMountable { kind: Some(_), .. } => "EIDRM",
+            Error::NotMountable { kind: None, .. } => "EAFNOSUPPORT",
             Error::ExcludedByFilter => "ECOMM",
             Error::Io { .. }
             | Error::Empty
@@ -458,6 +472,7 @@ impl Error {
             | Error::RootVerityWithUsr
             | Error::NothingUsable
             | Error::AmbiguousFileSystem { .. }
+            | Error::NotMountable { .. }
             | Error::NotSearched { .. }
             | Error::RootHashUnknown { .. } => ErrorKind::Unsupported,
             Error::UnusableRootHash(_) | Error::ExternalVerityWithTable => ErrorKind::Usage,
@@ -535,6 +550,19 @@ impl fmt::Display for Error {
             }
             Error::AmbiguousFileSystem { designator, partition: None, error } => {
                 write!(f, "{designator}: {error}")
+            }
+            Error::NotMountable { designator, partition, kind } => {
+                match designator {
+                    Some(designator) => write!(f, "{designator}")?,
+                    None => f.write_str("the image")?,
+                }
+                if let Some(number) = partition {
+                    write!(f, " partition {number}")?;
+                }
+                match kind {
+                    Some(kind) => write!(f, " is {kind}, which systemd mounts from no image"),
+                    None => f.write_str(" holds nothing that is recognised as a file system"),
+                }
             }
             Error::ExcludedByFilter => f.write_str("excluded by the image filter"),
             Error::Verity { role, partition: Some(number), error } => {

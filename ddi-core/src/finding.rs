@@ -402,6 +402,12 @@ impl Oddity {
             Oddity::Geometry { widened: Widened::UnprotectedTail(_), .. } => Severity::Note,
             // Linux and libblkid refuse such a table
             Oddity::Table(ddi_gpt::Oddity::DiskTruncated { .. }) => Severity::Error,
+            // it may be meant to be formatted on the machine
+            Oddity::Dissect(Error::NotMountable { designator: Some(designator), kind: None, .. })
+                if !matches!(designator, Designator::Root | Designator::Usr) =>
+            {
+                Severity::Warning
+            }
             Oddity::Dissect(_)
             | Oddity::Unreadable(_)
             | Oddity::Outside

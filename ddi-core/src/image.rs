@@ -26,7 +26,7 @@ use ddi_verity::{
 
 use crate::error::{Error, Step};
 use crate::files::Meter;
-use crate::fs::{self, FsKind, Probe};
+use crate::fs::{self, Candidate, FsKind, Probe};
 use crate::kept::Kept;
 use crate::mbr::{self, Mbr};
 use crate::signed::SignatureFacts;
@@ -115,6 +115,19 @@ impl Looked {
     /// Of all the kinds there are.
     pub(crate) fn any(&self) -> Result<Option<&Probe>, &Arc<fs::Error>> {
         self.any.as_ref().map(Option::as_ref)
+    }
+
+    /// Of all the kinds there are, as long as whoever looks for few of them only sees no other one.
+    pub(crate) fn agreed(&self) -> Result<Option<&Probe>, Arc<fs::Error>> {
+        let any = self.any().map_err(Arc::clone)?;
+        let candidate = |probe: &Probe| Candidate { kind: probe.kind, offset: probe.magic_offset };
+        match (any, self.candidate().map_err(Arc::clone)?) {
+            (Some(any), Some(other)) if any.kind != other.kind => {
+                let candidates = [candidate(any), candidate(other)].into();
+                Err(Arc::new(fs::Error::Ambiguous { candidates }))
+            }
+            _ => Ok(any),
+        }
     }
 
     /// Of the kinds that systemd looks for.

@@ -96,6 +96,9 @@ pub(crate) fn checked(
     }
     let (word, why) = match permission {
         Permission::Allowed => ("ALLOWED", "the policy is met by what was proven"),
+        Permission::Refused if judgement.violations().next().is_none() => {
+            ("REFUSED", "the image is refused as a whole")
+        }
         Permission::Refused => ("REFUSED", "the policy is not met by what was proven"),
         Permission::CouldNotTell => ("COULD NOT TELL", "not everything could be looked at"),
     };

@@ -121,6 +121,9 @@ fn headline(verified: &Verified<'_>) -> (&'static str, String) {
         ),
         (Outcome::Unknown, _) if some_whole => ("COULD NOT TELL", "not everything could be looked at".into()),
         (Outcome::Unknown, _) => ("COULD NOT TELL", "nothing is proven".into()),
+        (Outcome::Bad, _) if only_policy && verified.judgement.violations().next().is_none() => {
+            ("REFUSED", "every block matches, but the image is refused as a whole".into())
+        }
         (Outcome::Bad, _) if only_policy => {
             ("REFUSED", "every block matches, but the image policy does not allow it".into())
         }

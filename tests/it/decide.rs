@@ -450,12 +450,16 @@ fn each_role_is_used_by_its_own_root_hash() {
         .map(|set| (set["data"]["partition"].as_u64().unwrap(), set["selected"].as_bool().unwrap()))
         .collect();
     assert_eq!(selected, [(1, true), (4, true), (7, false)]);
-    // systemd refuses trees for both, so what a policy says of such an image cannot be told
-    let ended = verify(&path, &[&given[..], &["--image-policy", "*"]].concat(), 2, "COULD NOT TELL ");
+    // systemd refuses trees for both as a whole: everything could be looked at
+    let ended = verify(&path, &[&given[..], &["--image-policy", "*"]].concat(), 1, "REFUSED ");
     assert!(
-        ended.first_line().contains("every block matches") && !ended.stdout.contains("nothing"),
+        ended.first_line().contains("every block matches, but the image is refused as a whole"),
         "{ended:?}"
     );
+    let ended = ddi(["policy", "check", "*", &path].iter().chain(&given));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.first_line().ends_with(": the image is refused as a whole"), "{ended:?}");
+    assert!(ended.stdout.contains("  as a whole: verity partitions for both root and usr\n"), "{ended:?}");
 }
 
 #[test]

@@ -141,16 +141,147 @@ fn plant(image: &mut [u8], kind: FsKind) {
             put(image, 4096 + 144, &[8]);
             put(image, 4096 + 216, &(0xa92b_4efc_u32 + 1 + 8).to_le_bytes());
         }
+        other => plant_rare(image, other),
     }
 }
 
-fn image(kinds: &[FsKind]) -> Vec<u8> {
-    let mut image = vec![0; SIZE];
-    // exFAT last: it sums what the others wrote
-    for last in [false, true] {
-        for kind in kinds.iter().filter(|kind| (**kind == FsKind::Exfat) == last) {
-            plant(&mut image, *kind);
+/// The same for kinds that nothing mounts, as libblkid knows them.
+fn plant_rare(image: &mut [u8], kind: FsKind) {
+    let end = image.len();
+    let words = |bytes: &[u8]| -> u16 {
+        bytes.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).fold(0, u16::wrapping_add)
+    };
+    match kind {
+        FsKind::DdfRaidMember => {
+            let header = &mut image[end - 512..];
+            put(header, 0, &[0xde, 0x11, 0xde, 0x11, 0xff, 0xff, 0xff, 0xff]);
+            put(header, 8, b"a GUID of 24 characters.01.02.00");
+            let crc = crc::crc32(0, header);
+            put(header, 4, &crc.to_be_bytes());
         }
+        FsKind::IswRaidMember => put(image, end - 1024, b"Intel Raid ISM Cfg Sig. 1.0.00"),
+        FsKind::LsiMegaRaidMember => put(image, end - 512, b"$XIDE$"),
+        FsKind::ViaRaidMember => {
+            put(image, end - 512, &[0x55, 0xaa, 2]);
+            image[end - 512 + 50] = 0x55_u8.wrapping_add(0xaa).wrapping_add(2);
+        }
+        FsKind::SiliconMedleyRaidMember => {
+            let sb = &mut image[end - 512..];
+            put(sb, 0x60, &0x2f00_0000_u32.to_le_bytes());
+            sb[0x116] = 1;
+            let sum = words(&sb[..0x13e]).wrapping_neg();
+            put(sb, 0x13e, &sum.to_le_bytes());
+        }
+        FsKind::NvidiaRaidMember => {
+            let sb = &mut image[end - 1024..][..120];
+            put(sb, 0, b"NVIDIA  \x1e\0\0\0\0\0\0\0");
+            put(sb, 16, &100_u16.to_le_bytes());
+            let word = |word: &[u8]| u32::from_le_bytes(word.try_into().unwrap());
+            let sum = sb.chunks(4).map(word).fold(0, u32::wrapping_add);
+            put(sb, 12, &sum.wrapping_neg().to_le_bytes());
+        }
+        FsKind::PromiseFasttrackRaidMember => put(image, end - 63 * 512, b"Promise Technology, Inc."),
+        FsKind::Hpt45xRaidMember => put(image, end - 11 * 512, &0x5a78_16f3_u32.to_le_bytes()),
+        FsKind::Hpt37xRaidMember => put(image, 4640, &0x5a78_16f0_u32.to_le_bytes()),
+        FsKind::AdaptecRaidMember => {
+            put(image, end - 512, &0x37fc_4d1e_u32.to_be_bytes());
+            put(image, end - 256, b"DPTM");
+        }
+        FsKind::JmicronRaidMember => {
+            let sb = &mut image[end - 512..][..128];
+            put(sb, 0, b"JM\x01\x02\0\0");
+            let sum = words(sb).wrapping_neg();
+            put(sb, 4, &sum.to_le_bytes());
+        }
+        FsKind::Bcache => {
+            let sb = &mut image[4096..];
+            put(sb, 8, &8_u64.to_le_bytes());
+            put(sb, 24, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81");
+            put(sb, 40, &[7; 16]);
+            put(sb, 206, &[3]);
+            let sum = crc::crc64(&sb[8..208 + 24]);
+            put(sb, 0, &sum.to_le_bytes());
+        }
+        FsKind::Bcachefs => {
+            let sb = &mut image[4096..];
+            put(sb, 24, b"\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef");
+            put(sb, 56, &[7; 16]);
+            put(sb, 104, &8_u64.to_le_bytes());
+            put(sb, 122, &[0, 1]);
+            // the checksum's kind, CRC-32C, in the top bits as libblkid reads them
+            put(sb, 144, &[4]);
+            put(sb, 257, &[11]);
+            let sum = !crc32c(!0, &sb[16..752]);
+            put(sb, 0, &sum.to_le_bytes());
+        }
+        FsKind::Reiserfs => {
+            put(image, (64 << 10) + 12, &18_u32.to_le_bytes());
+            put(image, (64 << 10) + 44, &4096_u16.to_le_bytes());
+            put(image, (64 << 10) + 52, b"ReIsEr2Fs");
+        }
+        FsKind::Reiser4 => put(image, 64 << 10, b"ReIsEr4\0\0\0\0\0\0\0\0\0\0\0\0\x10"),
+        FsKind::Jfs => {
+            put(image, 32 << 10, b"JFS1\x01");
+            put(image, (32 << 10) + 16, &[0, 0x10, 0, 0, 12, 0, 3, 0, 0, 2, 0, 0, 9]);
+        }
+        FsKind::ZfsMember => {
+            let list = &mut image[16 << 10..];
+            put(list, 0, &[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+            let mut at = 12;
+            for (name, value) in [(&b"txg\0"[..], 4_u64), (b"guid", 5), (b"stat", 0)] {
+                put(list, at, &32_u32.to_be_bytes());
+                put(list, at + 8, &4_u32.to_be_bytes());
+                put(list, at + 12, name);
+                put(list, at + 16, &[0, 0, 0, 8, 0, 0, 0, 1]);
+                put(list, at + 24, &value.to_be_bytes());
+                at += 32;
+            }
+            // what versions of libblkid before 2.39 look for
+            for block in 128..132 {
+                put(image, block << 10, &0x00ba_b10c_u64.to_le_bytes());
+            }
+        }
+        FsKind::Cramfs => {
+            put(image, 0, &0x28cd_3d45_u32.to_le_bytes());
+            put(image, 4, &[0, 0x10, 0, 0, 1]);
+            put(image, 16, b"Compressed ROMFS\0\0\0\0");
+            let sum = !crc::crc32(!0, &image[..4096]);
+            put(image, 32, &sum.to_le_bytes());
+        }
+        // 64 inodes and 64 zones of version 1, one block of each map
+        FsKind::Minix => {
+            let numbers = [64_u16, 64, 1, 1, 6, 0, 0, 0, 0x137f, 1].map(u16::to_le_bytes);
+            put(image, 1024, numbers.as_flattened());
+        }
+        FsKind::Nilfs2 => {
+            let sb = &mut image[1024..];
+            put(sb, 0, &[2, 0, 0, 0, 0, 0, 0x34, 0x34, 0x18, 0x01]);
+            put(sb, 12, &77_u64.to_le_bytes());
+            let sum = crc::crc32(77, &sb[..0x118]);
+            put(sb, 16, &sum.to_le_bytes());
+        }
+        _ => panic!("{kind}"),
+    }
+}
+
+/// As large as the largest of them asks for, so that the others are small.
+fn size_for(kinds: &[FsKind]) -> usize {
+    let of = |kind: &FsKind| match kind {
+        FsKind::ZfsMember => 64 << 20,
+        FsKind::Jfs => 16 << 20,
+        _ => SIZE,
+    };
+    kinds.iter().map(of).max().unwrap_or(SIZE)
+}
+
+pub(crate) fn image(kinds: &[FsKind]) -> Vec<u8> {
+    let mut image = vec![0; size_for(kinds)];
+    // these last: they sum what the others wrote
+    let last = |kind: &FsKind| [FsKind::Cramfs, FsKind::Exfat].iter().position(|last| last == kind);
+    let mut kinds = kinds.to_vec();
+    kinds.sort_by_key(last);
+    for kind in kinds {
+        plant(&mut image, kind);
     }
     image
 }
@@ -221,6 +352,98 @@ fn blkid(path: &std::path::Path) -> Result<Option<String>, ()> {
     }
 }
 
+/// A file whose zeros are holes: it need not be written to the disk 64 MiB at a time.
+fn write_sparse(path: &std::path::Path, image: &[u8]) {
+    use std::os::unix::fs::FileExt;
+
+    let file = std::fs::File::create(path).unwrap();
+    file.set_len(image.len() as u64).unwrap();
+    let is_data = |block: &[u8]| *block != [0; 4096][..block.len()];
+    for (i, block) in image.chunks(4096).enumerate().filter(|(_, block)| is_data(block)) {
+        file.write_all_at(block, i as u64 * 4096).unwrap();
+    }
+}
+
+/// Beside a file system that is mounted, each of the others is ambiguous, or hides it.
+#[test]
+fn f5_a_second_signature_is_told() {
+    let rare = [
+        FsKind::ZfsMember,
+        FsKind::Jfs,
+        FsKind::Reiserfs,
+        FsKind::Reiser4,
+        FsKind::Bcache,
+        FsKind::Bcachefs,
+        FsKind::Nilfs2,
+    ];
+    for second in rare {
+        // bcache stands where the start of a block group is: in the gap behind either superblock
+        let mut found = candidates(&image(&[FsKind::Squashfs, second]));
+        found.sort();
+        let mut both = [FsKind::Squashfs, second];
+        both.sort();
+        assert_eq!(found, both, "{second}");
+    }
+    let raid = FsKind::ALL.iter().filter(|kind| kind.usage() == Usage::Raid);
+    let mut hiding = 0;
+    for first in raid.filter(|kind| **kind != FsKind::Lvm1Member) {
+        assert_eq!(kind(&image(&[FsKind::Ext4, *first])), Some(*first));
+        assert!(!first.is_mountable());
+        hiding += 1;
+    }
+    assert_eq!(hiding, 13);
+    // a checksum that is wrong makes none
+    for (planted, at) in [
+        (FsKind::Bcache, 4096 + 48),
+        (FsKind::Bcachefs, 4096 + 60),
+        (FsKind::Nilfs2, 1024 + 160),
+        (FsKind::DdfRaidMember, SIZE - 500),
+        (FsKind::NvidiaRaidMember, SIZE - 1000),
+        (FsKind::SiliconMedleyRaidMember, SIZE - 500),
+        (FsKind::JmicronRaidMember, SIZE - 500),
+        (FsKind::ViaRaidMember, SIZE - 500),
+        (FsKind::Cramfs, 100),
+    ] {
+        let mut image = image(&[planted]);
+        image[at] ^= 2;
+        assert_eq!(kind(&image), None, "{planted}");
+    }
+}
+
+/// The copies of a bcachefs superblock, the backup of nilfs2, and the labels of a ZFS pool at the far end.
+#[test]
+fn f5_copies_elsewhere_count() {
+    let moved = |kind: FsKind, from: Range<usize>, to: usize| {
+        let mut bytes = image(&[kind]);
+        let piece = bytes[from.clone()].to_vec();
+        bytes[from].fill(0);
+        put(&mut bytes, to, &piece);
+        bytes
+    };
+    let nilfs2 = moved(FsKind::Nilfs2, 1024..2048, SIZE - 4096);
+    assert_eq!(kind(&nilfs2), Some(FsKind::Nilfs2));
+    for label in [1, 254, 255] {
+        let zfs = moved(FsKind::ZfsMember, 16 << 10..128 << 10, (label << 18) + (16 << 10));
+        assert_eq!(kind(&zfs), Some(FsKind::ZfsMember), "{label}");
+    }
+    let mut bcachefs = moved(FsKind::Bcachefs, 4096..8192, SIZE - (1 << 20));
+    assert_eq!(kind(&bcachefs), None, "it says where it stands");
+    let sb = &mut bcachefs[SIZE - (1 << 20)..];
+    put(sb, 104, &((SIZE as u64 - (1 << 20)) / 512).to_le_bytes());
+    let sum = !crc32c(!0, &sb[16..752]);
+    put(sb, 0, &sum.to_le_bytes());
+    assert_eq!(kind(&bcachefs), Some(FsKind::Bcachefs));
+}
+
+/// One spoils the checksum of the other, which versions of libblkid before 2.39 do not all look at.
+const SAME_PLACE: [(FsKind, FsKind); 5] = [
+    (FsKind::Bcache, FsKind::LinuxRaidMember),
+    (FsKind::Btrfs, FsKind::Reiser4),
+    (FsKind::Btrfs, FsKind::Reiserfs),
+    (FsKind::DdfRaidMember, FsKind::JmicronRaidMember),
+    (FsKind::IswRaidMember, FsKind::NvidiaRaidMember),
+];
+
 #[test]
 fn blkid_agrees_on_all_pairs() {
     if std::process::Command::new("blkid").arg("-V").output().is_err() {
@@ -230,12 +453,20 @@ fn blkid_agrees_on_all_pairs() {
     }
     let path = std::env::temp_dir().join(format!("ddi-pairs-{}.raw", std::process::id()));
     let mut ambiguous = 0;
+    let mut different = Vec::new();
+    let known = std::process::Command::new("blkid").arg("-k").output().unwrap().stdout;
+    let known = String::from_utf8(known).unwrap();
     // one that lacks what libblkid wants of UDF, and is not wanted here
-    let kinds: Vec<_> = FsKind::ALL.iter().filter(|kind| **kind != FsKind::Udf).collect();
+    let is_known = |kind: &FsKind| known.lines().any(|name| name == kind.name());
+    let kinds: Vec<_> = FsKind::ALL.iter().filter(|kind| **kind != FsKind::Udf && is_known(kind)).collect();
+    assert!(kinds.len() >= 40, "{known}");
     for (i, first) in kinds.iter().enumerate() {
         for second in &kinds[i..] {
+            if SAME_PLACE.contains(&(**first, **second)) {
+                continue;
+            }
             let image = image(&[**first, **second]);
-            std::fs::write(&path, &image).unwrap();
+            write_sparse(&path, &image);
             let ours = match probe(&image) {
                 Ok(found) => Ok(found.map(|probe| probe.kind.name().to_owned())),
                 Err(_) => Err(()),
@@ -243,11 +474,13 @@ fn blkid_agrees_on_all_pairs() {
             ambiguous += usize::from(ours.is_err());
             let theirs = blkid(&path);
             // versions around 2.41 find nothing in what others call ambiguous
-            let agree = ours == theirs || (ours.is_err() && theirs == Ok(None));
-            assert!(agree, "{first} {second}: blkid {theirs:?}, here {ours:?}");
+            if ours != theirs && !(ours.is_err() && theirs == Ok(None)) {
+                different.push(format!("{first} {second}: blkid {theirs:?}, here {ours:?}"));
+            }
         }
     }
     std::fs::remove_file(&path).unwrap();
+    assert!(different.is_empty(), "{different:#?}");
     assert!(ambiguous >= 50, "only {ambiguous}");
 }
 

@@ -175,7 +175,7 @@ pub enum Error {
         /// Its number.
         partition: Option<u32>,
         /// What it is; `None`: nothing that is known.
-        kind: Option<fs::FsKind>,
+        kind: Option<FsKind>,
     },
     /// All candidates were excluded by the caller's filter (step B).
     ExcludedByFilter,

@@ -32,6 +32,7 @@ use crate::image::Image;
 use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Refusal, Violation};
 use crate::prove::{Assessment, Depth, Outcome, TailRule, check_content, check_size};
 use crate::trust::{Role, TrustedRootHash, Word};
+use crate::unproven::Unproven;
 
 /// What a policy says to the partition of one designator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct Judgement {
     pub systemd: Result<(), Error>,
     /// The policy has a part in that.
     by_policy: bool,
+    /// The policy, if the image may be used on machines of other architectures.
+    exposed_to: Option<ImagePolicy>,
 }
 
 impl Judgement {
@@ -134,6 +137,7 @@ impl Judgement {
         Judgement {
             rulings: rulings.unwrap_or_default(),
             systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),
+            exposed_to: options.policy.filter(|_| !options.one_architecture),
             by_policy: (dissection.outcome.is_err() && dissected.is_some())
                 || dissection.refusals.iter().any(|error| matches!(error, Error::Policy(_))),
         }
@@ -142,6 +146,18 @@ impl Judgement {
     /// What is refused, by designator.
     pub fn violations(&self) -> impl Iterator<Item = Violation> + '_ {
         self.rulings.iter().filter_map(|ruling| ruling.result.err())
+    }
+
+    /// What a machine of another architecture would use, though the policy does not let it: see
+    /// [`Unproven::is_exposed`]. None if the image is meant for one machine.
+    pub fn exposed<'a>(&'a self, assessment: &'a Assessment) -> impl Iterator<Item = &'a Unproven> + 'a {
+        let is_refused = |partition: &&Unproven| {
+            let check = |policy: ImagePolicy| {
+                policy.check_use(partition.designator, &Facts::PRESENT, Reading::Proven).is_err()
+            };
+            partition.is_exposed && self.exposed_to.is_some_and(check)
+        };
+        assessment.unproven.iter().filter(is_refused)
     }
 
     /// What the policy comes to. `assessment` as for [`new`](Self::new): where blocks could not be read, and that may be
@@ -155,6 +171,7 @@ impl Judgement {
         };
         match &self.systemd {
             Err(_) if self.by_policy => Permission::Refused,
+            _ if self.exposed(assessment).next().is_some() => Permission::Refused,
             _ if self.violations().any(|violation| !could_not_read(violation)) => Permission::Refused,
             Err(error) if is_refusal(error) => Permission::Refused,
             Err(_) => Permission::CouldNotTell,

@@ -140,6 +140,8 @@ pub enum Transient {
 pub struct DissectOptions {
     /// The machine that the image is for; partitions for others are taken for want of better ones.
     pub native: Option<Architecture>,
+    /// The image is for that machine, and for no other: what others would make of it does not matter.
+    pub one_architecture: bool,
     /// Without a partition for root or usr, the only one of the generic Linux type is the root file system.
     pub generic_root: bool,
     /// A bare file system is no image.
@@ -168,6 +170,7 @@ impl DissectOptions {
     pub fn new(verity: VeritySettings) -> Self {
         DissectOptions {
             native: Architecture::NATIVE,
+            one_architecture: false,
             generic_root: true,
             gpt_only: false,
             require_root: false,

@@ -408,6 +408,12 @@ impl Error {
         }
     }
 
+    /// Is this a rule of UEFI or of ours that systemd does not go by? Of a table that breaks one, libblkid makes something, and
+    /// what that is, is not told.
+    pub fn is_our_own(&self) -> bool {
+        matches!(self, Error::Table(error) if is_taken_by_libblkid(error))
+    }
+
     /// The errno by name with which systemd (version 261) ends in this case; `None` where it has no such case.
     pub fn systemd_errno(&self) -> Option<&'static str> {
         Some(match self {
@@ -498,6 +504,25 @@ impl Error {
                 ddi_verity::ErrorKind::Usage => ErrorKind::Usage,
             },
         }
+    }
+}
+
+/// What libblkid's `gpt.c` does not ask of a table. One copy like that is enough for it.
+fn is_taken_by_libblkid(error: &ddi_gpt::Error) -> bool {
+    use ddi_gpt::Error as E;
+    match error {
+        E::NoValidCopy { primary, backup } => is_taken_by_libblkid(primary) || is_taken_by_libblkid(backup),
+        E::Revision { .. }
+        | E::ArrayOverTable { .. }
+        | E::PartitionInverted { .. }
+        | E::PartitionOutsideUsable { .. }
+        | E::PartitionBeyondDisk { .. }
+        | E::PartitionOverTable { .. }
+        | E::PartitionsOverlap { .. }
+        | E::DuplicateGuid { .. }
+        | E::CopiesDiffer { .. }
+        | E::BackupMisplaced { .. } => true,
+        _ => false,
     }
 }
 

@@ -62,6 +62,7 @@ mod trust;
 #[cfg(feature = "uki")]
 pub mod uki;
 mod unit_file;
+mod unproven;
 #[cfg(feature = "update")]
 pub mod update;
 
@@ -90,3 +91,4 @@ pub use signed::{CheckedSignature, SignaturePlace, SignatureState};
 pub use source::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
 pub use spool::{MAX_UNPACKED_RATIO, MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
 pub use trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};
+pub use unproven::Unproven;

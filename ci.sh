@@ -55,6 +55,9 @@ if [ -x $here ] && [ "$(id -u)" = 0 ]; then
     }
 fi
 
+# A tree of a real system, packed by each tool and compared file by file: programs, and links to them.
+export DDI_TREE=${DDI_TREE:-/usr/sbin}
+
 step tests
 cargo test --workspace --locked
 

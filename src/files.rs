@@ -60,7 +60,9 @@ fn outcome_of(error: &Error) -> Outcome {
 impl From<Unreadable> for Stop {
     fn from(error: Unreadable) -> Self {
         let outcome = match &error {
-            Unreadable::Refused(ddi_core::Error::NothingRecognised) => Outcome::Unknown,
+            Unreadable::Refused(
+                ddi_core::Error::NothingRecognised | ddi_core::Error::NotMountable { .. },
+            ) => Outcome::Unknown,
             Unreadable::Refused(_) => Outcome::Bad,
             Unreadable::Unproven(inner) => match inner.kind() {
                 ErrorKind::Io | ErrorKind::Usage => Outcome::Unknown,
@@ -70,7 +72,9 @@ impl From<Unreadable> for Stop {
             _ => Outcome::Unknown,
         };
         let hint = match &error {
-            Unreadable::Refused(ddi_core::Error::NothingRecognised) => "",
+            Unreadable::Refused(
+                ddi_core::Error::NothingRecognised | ddi_core::Error::NotMountable { .. },
+            ) => "",
             Unreadable::Refused(_) => "; --partition shows one file system of it alone",
             _ => "",
         };

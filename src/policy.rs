@@ -32,6 +32,7 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
     options.certificates = Some(&certificates);
     options.data_sizes = args.trust.data_sizes()?;
     options.hash_offset = args.hash_offset;
+    options.one_architecture = args.select.architecture.is_some();
     options.progress = Some(&report);
     if let Some(threads) = args.threads {
         options.engine = Options::new().threads(threads);
@@ -47,6 +48,15 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
         Permission::CouldNotTell => Outcome::Unknown,
     };
     let path = &args.image;
-    output::checked(path, &policy, &judgement, permission, outcome, args.systemd_reading, args.json)?;
+    output::checked(
+        path,
+        &policy,
+        &judgement,
+        &assessment,
+        permission,
+        outcome,
+        args.systemd_reading,
+        args.json,
+    )?;
     Ok(outcome)
 }

@@ -30,6 +30,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     options.certificates = Some(&certificates);
     options.data_sizes = args.trust.data_sizes()?;
     options.hash_offset = args.hash_offset;
+    options.one_architecture = args.select.architecture.is_some();
     if let Some(threads) = args.threads {
         options.engine = Options::new().threads(threads);
     }
@@ -154,6 +155,7 @@ impl SelectArgs {
             let architecture: Architecture =
                 name.parse().with_context(|| format!("architecture {name} is not known"))?;
             options.native = Some(architecture);
+            options.one_architecture = true;
         }
         Ok(options)
     }

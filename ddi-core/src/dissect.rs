@@ -141,6 +141,8 @@ pub enum Transient {
 pub struct DissectOptions {
     /// The machine that the image is for; partitions for others are taken for want of better ones.
     pub native: Option<Architecture>,
+    /// The image is for that machine, and for no other: what others would make of it does not matter.
+    pub one_architecture: bool,
     /// Without a partition for root or usr, the only one of the generic Linux type is the root file system.
     pub generic_root: bool,
     /// A bare file system is no image.
@@ -169,6 +171,7 @@ impl DissectOptions {
     pub fn new(verity: VeritySettings) -> Self {
         DissectOptions {
             native: Architecture::NATIVE,
+            one_architecture: false,
             generic_root: true,
             gpt_only: false,
             require_root: false,
@@ -326,6 +329,19 @@ impl DissectedImage {
             grow_file_system: partition.attributes.is_some_and(Attributes::grow_file_system),
             ..Facts::PRESENT
         }
+    }
+
+    /// What is to be mounted, and systemd would mount from no image: neither one of its file systems nor a LUKS volume.
+    /// What the type of the partition says alone was not looked at.
+    pub fn not_mountable(&self) -> impl Iterator<Item = Error> + '_ {
+        self.partitions.iter().filter_map(|partition| {
+            let FileSystem::Probed(probe) = &partition.file_system else { return None };
+            let kind = probe.as_ref().map(|probe| probe.kind);
+            let is_mounted = partition.designator.mount_point().is_some();
+            let is_good = kind.is_some_and(|kind| kind.is_mountable() || kind == FsKind::CryptoLuks);
+            let (designator, partition) = (Some(partition.designator), partition.number);
+            (is_mounted && !is_good).then_some(Error::NotMountable { designator, partition, kind })
+        })
     }
 
     /// Has a policy a say in this? Of a bare image, it is asked about the root file system alone, as by systemd: where

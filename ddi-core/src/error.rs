@@ -168,6 +168,15 @@ pub enum Error {
         /// What was recognised.
         error: Arc<fs::Error>,
     },
+    /// What is recognised is nothing that systemd mounts from an image.
+    NotMountable {
+        /// Which partition; `None` for an image that is this as a whole, and has no partitions.
+        designator: Option<Designator>,
+        /// Its number.
+        partition: Option<u32>,
+        /// What it is; `None`: nothing that is known.
+        kind: Option<FsKind>,
+    },
     /// All candidates were excluded by the caller's filter (step B).
     ExcludedByFilter,
     /// Verity: parameters, geometry, tree.
@@ -365,6 +374,7 @@ impl Error {
             Error::NoHashForRootHash { .. } => "no-hash-for-root-hash",
             Error::NothingUsable => "nothing-usable",
             Error::AmbiguousFileSystem { .. } => "ambiguous-file-system",
+            Error::NotMountable { .. } => "not-mountable",
             Error::ExcludedByFilter => "excluded-by-filter",
             Error::Verity { error, .. } => error.code(),
             Error::Binding(error) => error.code(),
@@ -385,6 +395,7 @@ impl Error {
             Error::Signature { partition, .. } | Error::NotSearched { partition, .. } => Some(*partition),
             Error::SeveralGenericRoots { second, .. } => Some(*second),
             Error::AmbiguousFileSystem { partition, .. }
+            | Error::NotMountable { partition, .. }
             | Error::Verity { partition, .. }
             | Error::Unprotected { partition, .. }
             | Error::UnrecognisedContent { partition, .. }
@@ -395,6 +406,12 @@ impl Error {
             Error::Binding(error) => error.partition(),
             _ => None,
         }
+    }
+
+    /// Is this a rule of UEFI or of ours that systemd does not go by? Of a table that breaks one, libblkid makes something, and
+    /// what that is, is not told.
+    pub fn is_our_own(&self) -> bool {
+        matches!(self, Error::Table(error) if is_taken_by_libblkid(error))
     }
 
     /// The errno by name with which systemd (version 261) ends in this case; `None` where it has no such case.
@@ -415,6 +432,9 @@ impl Error {
             Error::NoRoot => "ENXIO",
             Error::NothingUsable => "ENOMSG",
             Error::AmbiguousFileSystem { .. } => "EUCLEAN",
+            Error::NotMountable { designator: None, .. } => "ENOPKG",
+            Error::NotMountable { kind: Some(_), .. } => "EIDRM",
+            Error::NotMountable { kind: None, .. } => "EAFNOSUPPORT",
             Error::ExcludedByFilter => "ECOMM",
             Error::Io { .. }
             | Error::Empty
@@ -460,6 +480,7 @@ impl Error {
             | Error::RootVerityWithUsr
             | Error::NothingUsable
             | Error::AmbiguousFileSystem { .. }
+            | Error::NotMountable { .. }
             | Error::NotSearched { .. }
             | Error::RootHashUnknown { .. } => ErrorKind::Unsupported,
             Error::UnusableRootHash(_) | Error::ExternalVerityWithTable => ErrorKind::Usage,
@@ -485,6 +506,25 @@ impl Error {
                 ddi_verity::ErrorKind::Usage => ErrorKind::Usage,
             },
         }
+    }
+}
+
+/// What libblkid's `gpt.c` does not ask of a table. One copy like that is enough for it.
+fn is_taken_by_libblkid(error: &ddi_gpt::Error) -> bool {
+    use ddi_gpt::Error as E;
+    match error {
+        E::NoValidCopy { primary, backup } => is_taken_by_libblkid(primary) || is_taken_by_libblkid(backup),
+        E::Revision { .. }
+        | E::ArrayOverTable { .. }
+        | E::PartitionInverted { .. }
+        | E::PartitionOutsideUsable { .. }
+        | E::PartitionBeyondDisk { .. }
+        | E::PartitionOverTable { .. }
+        | E::PartitionsOverlap { .. }
+        | E::DuplicateGuid { .. }
+        | E::CopiesDiffer { .. }
+        | E::BackupMisplaced { .. } => true,
+        _ => false,
     }
 }
 
@@ -537,6 +577,19 @@ impl fmt::Display for Error {
             }
             Error::AmbiguousFileSystem { designator, partition: None, error } => {
                 write!(f, "{designator}: {error}")
+            }
+            Error::NotMountable { designator, partition, kind } => {
+                match designator {
+                    Some(designator) => write!(f, "{designator}")?,
+                    None => f.write_str("the image")?,
+                }
+                if let Some(number) = partition {
+                    write!(f, " partition {number}")?;
+                }
+                match kind {
+                    Some(kind) => write!(f, " is {kind}, which systemd mounts from no image"),
+                    None => f.write_str(" holds nothing that is recognised as a file system"),
+                }
             }
             Error::ExcludedByFilter => f.write_str("excluded by the image filter"),
             Error::Verity { role, partition: Some(number), error } => {

@@ -32,6 +32,7 @@ use crate::image::file::{ImageFile, Sidecars, image_name};
 use crate::trust::Role;
 use crate::trust::signature::SignatureFacts;
 use ddi_fs::Meter;
+use ddi_fs::probe::Candidate;
 use ddi_fs::{FsKind, Probe, probe as fs};
 use ddi_io::ReadOnce;
 use ddi_io::{SpoolOptions, spool};
@@ -118,6 +119,19 @@ impl ProbeResult {
     /// Of all the kinds there are.
     pub fn any(&self) -> Result<Option<&Probe>, &Arc<fs::Error>> {
         self.any.as_ref().map(Option::as_ref)
+    }
+
+    /// Of all the kinds there are, as long as whoever looks for few of them only sees no other one.
+    pub(crate) fn agreed(&self) -> Result<Option<&Probe>, Arc<fs::Error>> {
+        let any = self.any().map_err(Arc::clone)?;
+        let candidate = |probe: &Probe| Candidate { kind: probe.kind, offset: probe.magic_offset };
+        match (any, self.candidate().map_err(Arc::clone)?) {
+            (Some(any), Some(other)) if any.kind != other.kind => {
+                let candidates = [candidate(any), candidate(other)].into();
+                Err(Arc::new(fs::Error::Ambiguous { candidates }))
+            }
+            _ => Ok(any),
+        }
     }
 
     /// Of the kinds that systemd looks for.

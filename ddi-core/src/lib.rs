@@ -46,6 +46,7 @@ mod report;
 #[cfg(test)]
 mod testing;
 mod trust;
+mod unproven;
 mod verity_set;
 
 pub use ddi_io::MAX_UNPACKED_RATIO;
@@ -73,4 +74,5 @@ pub use report::{
 };
 pub use trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
 pub use trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};
+pub use unproven::Unproven;
 pub use verity_set::{BindOptions, Part, VeritySet, verity_sets};

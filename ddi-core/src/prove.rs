@@ -55,10 +55,12 @@ use crate::policy::{self, Facts};
 use crate::prove::partition::{ProvenPartition, section, sources};
 use crate::trust::signature::CheckedSignature;
 use crate::trust::{DataSize, KnownRootHash, Role, TrustedRootHash, Word};
+use crate::unproven::{Unproven, unproven};
 use crate::verity_set::{BindOptions, Part, VeritySet, verity_sets};
 use ddi_fs::FsKind;
 use ddi_fs::probe as fs;
 use ddi_io::ReadOnce;
+
 pub(crate) use rules::{Bound, Depth, Look};
 
 pub use rules::{ContentRule, TailRule, Unfit};
@@ -93,6 +95,9 @@ pub struct ProveOptions<'a> {
     pub tail: TailRule,
     /// Which sets.
     pub scope: Scope,
+    /// The image is for the machine that it was dissected for, and for no other. Else it is not proven as long as there is a
+    /// root or usr partition for another architecture that nothing protects.
+    pub one_architecture: bool,
     /// For a bare image with its tree behind the data: where the superblock is, in bytes.
     pub hash_offset: Option<u64>,
     /// Threads, kernel, cancelling. Its progress is not used.
@@ -264,6 +269,8 @@ pub struct Assessment {
     /// One for each set in scope; for a root or usr partition without a tree; and for a root hash of the caller that is for
     /// nothing in the image.
     pub proofs: Vec<Proof>,
+    /// Every partition besides that some systemd would mount.
+    pub unproven: Vec<Unproven>,
     /// Why systemd would refuse the image, if it would.
     pub refused: Option<Error>,
     /// The worst of all.
@@ -339,7 +346,12 @@ pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>)
             outcome = outcome.worst(Outcome::of(error));
         }
     }
-    Assessment { proofs, refused, outcome }
+    let unproven = unproven(image, dissection, &sets, &proofs);
+    // the same image, on another machine: what is proven there is nothing
+    if !options.one_architecture && unproven.iter().any(|partition| partition.is_exposed) {
+        outcome = outcome.worst(Outcome::NotProven);
+    }
+    Assessment { proofs, unproven, refused, outcome }
 }
 
 fn in_scope<'s>(

@@ -277,6 +277,8 @@ pub enum VerityColumn {
     Signed,
     /// Root hash and hash tree are there.
     Yes,
+    /// There is a hash tree, and no root hash but what the partition GUIDs would make: systemd-dissect 257 has `no` for it.
+    Unused,
     /// Could be protected, and is not.
     No,
     /// The hash tree is beside the image.
@@ -284,12 +286,12 @@ pub enum VerityColumn {
 }
 
 impl VerityColumn {
-    /// `signed`, `yes`, `no`, `external`.
+    /// systemd's word: `signed`, `yes`, `no`, `external`.
     pub fn name(self) -> &'static str {
         match self {
             VerityColumn::Signed => "signed",
             VerityColumn::Yes => "yes",
-            VerityColumn::No => "no",
+            VerityColumn::Unused | VerityColumn::No => "no",
             VerityColumn::External => "external",
         }
     }

@@ -1,6 +1,7 @@
 //! The Discoverable Partitions Specification: what a partition is for, and for which machine.
 
 mod architecture;
+mod others;
 mod types;
 
 use alloc::string::String;
@@ -211,6 +212,15 @@ impl PartitionType {
     /// The symbolic name, as `root-x86-64-verity`, `esp` or `linux-generic`; the GUID of an unknown type.
     pub fn name(self) -> String {
         alloc::format!("{self}")
+    }
+
+    /// What fdisk and gdisk call a type that the specification does not name, as `BIOS boot`; `None` for all others. For
+    /// people only: it is no [`name`](Self::name) that could be read back.
+    pub fn common_name(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown(guid) => others::name(guid),
+            _ => None,
+        }
     }
 
     /// Reads a symbolic name or a GUID, as systemd's tools do.

@@ -406,7 +406,10 @@ mod tests {
 
     #[test]
     fn an_old_tree_that_does_not_match_is_refused_untouched() {
-        let example = Example::new(SHA256, 512, 512, 5000, b"s");
+        let mut example = Example::new(SHA256, 512, 512, 5000, b"s");
+        // so that whatever is written is something new
+        example.data[300 * 512..310 * 512].fill(0x55);
+        let example = example;
         let layout = example.tree.layout().clone();
         let update = |hash: Vec<u8>, root: &RootHash| {
             let memory = Memory(Mutex::new(hash.clone()), Mutex::default());

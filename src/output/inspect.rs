@@ -6,11 +6,12 @@ mod json;
 use std::fmt::{Display, Write};
 use std::path::Path;
 
+use ddi_core::fs::{FsKind, Usage};
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Examined;
 use ddi_core::{
     Compression, Content, EntryFacts, Finding, ImageKind, Judgement, Mount, Part, PartitionReport, Report,
-    Selection, Unreadable, VeritySet,
+    Selection, Unreadable, VerityColumn, VeritySet,
 };
 use ddi_os::Inside;
 
@@ -44,6 +45,12 @@ pub(crate) fn inspect(inspected: &Inspected<'_>, json: bool) -> anyhow::Result<(
     if !report.mounts.is_empty() {
         section(&mut text, None, &mounts(path, report));
     }
+    let findings = findings(report, *refused_table);
+    // of a table that is broken, what is wrong comes before what may be nonsense
+    let is_broken = report.kind == ImageKind::BrokenTable;
+    if is_broken && !findings.is_empty() {
+        section(&mut text, Some("Findings"), &findings);
+    }
     if matches!(report.kind, ImageKind::Gpt | ImageKind::BrokenTable) {
         section(&mut text, Some("Partition table"), &tables(report));
     }
@@ -58,15 +65,19 @@ pub(crate) fn inspect(inspected: &Inspected<'_>, json: bool) -> anyhow::Result<(
         let _ = writeln!(body, "  {}", systemd_text(judgement));
         section(&mut text, Some(&format!("Image policy {policy}, if every block matches")), &body);
     }
+    if !is_broken && !findings.is_empty() {
+        section(&mut text, Some("Findings"), &findings);
+    }
+    print(&text)
+}
+
+fn findings(report: &Report, refused_table: Option<&ddi_core::gpt::Error>) -> String {
     let mut findings: String = report.findings.iter().map(finding).collect();
     if let Some(error) = refused_table {
         let _ =
             writeln!(findings, "  error: the table, strictly: {} [{}]", escape_sentence(error), error.code());
     }
-    if !findings.is_empty() {
-        section(&mut text, Some("Findings"), &findings);
-    }
-    print(&text)
+    findings
 }
 
 fn section(text: &mut String, title: Option<&str>, body: &str) {
@@ -105,13 +116,20 @@ fn kind(report: &Report) -> String {
     match (report.kind, whole) {
         (ImageKind::Gpt, _) => format!("GPT, {}", option(report.condition)),
         (ImageKind::Mbr, _) => "MBR".into(),
-        (ImageKind::FileSystem, Some(name)) => format!("bare file system: {name}"),
+        (ImageKind::FileSystem, Some(name)) => match &report.whole {
+            Content::Recognised(probe) if !is_bare_image(probe.kind) => format!("not a disk image: {name}"),
+            _ => format!("bare file system: {name}"),
+        },
         (ImageKind::FileSystem, None) => "bare file system".into(),
         (ImageKind::BrokenTable, _) => "partition table that cannot be used".into(),
         (ImageKind::Unknown, Some(name)) => format!("not a disk image: {name}"),
         (ImageKind::Unknown, None) => "nothing recognised".into(),
         (other, _) => other.name().into(),
     }
+}
+
+fn is_bare_image(kind: FsKind) -> bool {
+    kind.usage() == Usage::Filesystem || kind == FsKind::CryptoLuks
 }
 
 /// The table of systemd-dissect.
@@ -136,12 +154,15 @@ fn mounts(path: &Path, report: &Report) -> String {
             Cell::shown(mount.designator),
             Cell::shown(option(mount.partition_uuid)),
             match report.partitions.iter().find(|partition| Some(partition.number) == mount.number) {
-                Some(partition) if mount.partition_label.is_some() => label(&partition.entry),
+                Some(partition) if mount.partition_label.is_some() => label(&partition.entry, usize::MAX),
                 _ => "".into(),
             },
             Cell::shown(option(mount.fstype)),
             Cell::shown(option(mount.architecture)),
-            Cell::shown(option(mount.verity.map(|verity| verity.name()))),
+            Cell::shown(option(mount.verity.map(|verity| match verity {
+                VerityColumn::Unused => "tree, not used",
+                verity => verity.name(),
+            }))),
             Cell::shown(if mount.growfs { "yes" } else { "no" }),
             node(&file_name, mount.number).into(),
             Cell::shown(option(mount.number)),
@@ -191,10 +212,16 @@ fn partitions(report: &Report) -> String {
         "CONTENT",
         "USED AS",
     ]);
-    for partition in &report.partitions {
+    // entries of a broken table are shown as far as they make sense, and not all of them
+    let is_broken = report.kind == ImageKind::BrokenTable;
+    let is_shown = |partition: &&PartitionReport| !is_broken || partition.range.is_some();
+    let most = if is_broken { MAX_BROKEN } else { usize::MAX };
+    let shown = report.partitions.iter().filter(is_shown).take(most);
+    let left_out = report.partitions.len().saturating_sub(shown.clone().count());
+    for partition in shown {
         let (type_name, uuid, attributes) = match &partition.entry {
             EntryFacts::Gpt { partition_type, guid, attributes, .. } => (
-                partition_type.name(),
+                partition_type.common_name().map_or_else(|| partition_type.name(), str::to_owned),
                 guid.to_string(),
                 if attributes.is_empty() { String::new() } else { attributes.to_string() },
             ),
@@ -211,22 +238,36 @@ fn partitions(report: &Report) -> String {
             Cell::shown(option(partition.range.map(|range| human_size(range.size)))),
             Cell::shown(type_name),
             Cell::shown(uuid),
-            label(&partition.entry),
+            label(&partition.entry, if is_broken { MAX_LABEL } else { usize::MAX }),
             Cell::shown(attributes),
             Cell::shown(content(&partition.content)),
             Cell::shown(used_as(partition)),
         ]);
     }
-    table.render()
+    let mut text = table.render();
+    if left_out > 0 {
+        let _ = writeln!(text, "  and {left_out} more in a table that is broken");
+    }
+    text
 }
 
-/// The label of an entry, from its UTF-16, in which half a surrogate pair is not yet text.
-fn label(entry: &EntryFacts) -> Cell {
-    match entry {
-        EntryFacts::Gpt { name, .. } => Cell::shown(name.to_string().trim_end()),
-        _ => "".into(),
+/// The label of an entry, from its UTF-16, in which half a surrogate pair is not yet text; of one that takes more than so
+/// many columns, the beginning.
+fn label(entry: &EntryFacts, columns: usize) -> Cell {
+    let EntryFacts::Gpt { name, .. } = entry else { return "".into() };
+    let label = name.to_string();
+    let label = label.trim_end();
+    match label.char_indices().nth(columns) {
+        Some((end, _)) => Cell::shown(format_args!("{}…", &label[..end])),
+        None => Cell::shown(label),
     }
 }
+
+/// Columns for a label of a broken table, which may be noise: escapes would make it eight times as long as a label can be,
+/// and the whole table with it.
+const MAX_LABEL: usize = 40;
+/// Entries of a broken table that are shown.
+const MAX_BROKEN: usize = 16;
 
 fn content(content: &Content) -> &'static str {
     match content {

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use ddi_core::gpt::Designator;
 use ddi_core::policy::{Decision, Encryption, Facts, Flags, ImagePolicy, Presence, Proof, Refusal};
-use ddi_core::{Error, Judgement, Permission, Ruling};
+use ddi_core::{Assessment, Error, Judgement, Permission, Ruling};
 use serde_json::{Value, json};
 
+use super::verify::{unproven_json, unproven_text};
 use super::{Cell, Table, escape, escape_sentence, print, print_json};
 use crate::Outcome;
 
@@ -83,6 +84,7 @@ pub(crate) fn checked(
     path: &Path,
     policy: &ImagePolicy,
     judgement: &Judgement,
+    assessment: &Assessment,
     permission: Permission,
     outcome: Outcome,
     systemd_reading: bool,
@@ -91,16 +93,24 @@ pub(crate) fn checked(
     if json {
         let mut value = judgement_json(policy, judgement, permission);
         value["schema"] = "ddi.policy-check/1".into();
+        value["unproven"] = unproven_json(&assessment.unproven);
         value["exitStatus"] = (outcome as u8).into();
         return print_json(&value);
     }
     let (word, why) = match permission {
         Permission::Allowed => ("ALLOWED", "the policy is met by what was proven"),
+        Permission::Refused if judgement.systemd.is_ok() && judgement.violations().next().is_none() => {
+            ("REFUSED", "the policy is not met on machines of another architecture")
+        }
+        Permission::Refused if judgement.violations().next().is_none() => {
+            ("REFUSED", "the image is refused as a whole")
+        }
         Permission::Refused => ("REFUSED", "the policy is not met by what was proven"),
         Permission::CouldNotTell => ("COULD NOT TELL", "not everything could be looked at"),
     };
     let mut text = format!("{word} {}: {why}\n", escape(&path.display().to_string()));
     text.push_str(&judgement_text(judgement, systemd_reading));
+    text.push_str(&unproven_text(&assessment.unproven));
     print(&text)
 }
 
@@ -178,10 +188,15 @@ fn state(designator: Designator, facts: &Facts) -> String {
 /// The weaker reading, named so.
 pub(super) fn systemd_text(judgement: &Judgement) -> String {
     let would = match &judgement.systemd {
-        Ok(()) => "would accept it".into(),
+        Ok(()) => "would accept it; whether it can then be activated and mounted is not asked".into(),
+        Err(error) if error.is_our_own() => {
+            format!("is not told: our own rule came first: {}", escape_sentence(error))
+        }
         Err(error) => format!("would refuse it: {}", escape_sentence(error)),
     };
-    format!("systemd, which goes by what is there and not by what is proven, {would}")
+    format!(
+        "systemd-dissect --validate, as of version 261, which goes by what is there and not by what is proven, {would}"
+    )
 }
 
 /// The same for programs.
@@ -230,7 +245,11 @@ pub(super) fn rulings_json(rulings: &[Ruling]) -> Value {
 pub(super) fn systemd_json(judgement: &Judgement) -> Value {
     let error = |error: &Error| json!({ "code": error.code(), "errno": error.systemd_errno(), "message": error.to_string() });
     json!({
-        "accepts": judgement.systemd.is_ok(),
+        "models": "systemd-dissect --validate 261",
+        "accepts": match &judgement.systemd {
+            Err(error) if error.is_our_own() => None,
+            result => Some(result.is_ok()),
+        },
         "error": judgement.systemd.as_ref().err().map(error),
     })
 }

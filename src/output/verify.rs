@@ -9,7 +9,7 @@ use ddi_core::signature::Certificates;
 use ddi_core::verity::RootHash;
 use ddi_core::{
     Assessment, CheckedSignature, Damage, DamagedBlocks, Dissection, Error, Finding, Judgement,
-    Outcome as Trusted, Part, Permission, Proof, Selection, SignatureState, Skipped, Unreadable,
+    Outcome as Trusted, Part, Permission, Proof, Selection, SignatureState, Skipped, Unproven, Unreadable,
 };
 use serde_json::{Value, json};
 
@@ -70,6 +70,7 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
             text.push_str(&damage_text(damage));
         }
     }
+    text.push_str(&unproven_text(&assessment.unproven));
     let is_unknown =
         |signature: &CheckedSignature| matches!(signature.state, SignatureState::NotTrusted { .. });
     if assessment.proofs.iter().flat_map(|proof| &proof.signatures).any(is_unknown) {
@@ -122,6 +123,9 @@ fn headline(verified: &Verified<'_>) -> (&'static str, String) {
         ),
         (Outcome::Unknown, _) if some_whole => ("COULD NOT TELL", "not everything could be looked at".into()),
         (Outcome::Unknown, _) => ("COULD NOT TELL", "nothing is proven".into()),
+        (Outcome::Bad, _) if only_policy && verified.judgement.violations().next().is_none() => {
+            ("REFUSED", "every block matches, but the image is refused as a whole".into())
+        }
         (Outcome::Bad, _) if only_policy => {
             ("REFUSED", "every block matches, but the image policy does not allow it".into())
         }
@@ -146,6 +150,39 @@ fn proven(assessment: &Assessment) -> String {
         }
     }
     phrases.join(", ")
+}
+
+/// What else there is, and would be used.
+pub(super) fn unproven_text(unproven: &[Unproven]) -> String {
+    let mut text = String::new();
+    for partition in unproven.iter().take(SHOWN) {
+        let _ = writeln!(text, "  not proven: {partition}");
+    }
+    let more = unproven.len().saturating_sub(SHOWN) as u64;
+    if more > 0 {
+        let _ = writeln!(text, "  not proven: {}", count(more, "more partition"));
+    }
+    if unproven.iter().any(|partition| partition.is_exposed) {
+        text.push_str("  (--architecture says for which machine the image is meant)\n");
+    }
+    text
+}
+
+pub(super) fn unproven_json(unproven: &[Unproven]) -> Value {
+    let one = |partition: &Unproven| {
+        json!({
+            "partition": partition.number,
+            "designator": partition.designator.name(),
+            "architecture": partition.architecture.map(|architecture| architecture.name()),
+            "used": matches!(partition.selection, Selection::Chosen(_)),
+            "skipped": match partition.selection {
+                Selection::Chosen(_) => None,
+                Selection::Skipped(why) => Some(why.code()),
+            },
+            "exposed": partition.is_exposed,
+        })
+    };
+    unproven.iter().map(one).collect()
 }
 
 fn proof_text(proof: &Proof) -> String {
@@ -454,6 +491,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
         "exitStatus": verified.outcome as u8,
         "proofs": assessment.proofs.iter().zip(details).map(proof).collect::<Vec<_>>(),
         "beside": verified.beside.iter().map(beside).collect::<Vec<_>>(),
+        "unproven": unproven_json(&assessment.unproven),
         "certificates": certificates_json(verified.certificates, verified.certificates_named),
         "imagePolicy": verified.policy.map(|policy| judgement_json(policy, judgement, *permission)),
         "systemdReading": verified.systemd_reading.then(|| systemd_json(judgement)),

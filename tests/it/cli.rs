@@ -293,6 +293,61 @@ fn a_broken_image_is_shown() {
     assert!(matches!(verified.code, Some(1 | 2)) && !verified.stdout.starts_with("VERIFIED"), "{verified:?}");
 }
 
+/// A boot loader over both entry arrays: what is wrong comes first, and the noise is bounded.
+#[test]
+fn f12_noise_in_a_broken_table_is_bounded() {
+    let folder = Folder::new();
+    let mut bytes = good().bytes;
+    let end = bytes.len();
+    let noise: Vec<u8> = (0_u32..8192).map(|i| (i.wrapping_mul(0x9e37_79b1) >> 13) as u8 | 1).collect();
+    bytes[8192..8192 + 8192].copy_from_slice(&noise);
+    bytes[end - 512 - 8192..end - 512].copy_from_slice(&noise);
+    let path = folder.write("image.raw", &bytes);
+    let ended = ddi(["inspect", &path]);
+    assert_eq!(ended.code, Some(1));
+    let at = |what: &str| ended.stdout.find(what).unwrap_or_else(|| panic!("no {what}: {ended:?}"));
+    assert!(at("\nFindings\n") < at("\nPartitions\n"), "{ended:?}");
+    assert!(at("root-x86-64-verity") > 0 && at(" more in a table that is broken\n") > 0);
+    assert!(ended.stdout.lines().count() < 60, "{ended:?}");
+    let longest = ended.stdout.lines().map(|line| line.chars().count()).max();
+    assert!(longest < Some(240), "{longest:?}: {ended:?}");
+    // programs get all of it
+    let json = ddi(["inspect", "--json", &path]).json();
+    assert!(json["partitions"].as_array().unwrap().len() > 60);
+}
+
+/// Bare ext2 and ext3 are what they are inside a GPT: nothing that systemd mounts, and files that can be read.
+#[test]
+fn f4_bare_ext2_is_recognised_and_read() {
+    if !require_tool("mkfs.ext2") {
+        return;
+    }
+    let folder = Folder::new();
+    for kind in ["ext2", "ext3"] {
+        let path = folder.file(kind);
+        fs::File::create(&path).unwrap().set_len(16 << 20).unwrap();
+        let made = run(&format!("mkfs.{kind}"), ["-q", "-F", &path]);
+        assert_eq!(made.code, Some(0), "{made:?}");
+        let bare = fs::read(&path).unwrap();
+        let inside = ImageBuilder::new().partition("root-x86-64", "os", bare).build();
+        let inside = folder.write("inside.raw", &inside.bytes);
+        for (path, what) in [(&path, "root"), (&inside, "root partition 1")] {
+            let ended = ddi(["inspect", path]);
+            let text = format!("{what} is {kind}, which systemd mounts from no image");
+            assert!(ended.code == Some(1) && ended.stdout.contains(&text), "{ended:?}");
+            assert!(!ended.stdout.contains("recognised"), "{ended:?}");
+            let listed = ddi(["ls", path, "/"]);
+            assert_eq!((listed.code, listed.stdout.as_str()), (Some(0), "lost+found\n"), "{listed:?}");
+        }
+    }
+    // swap is no image of any kind
+    let mut swap = vec![0; 1 << 20];
+    swap[4086..4096].copy_from_slice(b"SWAP-SPACE");
+    let ended = ddi(["inspect", &folder.write("swap", &swap)]);
+    assert!(ended.stdout.contains("Kind: not a disk image: swap\n"), "{ended:?}");
+    assert!(ended.stdout.contains("the image is swap, which systemd mounts from no image"), "{ended:?}");
+}
+
 #[test]
 fn block_devices_and_read_only_files() {
     let folder = Folder::new();

@@ -13,11 +13,6 @@ use crate::support::{Chance, Folder, corpus, corpus_at, ddi, in_parallel};
 /// Where we say other than the tools, and why: image, fact, reason.
 const EXPLAINED: &[(&str, &str, &str)] = &[
     (
-        "ddi-unsigned",
-        "verity of mount root",
-        "no root hash but in the GUIDs: systemd takes it from there from 258 on",
-    ),
-    (
         "fs-vfat",
         "kind",
         "sfdisk takes the boot sector of a FAT file system for an MBR; libblkid and systemd do not",

@@ -5,6 +5,7 @@ use std::fs;
 use ddi_core::gpt::verity_guids;
 use ddi_core::verity::RootHash;
 
+use crate::support::hostile::crc32;
 use crate::support::image::{Image, ImageBuilder, erofs, hash_tree, signature_partition};
 use crate::support::{Ended, Folder, ddi, require_tool, run};
 
@@ -251,7 +252,10 @@ fn presence_and_verification_are_two_states() {
     // systemd sees a signature; it is no good, and we say both
     let args = [&trusted[..], &["--image-policy", "root=signed", "--systemd-reading"]].concat();
     let ended = verify(&path, &args, 1, "REFUSED ");
-    assert!(ended.stdout.contains("would accept it"), "{ended:?}");
+    assert!(
+        ended.stdout.contains("systemd-dissect --validate, as of version 261")
+            && ended.stdout.contains("would accept it")
+    );
     assert!(ended.stdout.contains("signature in partition 3: no good: "), "{ended:?}");
     // whose signature it claims to be is nobody we trust: another state again
     let ended = verify(&path, &none, 3, "INTACT ONLY ");
@@ -433,6 +437,96 @@ fn a_root_hash_for_usr_beside_a_bare_image() {
     );
 }
 
+/// Beside a proven root: one that another machine would use, and all else that would be mounted.
+#[test]
+fn s7_verified_does_not_keep_quiet() {
+    let folder = Folder::new();
+    let build = |others: &[&str]| {
+        let image = ImageBuilder::new().verity("root-x86-64", "os_1", erofs(20, 1));
+        let image =
+            others.iter().fold(image, |image, kind| image.partition(kind, "evil", erofs(20, 9))).build();
+        (folder.write("image.raw", &image.bytes), image.root_hashes[0].to_string())
+    };
+    let (path, root) = build(&["root-arm64"]);
+    let given = ["--root-hash", root.as_str()];
+    let told =
+        "  not proven: partition 4 (root arm64): not protected, and used by machines of that architecture\n";
+    let ended = verify(&path, &given, 1, "NOT PROVEN ");
+    assert!(ended.stdout.contains(told) && ended.stdout.contains("--architecture"), "{ended:?}");
+    let json = ddi(["verify", "--json", &path].iter().chain(&given)).json();
+    assert_eq!((&json["exitStatus"], &json["unproven"][0]["exposed"]), (&1.into(), &true.into()), "{json}");
+    let one = ["--root-hash", &root, "--architecture", "x86-64"];
+    let ended = verify(&path, &one, 0, "VERIFIED ");
+    assert!(ended.stdout.contains(told), "{ended:?}");
+    for (policy, args, code) in [
+        ("root=verity", &given[..], 1),
+        ("root=verity", &one[..], 0),
+        ("root=verity+unprotected", &given[..], 0),
+    ] {
+        let ended = ddi(["policy", "check", policy, &path].iter().chain(args));
+        assert_eq!(ended.code, Some(code), "{policy} {args:?}: {ended:?}");
+        assert!(ended.stdout.contains(told), "{ended:?}");
+        if code == 1 {
+            assert!(ended.first_line().ends_with("not met on machines of another architecture"), "{ended:?}");
+        }
+    }
+
+    let kinds = ["home", "srv", "var", "tmp", "xbootldr", "esp", "swap"];
+    let (path, root) = build(&kinds);
+    let ended = verify(&path, &["--root-hash", &root], 0, "VERIFIED ");
+    let json = ddi(["verify", "--json", &path, "--root-hash", &root]).json();
+    for (number, kind) in (4..).zip(kinds) {
+        let told = format!("  not proven: partition {number} ({kind}): used, and nothing of it is proven\n");
+        assert!(ended.stdout.contains(&told), "{told}: {ended:?}");
+        let place = usize::try_from(number - 4).unwrap();
+        assert_eq!(json["unproven"][place]["designator"], kind);
+    }
+    let ended = ddi(["policy", "check", "root=verity", &path, "--root-hash", &root]);
+    let told = "  not proven: partition 4 (home): left alone by the policy, and nothing of it is proven\n";
+    assert!(ended.code == Some(0) && ended.stdout.contains(told), "{ended:?}");
+}
+
+/// Of what UEFI forbids and libblkid does not ask, systemd is not said to refuse it; and the model has its name.
+#[test]
+fn f3_systemd_is_not_blamed_for_our_rules() {
+    let folder = Folder::new();
+    let good = ImageBuilder::new().partition("root-x86-64", "os", erofs(20, 1)).build();
+    let path = folder.write("good.raw", &good.bytes);
+    let ended = ddi(["policy", "check", "*", &path, "--systemd-reading"]);
+    assert!(ended.stdout.contains("systemd-dissect --validate, as of version 261"), "{ended:?}");
+    let json = ddi(["policy", "check", "*", &path, "--json"]).json();
+    assert_eq!(json["systemdReading"]["models"], "systemd-dissect --validate 261");
+    assert_eq!(json["systemdReading"]["accepts"], true);
+
+    // two partitions with one GUID
+    let guid = "5a3d1e00-0000-4000-8000-000000000011".parse().unwrap();
+    let twice = ImageBuilder::new()
+        .with_guid("root-x86-64", guid, "os", erofs(20, 1))
+        .partition("home", "home", erofs(20, 2))
+        .build();
+    let mut bytes = twice.bytes;
+    let end = bytes.len();
+    for (header, array) in [(512, 1024), (end - 512, end - 33 * 512)] {
+        let own = bytes[array + 16..array + 32].to_vec();
+        bytes[array + 128 + 16..array + 128 + 32].copy_from_slice(&own);
+        let crc = crc32(&bytes[array..array + 128 * 128]);
+        bytes[header + 88..header + 92].copy_from_slice(&crc.to_le_bytes());
+        bytes[header + 16..header + 20].fill(0);
+        let crc = crc32(&bytes[header..header + 92]);
+        bytes[header + 16..header + 20].copy_from_slice(&crc.to_le_bytes());
+    }
+    let path = folder.write("twice.raw", &bytes);
+    let ended = ddi(["inspect", &path]);
+    assert!(
+        ended.code == Some(1) && ended.stdout.contains("by UEFI this image is not to be used"),
+        "{ended:?}"
+    );
+    assert!(!ended.stdout.contains("261 would not use"), "{ended:?}");
+    let json = ddi(["policy", "check", "*", &path, "--json"]).json();
+    assert!(json["systemdReading"]["accepts"].is_null(), "{json}");
+    assert_eq!(json["systemdReading"]["error"]["code"], "gpt-duplicate-guid");
+}
+
 #[test]
 fn each_role_is_used_by_its_own_root_hash() {
     let folder = Folder::new();
@@ -450,12 +544,16 @@ fn each_role_is_used_by_its_own_root_hash() {
         .map(|set| (set["data"]["partition"].as_u64().unwrap(), set["selected"].as_bool().unwrap()))
         .collect();
     assert_eq!(selected, [(1, true), (4, true), (7, false)]);
-    // systemd refuses trees for both, so what a policy says of such an image cannot be told
-    let ended = verify(&path, &[&given[..], &["--image-policy", "*"]].concat(), 2, "COULD NOT TELL ");
+    // systemd refuses trees for both as a whole: everything could be looked at
+    let ended = verify(&path, &[&given[..], &["--image-policy", "*"]].concat(), 1, "REFUSED ");
     assert!(
-        ended.first_line().contains("every block matches") && !ended.stdout.contains("nothing"),
+        ended.first_line().contains("every block matches, but the image is refused as a whole"),
         "{ended:?}"
     );
+    let ended = ddi(["policy", "check", "*", &path].iter().chain(&given));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.first_line().ends_with(": the image is refused as a whole"), "{ended:?}");
+    assert!(ended.stdout.contains("  as a whole: verity partitions for both root and usr\n"), "{ended:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod corpus;
 mod decide;
+mod edges;
 mod extract;
 mod faults;
 mod files;

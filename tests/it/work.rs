@@ -263,7 +263,8 @@ fn inspect(bytes: Vec<u8>, limit: Option<u64>) -> (Result<Inside, Unreadable>, S
 #[test]
 fn s3_a_file_has_no_more_attributes_than_linux_lists() {
     let (inside, spent) = inspect(release_files(1000, 30_000), None);
-    for release in [inside.as_ref().unwrap().metadata.sysext_release.as_ref()] {
+    let metadata = inside.unwrap().metadata;
+    for release in [metadata.sysext_release, metadata.confext_release] {
         assert_eq!(release.unwrap_err().code(), "too-large");
     }
     assert!(spent.work < 50_000_000, "{spent:?}");

@@ -11,12 +11,13 @@
 //!      LVM2 in the first 4 sectors       at 4086 …      udf
 //! ```
 //!
-//! Of the kinds that libblkid knows, those are left out that neither systemd mounts nor the common tools of other
-//! systems make (bcache, ZFS, reiserfs, jfs, nilfs2, the members of firmware RAIDs and some thirty more): an image
-//! with one of them *beside* a file system is ambiguous to libblkid, and not here.
+//! Of the kinds that libblkid knows, some thirty are left out that nobody has made for long, or that no image has a use
+//! for (UFS, HPFS, SysV, romfs, GFS, OCFS, VxFS, BeFS, UBI, DRBD, VDO, Stratis and the like): an image with one of them
+//! *beside* a file system is ambiguous to libblkid, and not here.
 //!
 //! The first 128 KiB are read once and every probe parses that copy; only FAT (its root directory), LUKS2 (its
-//! JSON), MD RAID (the far end) and the foreign ones read more, each within a bound of its own. Nothing here is
+//! JSON), members of arrays and pools (the far end) and the foreign ones read more, each within a bound of its own; ZFS
+//! most, 4 times 112 KiB, and only where its labels begin as they must. Nothing here is
 //! authenticated by itself: give it a [`VerifiedReader`](ddi_verity::VerifiedReader) to probe proven bytes.
 #![cfg_attr(
     not(test),
@@ -40,11 +41,13 @@ mod erofs;
 mod error;
 mod ext4;
 mod f2fs;
+mod firmware_raid;
 mod foreign;
 mod iso9660;
 mod kind;
 pub mod luks;
 mod raid;
+mod rare;
 mod squashfs;
 mod swap;
 mod text;
@@ -198,9 +201,29 @@ const fn prober(kind: FsKind, probe: fn(&Disk<'_>) -> Result<Option<Probe>, Erro
     Prober { kind, min_size: 0, probe }
 }
 
+const fn large(kind: FsKind, min_size: u64, probe: fn(&Disk<'_>) -> Result<Option<Probe>, Error>) -> Prober {
+    Prober { kind, min_size, probe }
+}
+
+/// Where most members of firmware arrays are not looked for: in less than this.
+const FIRMWARE_RAID: u64 = 64 << 10;
+
 /// In libblkid's order, which decides who hides whom.
 const PROBERS: &[Prober] = &[
     prober(FsKind::LinuxRaidMember, raid::probe_md),
+    large(FsKind::DdfRaidMember, 0x30000, firmware_raid::probe_ddf),
+    large(FsKind::IswRaidMember, FIRMWARE_RAID, firmware_raid::probe_intel),
+    large(FsKind::LsiMegaRaidMember, FIRMWARE_RAID, firmware_raid::probe_lsi),
+    large(FsKind::ViaRaidMember, FIRMWARE_RAID, firmware_raid::probe_via),
+    large(FsKind::SiliconMedleyRaidMember, FIRMWARE_RAID, firmware_raid::probe_silicon),
+    large(FsKind::NvidiaRaidMember, FIRMWARE_RAID, firmware_raid::probe_nvidia),
+    large(FsKind::PromiseFasttrackRaidMember, 0x40000, firmware_raid::probe_promise),
+    large(FsKind::Hpt45xRaidMember, FIRMWARE_RAID, firmware_raid::probe_highpoint_45x),
+    prober(FsKind::Hpt37xRaidMember, firmware_raid::probe_highpoint_37x),
+    large(FsKind::AdaptecRaidMember, FIRMWARE_RAID, firmware_raid::probe_adaptec),
+    large(FsKind::JmicronRaidMember, FIRMWARE_RAID, firmware_raid::probe_jmicron),
+    large(FsKind::Bcache, 8192, rare::probe_bcache),
+    large(FsKind::Bcachefs, 128 << 10, rare::probe_bcachefs),
     prober(FsKind::Lvm2Member, raid::probe_lvm2),
     prober(FsKind::Lvm1Member, raid::probe_lvm1),
     prober(FsKind::DmSnapshotCow, dm::probe_snapshot),
@@ -209,22 +232,29 @@ const PROBERS: &[Prober] = &[
     prober(FsKind::CryptoLuks, luks::probe),
     prober(FsKind::BitLocker, foreign::probe_bitlocker),
     prober(FsKind::Vfat, vfat::probe),
-    Prober { kind: FsKind::Swsuspend, min_size: swap::MIN_SIZE, probe: swap::probe_suspend },
-    Prober { kind: FsKind::Swap, min_size: swap::MIN_SIZE, probe: swap::probe },
+    large(FsKind::Swsuspend, swap::MIN_SIZE, swap::probe_suspend),
+    large(FsKind::Swap, swap::MIN_SIZE, swap::probe),
     prober(FsKind::Xfs, xfs::probe),
     prober(FsKind::Ext4dev, ext4::probe_ext4dev),
     prober(FsKind::Ext4, ext4::probe_ext4),
     prober(FsKind::Ext3, ext4::probe_ext3),
     prober(FsKind::Ext2, ext4::probe_ext2),
     prober(FsKind::Jbd, ext4::probe_jbd),
+    large(FsKind::Reiserfs, 128 << 10, rare::probe_reiserfs),
+    large(FsKind::Reiser4, 128 << 10, rare::probe_reiser4),
+    large(FsKind::Jfs, 16 << 20, rare::probe_jfs),
     prober(FsKind::Udf, foreign::probe_udf),
     prober(FsKind::Iso9660, iso9660::probe),
+    large(FsKind::ZfsMember, 64 << 20, rare::probe_zfs),
     prober(FsKind::Hfsplus, foreign::probe_hfsplus),
     prober(FsKind::Hfs, foreign::probe_hfs),
     prober(FsKind::Ntfs, foreign::probe_ntfs),
+    prober(FsKind::Cramfs, rare::probe_cramfs),
+    prober(FsKind::Minix, rare::probe_minix),
     prober(FsKind::Squashfs, squashfs::probe),
     prober(FsKind::Squashfs3, squashfs::probe_old),
-    Prober { kind: FsKind::Btrfs, min_size: 1 << 20, probe: btrfs::probe },
+    large(FsKind::Btrfs, 1 << 20, btrfs::probe),
+    large(FsKind::Nilfs2, 1 << 20, rare::probe_nilfs2),
     prober(FsKind::Exfat, foreign::probe_exfat),
     prober(FsKind::F2fs, f2fs::probe),
     prober(FsKind::Erofs, erofs::probe),

@@ -12,8 +12,17 @@ use ddi_verity::{Algorithm, HashTree, HashType, Options, Params, Placement, Root
 mod api {
     pub(crate) use ddi_fs::*;
 }
+#[path = "../../ddi-fs/src/probe/crc.rs"]
+#[cfg_attr(not(test), expect(dead_code, reason = "some of it is for readers"))]
+mod crc;
+mod planted_api {
+    pub(crate) use super::crc::{self, crc32c};
+    pub(crate) use ddi_fs::FsKind;
+}
 #[path = "../../ddi-fs/src/tests/memory.rs"]
 pub mod memory;
+#[path = "../../ddi-fs/src/probe/tests/planted.rs"]
+pub mod planted;
 
 /// An image in the making: partitions with their content, in this order.
 #[derive(Clone, Default)]

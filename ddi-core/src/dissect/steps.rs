@@ -14,6 +14,7 @@
 )]
 
 use core::cmp::Ordering;
+use std::sync::Arc;
 
 use ddi_gpt::{Architecture, Attributes, ByteRange, Designator, Guid, PartitionType};
 use ddi_verity::RootHash;
@@ -57,6 +58,12 @@ pub(super) struct Dissector<'a> {
     pub(super) discord: Vec<Error>,
 }
 
+/// Can that, without a partition table, be taken for a root file system? Not a hash tree, which earlier versions of systemd
+/// took as they did LUKS.
+fn is_bare_image(kind: FsKind) -> bool {
+    kind.usage() == Usage::Filesystem || kind == FsKind::CryptoLuks
+}
+
 /// Not every designator has an entry: then there is nothing.
 fn index(designator: Designator) -> usize {
     Designator::ALL.iter().position(|other| *other == designator).unwrap_or(usize::MAX)
@@ -97,17 +104,34 @@ impl<'a> Dissector<'a> {
         }
         // A3, B
         if (self.options.generic_root && !self.options.gpt_only) || verity.external {
-            match self.image.whole().candidate() {
-                Ok(Some(probe)) if matches!(probe.kind.usage(), Usage::Filesystem | Usage::Crypto) => {
+            let whole = self.image.whole();
+            // where there is a table, systemd 261 sees those kinds alone that it mounts; earlier versions saw all of them
+            let bare = match (whole.candidate(), self.image.table()) {
+                (Ok(None), Table::None) => whole.any().map_err(Arc::clone),
+                (Ok(None), _) => Ok(None),
+                (Ok(Some(_)), _) => whole.agreed(),
+                (Err(error), _) => Err(error.clone()),
+            };
+            match bare.map_err(Error::AmbiguousImage)? {
+                Some(probe) if is_bare_image(probe.kind) => {
                     self.skip_all(Skipped::BareImage);
                     return self.bare(probe.clone(), verity);
                 }
-                Ok(_) => {}
-                Err(error) => return Err(Error::AmbiguousImage(error.clone())),
+                _ => {}
             }
         }
         match self.image.table() {
-            Table::None => return Err(Error::NothingRecognised),
+            Table::None => {
+                // swap, a hash tree, the member of an array
+                let probe = self.image.whole().any().ok().flatten();
+                let probe = probe.filter(|probe| !is_bare_image(probe.kind));
+                let of = |probe: &fs::Probe| Error::NotMountable {
+                    designator: None,
+                    partition: None,
+                    kind: Some(probe.kind),
+                };
+                return Err(probe.map_or(Error::NothingRecognised, of));
+            }
             Table::Broken(error) => return Err(Error::Table(error.clone())),
             Table::Mbr(..) | Table::BrokenMbr(..) if self.options.gpt_only => {
                 return Err(Error::NothingRecognised);
@@ -449,6 +473,13 @@ impl<'a> Dissector<'a> {
                 self.discord.push(Error::RootVerityWithUsr);
             }
         }
+        // a signature is reason enough for systemd never to write to what it is for
+        let signed = Role::ALL.into_iter().filter(|role| self.pick(role.signature()).is_some());
+        for role in signed.collect::<Vec<_>>() {
+            if let Some(Some(data)) = self.picks.get_mut(index(role.data())) {
+                data.rw = false;
+            }
+        }
         for root_hash in Role::ALL.into_iter().filter_map(|role| verity.root_hash(role)) {
             let role = root_hash.role;
             if !has(self, role.data()) {
@@ -583,12 +614,11 @@ impl<'a> Dissector<'a> {
             }
             _ if assumed.is_some() => FileSystem::Preset(assumed.map_or("", FsKind::name)),
             _ => {
-                let probe = self.image.probe(pick.number).map_or(Ok(None), ProbeResult::candidate);
-                let probe = probe.map_err(|error| Error::AmbiguousFileSystem {
-                    designator,
-                    partition: Some(pick.number),
-                    error: error.clone(),
-                })?;
+                // systemd 261 looks for few kinds only; earlier versions for all, and saw that there are two
+                let probe = self.image.probe(pick.number).map_or(Ok(None), ProbeResult::agreed);
+                let partition = Some(pick.number);
+                let probe =
+                    probe.map_err(|error| Error::AmbiguousFileSystem { designator, partition, error })?;
                 FileSystem::Probed(probe.cloned().map(Box::new))
             }
         };

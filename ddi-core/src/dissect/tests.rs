@@ -459,9 +459,87 @@ fn attributes_and_file_systems_decide_about_writing() {
     }
     // verity makes it read-only too
     let set = Set::new(erofs(4, 1));
-    let disk = Disk::new().set("root-x86-64", "", &set).edit_number(1, |part| part.content[1024] = 0);
+    let disk = Disk::new().pair("root-x86-64", "", &set).edit_number(1, |part| part.content[1024] = 0);
     let root = |options| dissect(&disk.image(), &options).unwrap().get(Designator::Root).unwrap().rw;
     assert!(root(options()) && !root(asking_for(&set, Role::Root)));
+}
+
+/// Whoever signs does not want it written to, whatever the attributes say: as systemd-dissect 257.
+#[test]
+fn f1_a_signature_partition_makes_its_data_read_only() {
+    let set = Set::new(erofs(4, 1));
+    for (role, designator) in [("root-x86-64", Designator::Root), ("usr-x86-64", Designator::Usr)] {
+        let of = |disk: Disk| {
+            let disk = disk.edit_number(1, |part| {
+                part.content[1024] = 0;
+                part.attributes = Attributes::GROW_FILE_SYSTEM;
+            });
+            let dissected = dissect(&disk.image(), &options()).unwrap();
+            let partition = dissected.get(designator).unwrap();
+            (partition.rw, partition.growfs)
+        };
+        assert_eq!(of(Disk::new().pair(role, "", &set)), (true, true), "{role}");
+        assert_eq!(of(Disk::new().set(role, "", &set)), (false, false), "{role}");
+        // neither known, nor that of the data
+        let other = Set { signature: Set::new(erofs(4, 2)).signature, ..set.clone() };
+        assert_eq!(of(Disk::new().set(role, "", &other)), (false, false), "{role}");
+    }
+}
+
+/// Two file systems in a partition are two, though the systemd that is modelled looks for one of them only.
+#[test]
+fn f5_content_that_others_see_too_is_ambiguous() {
+    let mut both = ddi_testing::planted::image(&[FsKind::Ext4, FsKind::Iso9660]);
+    let of = |content: &[u8]| dissect(&Disk::new().part("root-x86-64", "", content).image(), &options());
+    let error = of(&both).unwrap_err();
+    assert_eq!((error.code(), error.systemd_errno()), ("ambiguous-file-system", Some("EUCLEAN")));
+    let error = dissect(&image(both.clone()), &options()).unwrap_err();
+    assert_eq!(error.code(), "ambiguous-image");
+    both[32 << 10..40 << 10].fill(0);
+    assert!(of(&both).is_ok() && dissect(&image(both), &options()).is_ok());
+    // the member of an array hides it from whoever knows such members
+    let hidden = ddi_testing::planted::image(&[FsKind::Ext4, FsKind::IswRaidMember]);
+    for error in [of(&hidden).unwrap_err(), dissect(&image(hidden), &options()).unwrap_err()] {
+        assert!(error.to_string().contains("isw_raid_member"), "{error}");
+    }
+}
+
+/// What systemd mounts from no image is known by its name, bare and in a partition.
+#[test]
+fn f4_what_is_not_mounted_is_named() {
+    let problems = |image: &Image| -> Vec<_> {
+        let dissected = dissect(image, &options()).unwrap();
+        dissected.not_mountable().map(|error| (error.to_string(), error.systemd_errno())).collect()
+    };
+    for kind in [FsKind::Ntfs, FsKind::Exfat, FsKind::Iso9660, FsKind::Udf, FsKind::Ext2, FsKind::Ext3]
+        .into_iter()
+        .chain([FsKind::Minix, FsKind::Jfs, FsKind::ZfsMember, FsKind::Cramfs, FsKind::Swap])
+    {
+        let content = ddi_testing::planted::image(&[kind]);
+        let in_a_partition = Disk::new().part("root-x86-64", "", &content).part("home", "", &content);
+        let told =
+            |what: &str| (format!("{what} is {kind}, which systemd mounts from no image"), Some("EIDRM"));
+        assert_eq!(
+            problems(&in_a_partition.image()),
+            [told("root partition 1"), told("home partition 2")],
+            "{kind}"
+        );
+        let bare = image(content);
+        if kind == FsKind::Swap {
+            let error = dissect(&bare, &options()).unwrap_err();
+            assert_eq!(error.to_string(), "the image is swap, which systemd mounts from no image");
+        } else {
+            assert_eq!(problems(&bare), [told("root")], "{kind}");
+        }
+    }
+    for kind in FsKind::MOUNTABLE.iter().chain([&FsKind::CryptoLuks]) {
+        let content = ddi_testing::planted::image(&[*kind]);
+        assert!(problems(&Disk::new().part("root-x86-64", "", &content).image()).is_empty(), "{kind}");
+    }
+    let nothing =
+        problems(&Disk::new().part("usr-x86-64", "", &[7; 4096]).part("swap", "", &[0; 512]).image());
+    let text = "usr partition 1 holds nothing that is recognised as a file system";
+    assert_eq!(nothing, [(text.to_owned(), Some("EAFNOSUPPORT"))]);
 }
 
 #[test]

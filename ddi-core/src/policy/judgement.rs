@@ -31,6 +31,7 @@ use crate::image::Image;
 use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Refusal, Violation};
 use crate::prove::{Assessment, Depth, Outcome, TailRule, check_content, check_size};
 use crate::trust::{Role, TrustedRootHash, Word};
+use crate::unproven::Unproven;
 use crate::verity_set::VeritySet;
 
 /// What a policy says to the partition of one designator.
@@ -60,6 +61,8 @@ pub struct Judgement {
     pub systemd: Result<(), Error>,
     /// The policy has a part in that.
     by_policy: bool,
+    /// The policy, if the image may be used on machines of other architectures.
+    exposed_to: Option<ImagePolicy>,
 }
 
 impl Judgement {
@@ -134,6 +137,7 @@ impl Judgement {
         Judgement {
             rulings: rulings.unwrap_or_default(),
             systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),
+            exposed_to: options.policy.filter(|_| !options.one_architecture),
             by_policy: (dissection.outcome.is_err() && dissected.is_some())
                 || dissection.refusals.iter().any(|error| matches!(error, Error::Policy(_))),
         }
@@ -142,6 +146,18 @@ impl Judgement {
     /// What is refused, by designator.
     pub fn violations(&self) -> impl Iterator<Item = Violation> + '_ {
         self.rulings.iter().filter_map(|ruling| ruling.result.err())
+    }
+
+    /// What a machine of another architecture would use, though the policy does not let it: see
+    /// [`Unproven::is_exposed`]. None if the image is meant for one machine.
+    pub fn exposed<'a>(&'a self, assessment: &'a Assessment) -> impl Iterator<Item = &'a Unproven> + 'a {
+        let is_refused = |partition: &&Unproven| {
+            let check = |policy: ImagePolicy| {
+                policy.check_use(partition.designator, &Facts::PRESENT, Reading::Proven).is_err()
+            };
+            partition.is_exposed && self.exposed_to.is_some_and(check)
+        };
+        assessment.unproven.iter().filter(is_refused)
     }
 
     /// What the policy comes to. `assessment` as for [`new`](Self::new): where blocks could not be read, and that may be
@@ -155,12 +171,26 @@ impl Judgement {
         };
         match &self.systemd {
             Err(_) if self.by_policy => Permission::Refused,
+            _ if self.exposed(assessment).next().is_some() => Permission::Refused,
             _ if self.violations().any(|violation| !could_not_read(violation)) => Permission::Refused,
-            Err(error) if error.kind() == ErrorKind::Mismatch => Permission::Refused,
+            Err(error) if is_refusal(error) => Permission::Refused,
             Err(_) => Permission::CouldNotTell,
             Ok(()) if self.violations().next().is_some() => Permission::CouldNotTell,
             Ok(()) => Permission::Allowed,
         }
+    }
+}
+
+/// Was it possible to look, and is the image refused as a whole for what was found? Not if there is nothing that can be made
+/// out, or the call makes no sense.
+fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::NothingRecognised
+        | Error::Empty
+        | Error::Table(_)
+        | Error::Mbr(_)
+        | Error::NotMountable { designator: None, .. } => false,
+        error => !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage),
     }
 }
 
@@ -275,6 +305,22 @@ mod tests {
         let mut cut = erofs(256, 1);
         cut[1060..1064].copy_from_slice(&257_u32.to_le_bytes());
         assert_eq!(foresee(&Set::new(cut)), (Proof::None, 1));
+    }
+
+    /// What is refused as a whole was looked at: that is no *could not tell*.
+    #[test]
+    fn f12_a_refusal_as_a_whole_is_a_refusal() {
+        let (root, usr) = (Set::new(erofs(20, 1)), Set::new(erofs(20, 2)));
+        let [for_root, for_usr] = [(&root, Role::Root), (&usr, Role::Usr)]
+            .map(|(set, role)| TrustedRootHash::by_caller(set.root, role));
+        let both = Disk::new().pair("root-x86-64", "os", &root).pair("usr-x86-64", "os", &usr);
+        let (judgement, verdict) = judge(&both.image(), "*", &[for_root, for_usr]);
+        assert!(matches!(judgement.systemd, Err(Error::RootAndUsrVerity)));
+        assert_eq!((judgement.violations().count(), verdict), (0, Permission::Refused));
+        let ambiguous =
+            ddi_testing::planted::image(&[ddi_fs::probe::FsKind::Ext4, ddi_fs::probe::FsKind::Iso9660]);
+        let (_, verdict) = judge(&Disk::new().part("root-x86-64", "os", &ambiguous).image(), "*", &[]);
+        assert_eq!(verdict, Permission::Refused);
     }
 
     #[test]

@@ -20,6 +20,51 @@ fn prove_with(image: &Image, options: &ProveOptions<'_>) -> Assessment {
     prove(image, &Dissection::new(image, &dissect), options)
 }
 
+/// A proof of root says nothing of what else is mounted, and of what other machines take for root.
+#[test]
+fn s7_what_is_not_proven_is_named() {
+    let set = Set::new(erofs(20, 1));
+    let evil = erofs(20, 9);
+    let signed = || Disk::new().set("root-x86-64", "os_1", &set);
+    let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+    let of = |disk: &Disk, one_architecture| {
+        let image = disk.image();
+        let assessment = prove_with(
+            &image,
+            &ProveOptions { trusted: &trusted, one_architecture, ..ProveOptions::default() },
+        );
+        let named: Vec<_> = assessment
+            .unproven
+            .iter()
+            .map(|partition| (partition.number, partition.designator.name(), partition.is_exposed))
+            .collect();
+        (assessment.outcome, named)
+    };
+    let good = Outcome::TrustedAndProven;
+    assert_eq!(of(&signed(), false), (good, vec![]));
+    // another architecture, unprotected
+    for role in ["root-arm64", "root-x86"] {
+        let disk = signed().part(role, "evil", &evil);
+        assert_eq!(of(&disk, false), (Outcome::NotProven, vec![(4, "root", true)]), "{role}");
+        assert_eq!(of(&disk, true), (good, vec![(4, "root", true)]));
+    }
+    // protected by a tree of its own, which nobody asked about
+    let other = Set::new(erofs(20, 2));
+    let disk = signed().set("root-arm64", "os_1", &other);
+    assert_eq!(of(&disk, false), (good, vec![(4, "root", false)]));
+    // another version for the same machine, and all that is mounted besides
+    let mut disk = signed().part("root-x86-64", "os_2", &evil);
+    for kind in ["home", "srv", "var", "tmp", "xbootldr", "esp", "swap"] {
+        disk = disk.part(kind, kind, &evil);
+    }
+    disk = disk.part("home", "_empty", &evil).part("linux-generic", "", &evil);
+    disk = disk.part("srv", "", &evil).attributes(ddi_gpt::Attributes::NO_AUTO);
+    let (outcome, named) = of(&disk, false);
+    let names: Vec<_> = named.iter().map(|(_, name, exposed)| (*name, *exposed)).collect();
+    let expected = ["root", "home", "srv", "var", "tmp", "xbootldr", "esp", "swap"].map(|name| (name, false));
+    assert_eq!((outcome, names), (good, expected.to_vec()));
+}
+
 fn prove_trusting(image: &Image, trusted: &[TrustedRootHash]) -> Assessment {
     prove_with(image, &ProveOptions { trusted, ..Default::default() })
 }

@@ -72,6 +72,8 @@ const MAX_LOOKED_INTO: usize = 512;
 
 /// Of each kind of finding that a hostile table could multiply.
 const MAX_REPEATED: usize = 64;
+/// Of those about the entries of a broken table.
+const MAX_NOISE: usize = 8;
 
 impl Report {
     /// Looks at everything, reads little, and never fails: what cannot be read is a finding.
@@ -150,6 +152,11 @@ impl Report {
             finding.partition = error.partition();
             findings.push(finding);
         }
+        for error in dissected.into_iter().flat_map(DissectedImage::not_mountable) {
+            let mut finding = Finding::new(Oddity::Dissect(error.clone()));
+            finding.partition = error.partition();
+            findings.push(finding);
+        }
         verity_findings(image, dissection, options, &report.verity, &mut findings);
         beside_findings(image, &report.verity, &mut findings);
         gaps::look(image, &report, options.gap_bytes, &mut findings);
@@ -164,12 +171,14 @@ impl Report {
 
 /// What systemd-dissect lists.
 fn mounts(dissected: &DissectedImage) -> Vec<Mount> {
+    let guessed = dissected.root_hash.is_some_and(|known| known.origin.is_guess());
     let verity = |partition: &Partition| match Role::of(partition.designator) {
         _ if dissected.external_verity => Some(VerityColumn::External),
         Some(role) if !dissected.bare && role.data() == partition.designator => {
             Some(match (partition.protection, dissected.verity_ready) {
                 (Protection::SignaturePresent, true) => VerityColumn::Signed,
-                (Protection::Verity, true) => VerityColumn::Yes,
+                (Protection::Verity, true) if !guessed => VerityColumn::Yes,
+                (Protection::Verity, _) => VerityColumn::Unused,
                 _ => VerityColumn::No,
             })
         }
@@ -274,8 +283,10 @@ fn partitions(image: &Image, dissection: &Dissection, findings: &mut Vec<Finding
     }
     findings.extend(inside.into_iter().take(MAX_REPEATED));
     let mut repeated = 0_usize;
+    // an entry of an array whose checksum is wrong may be noise, and then so are all that follow
+    let most = if matches!(image.table(), Table::Broken(_)) { MAX_NOISE } else { MAX_REPEATED };
     for partition in &found {
-        if repeated < MAX_REPEATED {
+        if repeated < most {
             let before = findings.len();
             entry_findings(image, partition, findings);
             repeated = repeated.saturating_add(findings.len().saturating_sub(before));
@@ -343,7 +354,7 @@ fn entry_findings(image: &Image, partition: &PartitionReport, findings: &mut Vec
         add(Oddity::Outside);
     }
     if let EntryFacts::Gpt { partition_type, type_guid, name, .. } = &partition.entry {
-        if let PartitionType::Unknown(_) = partition_type {
+        if matches!(partition_type, PartitionType::Unknown(_)) && partition_type.common_name().is_none() {
             add(Oddity::UnknownType { type_guid: *type_guid });
         }
         if name.has_lone_surrogates() {

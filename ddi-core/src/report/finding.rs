@@ -434,6 +434,12 @@ impl Oddity {
             Oddity::Geometry { widened: Widened::UnprotectedTail(_), .. } => Severity::Note,
             // Linux and libblkid refuse such a table
             Oddity::Table(ddi_gpt::Oddity::DiskTruncated { .. }) => Severity::Error,
+            // it may be meant to be formatted on the machine
+            Oddity::Dissect(Error::NotMountable { designator: Some(designator), kind: None, .. })
+                if !matches!(designator, Designator::Root | Designator::Usr) =>
+            {
+                Severity::Warning
+            }
             Oddity::Dissect(_)
             | Oddity::Unreadable(_)
             | Oddity::Outside
@@ -510,7 +516,17 @@ impl fmt::Display for Oddity {
                     kind.name()
                 )
             }
-            Oddity::Dissect(error) => write!(f, "systemd would not use this image: {error}"),
+            Oddity::Dissect(error) => {
+                let who = match error {
+                    Error::NotMountable { .. } => "systemd 257 does not mount this image",
+                    Error::AmbiguousFileSystem { .. } | Error::AmbiguousImage(_) => {
+                        "systemd 257 would not use this image"
+                    }
+                    error if error.is_our_own() => "by UEFI this image is not to be used",
+                    _ => "systemd 261 would not use this image",
+                };
+                write!(f, "{who}: {error}")
+            }
             Oddity::NotChosen(skipped) => skipped.fmt(f),
             Oddity::UnknownType { type_guid } => write!(f, "unknown partition type {type_guid}"),
             Oddity::Outside => f.write_str("the partition does not lie in the image"),

@@ -71,6 +71,38 @@ fn a_table_over_something_else() {
     assert!(codes(&image).contains(&("table-over", None)), "{:?}", codes(&image));
 }
 
+/// A hash tree whose root hash nobody names but the GUIDs is one that systemd-dissect 257 says nothing of.
+#[test]
+fn f2_a_tree_without_root_hash_is_not_used() {
+    let set = Set::new(erofs(8, 1));
+    let column = |image: &Image| report(image).mounts[0].verity.unwrap();
+    let unsigned = Disk::new().pair(ROOT, "", &set);
+    assert_eq!((column(&unsigned.image()), VerityColumn::Unused.name()), (VerityColumn::Unused, "no"));
+    let hash = KnownRootHash { hash: set.root, role: Role::Root, origin: RootHashOrigin::Sidecar };
+    let named = unsigned.beside(Sidecars { root_hashes: vec![hash], ..Sidecars::default() });
+    assert_eq!(column(&named), VerityColumn::Yes);
+    assert_eq!(column(&Disk::new().set(ROOT, "", &set).image()), VerityColumn::Signed);
+    assert_eq!(column(&Disk::new().part(ROOT, "", &set.data).image()), VerityColumn::No);
+}
+
+#[test]
+fn f4_what_is_not_mounted_is_an_error() {
+    let ntfs = ddi_testing::planted::image(&[fs::FsKind::Ntfs]);
+    for (image, partition) in [
+        (Disk::new().part(ROOT, "", &ntfs).image(), Some(1)),
+        (Disk::new().part(ROOT, "", &erofs(8, 1)).part("home", "", &ntfs).image(), Some(2)),
+        (Disk::new().part(ROOT, "", &[0; 4096]).image(), Some(1)),
+        (image(ntfs.clone()), None),
+    ] {
+        let report = report(&image);
+        assert!(codes(&image).contains(&("not-mountable", partition)) && report.broken());
+    }
+    assert!(!codes(&Disk::new().part("esp", "", &ntfs).image()).contains(&("not-mountable", Some(1))));
+    // one that is yet to be formatted
+    let empty = Disk::new().part(ROOT, "", &erofs(8, 1)).part("var", "", &[0; 4096]).image();
+    assert!(codes(&empty).contains(&("not-mountable", Some(2))) && !report(&empty).broken());
+}
+
 /// One broken thing an image, and what is told of it.
 #[test]
 fn each_oddity_has_its_code() {

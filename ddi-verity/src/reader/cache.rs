@@ -82,6 +82,12 @@ mod tests {
         let kept: Vec<u64> = (0..15).filter(|number| cache.get(number * 512).is_some()).collect();
         assert_eq!(kept, [0, 8, 9, 10, 11, 12, 13, 14]);
         assert_eq!(cache.bytes(), 8 * 512);
+
+        // one that comes twice, from two threads, takes the room of one
+        let cache = Cache::new(8 * (512 + OVERHEAD), 512);
+        cache.insert(512, &block);
+        cache.insert(512, &block);
+        assert_eq!(cache.bytes(), 512);
     }
 
     #[test]

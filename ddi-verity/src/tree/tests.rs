@@ -842,6 +842,36 @@ fn random_rubbish_is_counted_exactly() {
 
 // --- sources that fail ----------------------------------------------------------------------------------------------
 
+/// A source that hands out another one as its own second handle.
+struct Reopened<'a>(&'a [u8], Vec<u8>);
+
+impl ReadAt for Reopened<'_> {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(offset, buf)
+    }
+    fn reopen(&self) -> Option<Box<dyn ReadAt>> {
+        Some(Box::new(self.1.clone()))
+    }
+}
+
+#[test]
+fn a_second_handle_of_another_size_is_not_used() {
+    let example = larger();
+    for threads in [1, 3] {
+        for change in [-512, 512] {
+            let other = |bytes: &[u8]| vec![0x77; bytes.len().checked_add_signed(change).unwrap()];
+            let data = Reopened(&example.data, other(&example.data));
+            let hash = Reopened(&example.hash, other(&example.hash));
+            let options = Options::new().threads(threads);
+            assert!(example.tree.verify(&data, &hash, &example.root, &options).unwrap().is_proven());
+            assert_eq!(example.tree.root_hash(&data, &options).unwrap(), example.root);
+        }
+    }
+}
+
 /// Memory behind `read`, never as a slice.
 struct Faulty<F> {
     bytes: Vec<u8>,

@@ -137,6 +137,7 @@ fn partition(partition: &PartitionReport) -> Value {
         EntryFacts::Gpt { type_guid, partition_type, guid, label, attributes, .. } => {
             value["type"] = type_guid.to_string().into();
             value["typeName"] = partition_type.name().into();
+            value["typeCommonName"] = partition_type.common_name().into();
             value["uuid"] = guid.to_string().into();
             value["label"] = label.as_deref().into();
             value["attributes"] = format!("{:#018x}", attributes.0).into();

@@ -53,6 +53,16 @@ pub(super) fn crc32(seed: u32, bytes: &[u8]) -> u32 {
     update(&IEEE, seed, bytes)
 }
 
+/// CRC-64 as bcache has it: of the ECMA-182 polynomial, most significant bit first, inverted at both ends.
+pub(super) fn crc64(bytes: &[u8]) -> u64 {
+    const POLYNOMIAL: u64 = 0x42f0_e1eb_a9ea_3693;
+    !bytes.iter().fold(!0, |register, byte| {
+        (0..8).fold(register ^ (u64::from(*byte) << 56), |register: u64, _| {
+            (register << 1) ^ if register >> 63 == 1 { POLYNOMIAL } else { 0 }
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

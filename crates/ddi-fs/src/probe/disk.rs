@@ -1,5 +1,6 @@
 //! The bytes that the probes look at: the head of the source, read once, and single pieces from elsewhere.
 
+use core::cell::OnceCell;
 use core::ops::Range;
 use std::borrow::Cow;
 
@@ -12,6 +13,9 @@ use super::Error;
 /// the volume descriptors of iso9660 (to 64 KiB).
 const HEAD: usize = 128 << 10;
 
+/// The far end, read once too: the superblocks of most arrays are within it.
+const TAIL: u64 = 16 << 10;
+
 /// A floppy disk; libblkid is less strict up to this size.
 const TINY: u64 = 1440 << 10;
 
@@ -20,6 +24,8 @@ pub(super) struct Disk<'a> {
     source: &'a dyn ReadAt,
     size: u64,
     head: Vec<u8>,
+    /// What is not in the head of the last [`TAIL`] bytes, once it was asked for.
+    tail: OnceCell<Vec<u8>>,
     partitions: &'a [Range<u64>],
 }
 
@@ -28,7 +34,7 @@ impl<'a> Disk<'a> {
         let size = source.size();
         let mut head = vec![0; usize::try_from(size).map_or(HEAD, |size| size.min(HEAD))];
         read(source, 0, &mut head)?;
-        Ok(Disk { source, size, head, partitions })
+        Ok(Disk { source, size, head, tail: OnceCell::new(), partitions })
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -47,7 +53,7 @@ impl<'a> Disk<'a> {
 
     /// `len` bytes from `offset`; `None` if they are not all there. `len` is a constant or checked by the caller.
     ///
-    /// What lies in the head is never read a second time.
+    /// What lies in the head or at the far end is never read a second time.
     pub(super) fn bytes(&self, offset: u64, len: usize) -> Result<Option<Bytes<'_>>, Error> {
         let inside = u64::try_from(len).ok().and_then(|len| offset.checked_add(len));
         if inside.is_none_or(|end| end > self.size) {
@@ -57,6 +63,16 @@ impl<'a> Disk<'a> {
         if let Some(bytes) = known.get(..len) {
             return Ok(Some(Bytes(Cow::Borrowed(bytes))));
         }
+        let head_end = u64::try_from(self.head.len()).unwrap_or(u64::MAX);
+        let tail_start = self.size.saturating_sub(TAIL).max(head_end);
+        if let Some(start) = offset.checked_sub(tail_start) {
+            let tail = self.tail(tail_start)?;
+            let start = usize::try_from(start).unwrap_or(usize::MAX);
+            return Ok(tail
+                .get(start..)
+                .and_then(|rest| rest.get(..len))
+                .map(|bytes| Bytes(Cow::Borrowed(bytes))));
+        }
         let mut bytes = Vec::with_capacity(len);
         bytes.extend_from_slice(known);
         let from = offset.saturating_add(u64::try_from(known.len()).unwrap_or(u64::MAX));
@@ -65,6 +81,16 @@ impl<'a> Disk<'a> {
             read(self.source, from, rest)?;
         }
         Ok(Some(Bytes(Cow::Owned(bytes))))
+    }
+
+    fn tail(&self, start: u64) -> Result<&[u8], Error> {
+        if let Some(tail) = self.tail.get() {
+            return Ok(tail);
+        }
+        let len = self.size.saturating_sub(start).min(TAIL);
+        let mut tail = vec![0; usize::try_from(len).unwrap_or_default()];
+        read(self.source, start, &mut tail)?;
+        Ok(self.tail.get_or_init(|| tail))
     }
 
     /// Is `magic` at `offset`?

@@ -58,12 +58,22 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// A member of an array of Adaptec's firmware.
+    AdaptecRaidMember = "adaptec_raid_member", Raid;
+    /// A device of bcache.
+    Bcache = "bcache", Other;
+    /// bcachefs.
+    Bcachefs = "bcachefs", Filesystem;
     /// The disk encryption of Windows.
     BitLocker = "BitLocker", Crypto;
     /// btrfs.
     Btrfs = "btrfs", Filesystem;
+    /// cramfs.
+    Cramfs = "cramfs", Filesystem;
     /// LUKS, version 1 or 2.
     CryptoLuks = "crypto_LUKS", Crypto;
+    /// A member of an array in the SNIA's disk data format.
+    DdfRaidMember = "ddf_raid_member", Raid;
     /// dm-integrity without LUKS.
     DmIntegrity = "DM_integrity", Crypto;
     /// A device-mapper snapshot.
@@ -88,18 +98,44 @@ kinds! {
     Hfs = "hfs", Filesystem;
     /// HFS Plus.
     Hfsplus = "hfsplus", Filesystem;
+    /// A member of an array of HighPoint's firmware, HPT37x.
+    Hpt37xRaidMember = "hpt37x_raid_member", Raid;
+    /// A member of an array of HighPoint's firmware, HPT45x.
+    Hpt45xRaidMember = "hpt45x_raid_member", Raid;
     /// ISO 9660 and High Sierra.
     Iso9660 = "iso9660", Filesystem;
+    /// A member of an array of Intel's firmware.
+    IswRaidMember = "isw_raid_member", Raid;
     /// An external journal of ext3 or ext4.
     Jbd = "jbd", Other;
+    /// JFS.
+    Jfs = "jfs", Filesystem;
+    /// A member of an array of JMicron's firmware.
+    JmicronRaidMember = "jmicron_raid_member", Raid;
     /// A member of a Linux MD array.
     LinuxRaidMember = "linux_raid_member", Raid;
+    /// A member of an array of LSI's firmware.
+    LsiMegaRaidMember = "lsi_mega_raid_member", Raid;
     /// A physical volume of LVM 1.
     Lvm1Member = "LVM1_member", Raid;
     /// A physical volume of LVM 2.
     Lvm2Member = "LVM2_member", Raid;
+    /// The file system of MINIX.
+    Minix = "minix", Filesystem;
+    /// NILFS2.
+    Nilfs2 = "nilfs2", Filesystem;
     /// NTFS.
     Ntfs = "ntfs", Filesystem;
+    /// A member of an array of NVIDIA's firmware.
+    NvidiaRaidMember = "nvidia_raid_member", Raid;
+    /// A member of an array of Promise's firmware.
+    PromiseFasttrackRaidMember = "promise_fasttrack_raid_member", Raid;
+    /// Reiser4.
+    Reiser4 = "reiser4", Filesystem;
+    /// ReiserFS.
+    Reiserfs = "reiserfs", Filesystem;
+    /// A member of an array of Silicon Image's firmware.
+    SiliconMedleyRaidMember = "silicon_medley_raid_member", Raid;
     /// squashfs 4 and newer.
     Squashfs = "squashfs", Filesystem;
     /// squashfs up to 3.
@@ -112,8 +148,12 @@ kinds! {
     Udf = "udf", Filesystem;
     /// FAT 12, 16 and 32.
     Vfat = "vfat", Filesystem;
+    /// A member of an array of VIA's firmware.
+    ViaRaidMember = "via_raid_member", Raid;
     /// xfs.
     Xfs = "xfs", Filesystem;
+    /// A device of a ZFS pool.
+    ZfsMember = "zfs_member", Filesystem;
 }
 
 impl FsKind {

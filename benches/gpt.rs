@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ddi_core::gpt::{self, BlockSize, Builder, Gpt, Guid, Mode, NewPartition, PartitionType};
-use ddi_core::{DissectOptions, Dissection, Image, Report, ReportOptions, VeritySettings};
+use ddi_core::{DissectOptions, DissectionRecord, Image, Report, ReportOptions, VeritySettings};
 
 /// A table in which each of `entries` entries of 128 bytes is in use.
 fn full(entries: u32) -> Builder {
@@ -63,7 +63,7 @@ fn whole_images(criterion: &mut Criterion) {
     let open = || Image::new(Box::new(bytes.clone())).expect("not empty");
     let dissect = |image: &Image| {
         let options = DissectOptions::new(VeritySettings::new(None, image.sidecars()));
-        Dissection::new(image, &options).outcome.is_ok()
+        DissectionRecord::new(image, &options).outcome.is_ok()
     };
     assert!(dissect(&open()));
     let mut group = criterion.benchmark_group("image");

@@ -13,7 +13,7 @@ use ddi_core::fs::{Folder, Tree};
 use ddi_core::gpt::Architecture;
 use ddi_core::signature::Certificates;
 use ddi_core::{
-    Assurance, Contents, DataSize, Dissection, Files, Image, ProveOptions, Severity, TrustedRootHash,
+    Assurance, Contents, DataSize, DissectionRecord, Files, Image, ProveOptions, Severity, TrustedRootHash,
     Unreadable, VeritySet, verity_sets,
 };
 use ddi_os::metadata::{EnvFile, ExtensionClass, Found, MAX_FILE, Metadata};
@@ -149,14 +149,14 @@ impl Trust {
 /// An image, and what is known of it before its file systems are opened.
 pub(crate) struct Opened {
     pub(crate) image: Image,
-    pub(crate) dissection: Dissection,
+    pub(crate) dissection: DissectionRecord,
     pub(crate) sets: Vec<VeritySet>,
 }
 
 impl Opened {
     pub(crate) fn new(path: &Path, args: &CheckArgs, trust: &Trust) -> anyhow::Result<Self> {
         let image = open(path, &args.unpack)?;
-        let dissection = Dissection::new(&image, &args.select.options(&image, &trust.trusted, None)?);
+        let dissection = DissectionRecord::new(&image, &args.select.options(&image, &trust.trusted, None)?);
         let sets = verity_sets(&image, &dissection, &trust.options().bind());
         Ok(Opened { image, dissection, sets })
     }

@@ -4,15 +4,15 @@
 //! went through is as good as was asked for.
 
 mod extract;
-mod watch;
 
 use std::ffi::OsStr;
 
 use anyhow::{Context, anyhow};
-use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Tree, Walk};
+use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Walk};
 use ddi_core::gpt::Designator;
 use ddi_core::{
-    Assurance, Contents, Dissection, ErrorKind, Files, Mounted, ProveOptions, Unreadable, verity_sets,
+    Assurance, Contents, DissectionRecord, ErrorKind, Files, Mounted, MountedTree, ProveOptions, ReadError,
+    Reading, Unreadable, verity_sets,
 };
 
 use crate::Outcome;
@@ -21,7 +21,6 @@ use crate::output::{self, Entry, Lines, Shape};
 use crate::verify::open;
 
 pub(crate) use extract::run as extract;
-use watch::Watched;
 
 /// Why there is no answer, and what that means.
 #[derive(Debug)]
@@ -54,6 +53,17 @@ fn outcome_of(error: &Error) -> Outcome {
     match error.code() {
         "mismatch" | "corrupt-file-system" | "directory-loop" => Outcome::Bad,
         _ => Outcome::Unknown,
+    }
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        let (outcome, hint) = match &error {
+            ReadError::File(error) => (outcome_of(error), ""),
+            ReadError::NotProven { assurance: Assurance::Intact, .. } => (Outcome::Unvouched, ""),
+            _ => (Outcome::Bad, "; --partition shows one file system alone"),
+        };
+        Stop { outcome, error: anyhow!("{error}{hint}") }
     }
 }
 
@@ -92,20 +102,13 @@ fn ended(args: &FilesArgs, result: Result<Outcome, Stop>) -> anyhow::Result<Outc
     Ok(outcome)
 }
 
-/// A file system of the tree.
-struct Mount {
-    /// The top-level directory that it is on; empty for the root.
-    name: Vec<u8>,
-    mounted: Mounted,
-    watched: watch::Touched,
-}
-
 /// The files that were asked for.
 pub(crate) struct Opened {
-    tree: Tree,
-    mounts: Vec<Mount>,
-    /// Must all that is told be authenticated?
-    authenticated: bool,
+    files: MountedTree,
+    /// What the answer is read through.
+    reading: Reading,
+    /// How far all that is told must be relied upon.
+    least: Assurance,
     /// Are paths taken as they are?
     literal: bool,
     budget: Budget,
@@ -122,7 +125,8 @@ impl Opened {
         let trusted = args.trust.root_hashes()?;
         let certificates = args.trust.certificates.load()?;
         let image = open(&args.image, &args.unpack)?;
-        let dissection = Dissection::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
+        let dissection =
+            DissectionRecord::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
         let mut options = ProveOptions::default();
         options.trusted = &trusted;
         options.certificates = Some(&certificates);
@@ -143,21 +147,16 @@ impl Opened {
                 files
             }
         };
-        let names: Vec<Vec<u8>> = files.tree.file_systems().map(|(name, _)| name.to_vec()).collect();
-        let mut tree = Tree::new(None);
-        let mut mounts = Vec::new();
-        for (name, mounted) in names.into_iter().zip(files.mounted) {
-            let (fs, watched) = Watched::over(&mounted.fs);
-            tree = if name.is_empty() { Tree::new(Some(fs)) } else { tree.with_mount(&name, fs) };
-            mounts.push(Mount { name, mounted, watched });
-        }
         let authenticated = args.authenticated
             || args.trust.root_hash.is_some()
             || args.trust.usr_hash.is_some()
             || !args.trust.certificates.files.is_empty();
+        let least = if authenticated { Assurance::Authenticated } else { Assurance::Claimed };
+        let files = MountedTree::new(files, least);
+        let reading = files.reading();
         let budget = Budget { bytes: args.unpack.max_size, ..Budget::default() };
         let literal = args.literal;
-        Ok(Opened { tree, mounts, authenticated, literal, budget, meter: image.meter().clone() })
+        Ok(Opened { files, reading, least, literal, budget, meter: image.meter().clone() })
     }
 
     /// What it came to, if all that was asked for was looked at.
@@ -171,17 +170,16 @@ impl Opened {
         let path = path.as_encoded_bytes();
         let named = output::named(path).filter(|named| !self.literal && named != path);
         // a path that may not be told is one that is there
-        let is_there = |named: &Vec<u8>| !matches!(self.tree.locate(named, follow), Err(Error::NotFound));
+        let is_there =
+            |named: &Vec<u8>| !matches!(self.reading.tree().locate(named, follow), Err(Error::NotFound));
         named.filter(is_there).unwrap_or_else(|| path.to_vec())
     }
 
     /// The file at `path`, and its path without links.
     fn locate(&self, path: &[u8], follow: bool) -> Result<(Place, Vec<u8>), Stop> {
-        let located = self.tree.locate(path, follow).map_err(|error| Stop::at(path, error));
+        let located = self.reading.tree().locate(path, follow).map_err(|error| Stop::at(path, error));
         // that the root is a directory is all that was asked until here, where nothing else was
-        for mount in &self.mounts {
-            mount.watched.count_root();
-        }
+        self.reading.count_roots();
         // a path that nobody vouches for does not even lead nowhere
         self.allow(false)?;
         located
@@ -189,46 +187,21 @@ impl Opened {
 
     /// Refuses to tell what is not as good as was asked for. With `all`, every file system counts, touched or not.
     fn allow(&self, all: bool) -> Result<(), Stop> {
-        if !self.authenticated {
-            return Ok(());
-        }
-        let used = self.mounts.iter().filter(|mount| all || mount.watched.is_touched());
-        let worst = used.min_by_key(|mount| mount.mounted.assurance);
-        let Some(mount) = worst.filter(|mount| mount.mounted.assurance < Assurance::Authenticated) else {
-            return Ok(());
-        };
-        let what = match (mount.mounted.designator, mount.mounted.number) {
-            (Some(designator), _) => format!("the {designator} file system"),
-            (None, Some(number)) => format!("the file system in partition {number}"),
-            (None, None) => "the file system".into(),
-        };
-        Err(match mount.mounted.assurance {
-            Assurance::Intact => Stop {
-                outcome: Outcome::Unvouched,
-                error: anyhow!("{what} has a part in the answer, and nobody vouches for its root hash"),
-            },
-            _ => Stop {
-                outcome: Outcome::Bad,
-                error: anyhow!(
-                    "{what} has a part in the answer, and is not protected by a hash tree; \
-                     --partition shows one file system alone"
-                ),
-            },
-        })
+        if all { self.reading.check_whole(self.least) } else { self.reading.check(self.least) }?;
+        Ok(())
     }
 
     /// How far what is at `path`, which has no links in it, can be relied upon.
     fn assurance(&self, path: &[u8]) -> Assurance {
         let top = path.split(|byte| *byte == b'/').find(|name| !name.is_empty()).unwrap_or_default();
-        let mount = self.mounts.iter().find(|mount| !top.is_empty() && mount.name == top);
-        let mount = mount.or_else(|| self.mounts.iter().find(|mount| mount.name.is_empty()));
+        let on = |name: &[u8]| self.files.mounts().find(|(mount, _)| *mount == name);
         // an empty root directory is of our making
-        mount.map_or(Assurance::Authenticated, |mount| mount.mounted.assurance)
+        on(top).or_else(|| on(b"")).map_or(Assurance::Authenticated, |(_, mounted)| mounted.assurance)
     }
 }
 
 /// One file system alone.
-fn partition(name: &str, dissection: &Dissection, contents: &Contents<'_>) -> Result<Mounted, Stop> {
+fn partition(name: &str, dissection: &DissectionRecord, contents: &Contents<'_>) -> Result<Mounted, Stop> {
     if let Ok(number) = name.parse::<u32>() {
         let found = contents.partition(number).with_context(|| format!("there is no partition {number}"))?;
         return Ok(found?);
@@ -294,7 +267,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
     let opened = Opened::new(&args.files)?;
     let asked = &*opened.asked(&args.path, !args.long);
     let (place, path) = opened.locate(asked, !args.long)?;
-    let tree = &opened.tree;
+    let tree = opened.reading.tree();
     let stat = tree.stat(place).map_err(|error| Stop::at(asked, error))?;
     let shape = match (args.json, args.null, args.long) {
         (true, ..) => Shape::Json,
@@ -383,13 +356,13 @@ pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<Outcome> {
 /// The content of a file, to stdout.
 fn print_file(opened: &Opened, asked: &[u8]) -> Result<Outcome, Stop> {
     let (place, _) = opened.locate(asked, true)?;
-    let stat = opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
+    let stat = opened.reading.tree().stat(place).map_err(|error| Stop::at(asked, error))?;
     opened.allow(false)?;
     if stat.file_type != FileType::Regular {
         return Err(Stop::at(asked, Error::NotAFile));
     }
     let mut printing = output::Bytes::new();
-    let read = Walk::new(opened.budget).content(&opened.tree, place, &mut |bytes| {
+    let read = Walk::new(opened.budget).content(opened.reading.tree(), place, &mut |bytes| {
         // what cannot be printed ends the reading; what it was is told below
         printing.write(bytes).map_err(|()| Error::NotFound)
     });
@@ -408,7 +381,7 @@ fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
     let opened = Opened::new(&args.files)?;
     let asked = &*opened.asked(&args.path, true);
     let (start, path) = opened.locate(asked, true)?;
-    let tree = &opened.tree;
+    let tree = opened.reading.tree();
     let is_directory =
         tree.stat(start).map_err(|error| Stop::at(asked, error))?.file_type == FileType::Directory;
     opened.allow(start == tree.root())?;

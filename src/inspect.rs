@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ddi_core::gpt::Designator;
-use ddi_core::{Contents, Dissection, ImageFile, Judgement, ProveOptions, Report, ReportOptions};
+use ddi_core::{Contents, DissectionRecord, ImageFile, Judgement, ProveOptions, Report, ReportOptions};
 use ddi_os::Inside;
 
 use crate::cli::InspectArgs;
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
     options.certificates = Some(&certificates);
     options.data_sizes = args.trust.data_sizes()?;
     options.hash_offset = args.hash_offset;
-    let dissection = Dissection::new(&image, &options.dissect);
+    let dissection = DissectionRecord::new(&image, &options.dissect);
     let mut report = Report::of(&image, &dissection, &options);
 
     let mut prove = ProveOptions::default();

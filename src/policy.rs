@@ -2,7 +2,7 @@
 
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Options;
-use ddi_core::{Dissection, Judgement, Permission, ProveOptions, prove};
+use ddi_core::{DissectionRecord, Judgement, Permission, ProveOptions, prove};
 
 use crate::cli::{PolicyCheckArgs, PolicyShowArgs};
 use crate::trust::policy;
@@ -23,7 +23,7 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
     let image = open(&args.image, &args.unpack)?;
     let mut dissect = args.select.options(&image, &trusted, args.hash_offset)?;
     dissect.policy = Some(policy);
-    let dissection = Dissection::new(&image, &dissect);
+    let dissection = DissectionRecord::new(&image, &dissect);
 
     let progress = output::Progress::new();
     let report = |done, total| progress.set(done, total);

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail, ensure};
 use ddi_core::gpt::Designator;
 use ddi_core::verity::{ReadAt, Section};
-use ddi_core::{Dissection, ErrorKind, Image, ProveOptions, ProvenPartition, Role, VeritySet, verity_sets};
+use ddi_core::{
+    DissectionRecord, ErrorKind, Image, ProveOptions, ProvenPartition, Role, VeritySet, verity_sets,
+};
 
 use crate::cli::ReadArgs;
 use crate::verify::open;
@@ -22,7 +24,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
         overwrite::refuse(output, others.chain([args.image.as_path()]))?;
     }
     let image = open(&args.image, &args.unpack)?;
-    let dissection = Dissection::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
+    let dissection = DissectionRecord::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);
     let wanted = match Wanted::find(&args.partition, &image, &dissection) {
         Ok(wanted) => wanted,
         // it is there, and not what was asked for
@@ -79,7 +81,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn find(name: &str, image: &Image, dissection: &Dissection) -> anyhow::Result<Self> {
+    fn find(name: &str, image: &Image, dissection: &DissectionRecord) -> anyhow::Result<Self> {
         let bare = dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare);
         if let Ok(number) = name.parse::<u32>() {
             ensure!(image.partition(number).is_some(), "there is no partition {number}");

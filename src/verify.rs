@@ -6,7 +6,7 @@ use anyhow::Context;
 use ddi_core::gpt::{Architecture, Mode};
 use ddi_core::verity::{HashTree, Options, Placement, ReadAt, RootHash, Section, Superblock};
 use ddi_core::{
-    Damage, DissectOptions, Dissection, Image, ImageFile, Judgement, Permission, Proof, ProveOptions,
+    Damage, DissectOptions, DissectionRecord, Image, ImageFile, Judgement, Permission, Proof, ProveOptions,
     SpoolOptions, Table, TrustedRootHash, VeritySettings, prove,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let refused_table = args.strict.then(|| strict(&image)).flatten();
     let mut dissect = args.select.options(&image, &trusted, args.hash_offset)?;
     dissect.policy = policy;
-    let dissection = Dissection::new(&image, &dissect);
+    let dissection = DissectionRecord::new(&image, &dissect);
 
     let mut options = ProveOptions::default();
     options.trusted = &trusted;

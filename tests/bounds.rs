@@ -25,7 +25,7 @@ use ddi_core::verity::{
     Superblock, VerifiedReader,
 };
 use ddi_core::{
-    Contents, DissectOptions, Dissection, Image, Outcome, ProveOptions, Report, ReportOptions, Role,
+    Contents, DissectOptions, DissectionRecord, Image, Outcome, ProveOptions, Report, ReportOptions, Role,
     TrustedRootHash, VeritySettings, prove, verity_sets,
 };
 
@@ -134,7 +134,7 @@ fn verify_bound(threads: u64) -> u64 {
 /// All that `ddi inspect` does. What is wrong with the image is in the report.
 fn inspect(image: &Image) -> Report {
     let options = ReportOptions::new(image);
-    let dissection = Dissection::new(image, &options.dissect);
+    let dissection = DissectionRecord::new(image, &options.dissect);
     let report = Report::of(image, &dissection, &options);
     let prove = ProveOptions::default();
     let sets = verity_sets(image, &dissection, &prove.bind());
@@ -148,7 +148,7 @@ fn verify(image: &Image, root: Option<RootHash>, threads: usize) -> Outcome {
     let trusted: Vec<_> = root.iter().map(|root| TrustedRootHash::by_caller(*root, Role::Root)).collect();
     let mut dissect = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
     dissect.native = Some(Architecture::X86_64);
-    let dissection = Dissection::new(image, &dissect);
+    let dissection = DissectionRecord::new(image, &dissect);
     let mut options = ProveOptions::default();
     options.trusted = &trusted;
     options.engine = Options::new().threads(threads);

@@ -1,18 +1,11 @@
 //! Is the root partition of an image the one with this root hash?
 
-use ddi_core::{
-    DissectOptions, Dissection, Image, Outcome, ProveOptions, Role, TrustedRootHash, VeritySettings, prove,
-};
+use ddi_core::{Image, Trust};
 
 pub(crate) fn is_genuine(path: &str, root_hash: &str) -> Result<bool, Box<dyn std::error::Error>> {
-    // on our word: the root hash must come from a place that whoever made the image cannot write to
-    let trusted = [TrustedRootHash::by_caller(root_hash.parse()?, Role::Root)];
-    let image = Image::open(path)?;
-    let verity = VeritySettings::new(&trusted, image.sidecars());
-    let dissection = Dissection::new(&image, &DissectOptions::new(verity));
-    let mut options = ProveOptions::default();
-    options.trusted = &trusted;
-    Ok(prove(&image, &dissection, &options).outcome == Outcome::TrustedAndProven)
+    // must come from a place that whoever made the image cannot write to
+    let trust = Trust::root_hash(root_hash.parse()?);
+    Ok(Image::open(path)?.dissect(&trust).verify()?.is_authentic())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

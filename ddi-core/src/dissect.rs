@@ -12,7 +12,7 @@
 //! I     file systems
 //! ```
 //!
-//! [`Dissection`] keeps the reason for every single entry, also when the image as a whole is refused.
+//! [`DissectionRecord`] keeps the reason for every single entry, also when the image as a whole is refused.
 //!
 //! Two rules are stricter than systemd's and can be widened: a table that overlaps itself or leaves the disk is
 //! refused as a whole (ddi-gpt), and partitions labelled `PRT#…` or `PND#…` are skipped, as the Discoverable
@@ -360,7 +360,7 @@ impl DissectedImage {
 /// The whole course of a dissection: what became of every entry, and how it ended.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Dissection {
+pub struct DissectionRecord {
     /// What became of each entry of the table, in its order, by number.
     pub selections: Vec<(u32, Selection)>,
     /// The image, or why systemd would refuse it.
@@ -376,10 +376,10 @@ pub struct Dissection {
 /// # Errors
 /// One variant of [`Error`] for each line of systemd's error table; see there.
 pub fn dissect(image: &Image, options: &DissectOptions) -> Result<DissectedImage, Error> {
-    Dissection::new(image, options).outcome
+    DissectionRecord::new(image, options).outcome
 }
 
-impl Dissection {
+impl DissectionRecord {
     /// Dissects an image and keeps what became of each partition.
     pub fn new(image: &Image, options: &DissectOptions) -> Self {
         let mut dissector = Dissector::new(image, options);
@@ -387,7 +387,7 @@ impl Dissection {
         let mut refusals = dissector.discord;
         refusals.extend(outcome.as_ref().err().cloned());
         let outcome = refusals.first().map_or(outcome, |first| Err(first.clone()));
-        Dissection { selections: dissector.selections, outcome, refusals }
+        DissectionRecord { selections: dissector.selections, outcome, refusals }
     }
 
     /// What became of partition `number`.

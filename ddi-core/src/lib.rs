@@ -1,7 +1,7 @@
 //! Discoverable Disk Images: what is in one, what belongs together, and how much of it can be proven.
 //!
 //! ```text
-//!  path ─ ImageFile ─▶ Image ──────────▶ Dissection ────────▶ verity_sets ──────▶ prove ──────────▶ Assessment
+//!  path ─ ImageFile ─▶ Image ──────────▶ DissectionRecord ────────▶ verity_sets ──────▶ prove ──────────▶ Assessment
 //!         one handle   partition table   what each partition  data ↔ hash tree    every block       proven, and on
 //!                      (ddi-gpt)         is for, as systemd   ↔ signature         (ddi-verity)      whose word
 //!                          │             sees it, or why not                                             │
@@ -13,19 +13,14 @@
 //! [`prove()`] can give. No environment variable changes any of it.
 //!
 //! ```no_run
-//! use ddi_core::{
-//!     Dissection, DissectOptions, Image, Outcome, ProveOptions, Role, TrustedRootHash, VeritySettings, prove,
-//! };
+//! use ddi_core::{Image, Trust};
 //!
-//! let image = Image::open("image.raw")?;
+//! // must come from a place that whoever made the image cannot write to
 //! let root_hash = "29be02267c97efb053f9b32fc180ed39329d31533e5b2d9af7b1bc48a5297f44".parse()?;
-//! let trusted = [TrustedRootHash::by_caller(root_hash, Role::Root)];
+//! let disk = Image::open("image.raw")?.dissect(&Trust::root_hash(root_hash));
 //!
-//! let verity = VeritySettings::new(&trusted, image.sidecars());
-//! let dissection = Dissection::new(&image, &DissectOptions::new(verity));
-//! let mut options = ProveOptions::default();
-//! options.trusted = &trusted;
-//! assert_eq!(prove(&image, &dissection, &options).outcome, Outcome::TrustedAndProven);
+//! let os_release = disk.mount()?.read("/usr/lib/os-release")?; // proven bytes, or an error
+//! assert!(disk.verify()?.is_authentic()); // every protected block
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -37,6 +32,7 @@ pub use ddi_signature as signature;
 pub use ddi_verity as verity;
 
 mod dissect;
+mod dissection;
 mod error;
 mod image;
 mod mount;
@@ -54,13 +50,16 @@ pub use ddi_io::{
     Compression, MAX_UNPACKED_SIZE, MAX_WINDOW_SIZE, SPOOL_DIRECTORY, SpoolOptions, UnpackError, spool,
 };
 pub use dissect::{
-    Better, DissectOptions, DissectedImage, Dissection, FileSystem, ImageFilter, Partition, Protection,
+    Better, DissectOptions, DissectedImage, DissectionRecord, FileSystem, ImageFilter, Partition, Protection,
     Selection, Skipped, Transient, VeritySettings, dissect,
 };
+pub use dissection::Dissection;
 pub use error::{BindingError, Error, ErrorKind, Step};
 pub use image::file::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
 pub use image::{Image, ProbeResult, Table, mbr};
-pub use mount::{Contents, Files, Mounted, Unreadable};
+pub use mount::{
+    Contents, DirEntry, Files, MAX_FILE_SIZE, Mounted, MountedTree, ReadError, Reading, Unreadable,
+};
 pub use policy::judgement::{Judgement, Permission, Ruling};
 pub use prove::damage::{Damage, DamagedBlocks};
 pub use prove::partition::ProvenPartition;
@@ -69,10 +68,10 @@ pub use prove::{
 };
 pub use report::finding::{Beside, BesideProblem, Finding, InsideProblem, LabelOddity, Oddity, Severity};
 pub use report::{
-    Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions,
-    SignatureFacts, VerityColumn,
+    Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions, SignatureFacts,
+    VerityColumn,
 };
 pub use trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
-pub use trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash, Word};
+pub use trust::{Assurance, DataSize, KnownRootHash, Role, RootHashOrigin, Trust, TrustedRootHash, Word};
 pub use unproven::Unproven;
 pub use verity_set::{BindOptions, Part, VeritySet, verity_sets};

@@ -2,7 +2,7 @@
 //! systemd mounts them.
 //!
 //! ```text
-//!   Dissection ─▶ which partition ┐
+//!   DissectionRecord ─▶ which partition ┐
 //!   VeritySet  ─▶ ProvenPartition ┴▶ files::open ─▶ Mounted ─▶ Files: a Tree and how far it can be relied upon
 //! ```
 //!
@@ -23,6 +23,9 @@
     )
 )]
 
+mod tree;
+mod watch;
+
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -30,14 +33,16 @@ use std::sync::Arc;
 use ddi_gpt::Designator;
 use ddi_io::{ReadAt, Section};
 
-use crate::dissect::Dissection;
+use crate::dissect::DissectionRecord;
 use crate::error::{Error, Step};
 use crate::image::{Image, Table};
 use crate::prove::ProveOptions;
 use crate::prove::partition::ProvenPartition;
-use crate::report::Assurance;
+use crate::trust::Assurance;
 use crate::trust::{Role, TrustedRootHash};
 use crate::verity_set::VeritySet;
+pub use tree::{DirEntry, MAX_FILE_SIZE, MountedTree, ReadError, Reading};
+
 use ddi_fs::FsKind;
 use ddi_fs::{self as files, FileSystem, FileType, Tree};
 
@@ -169,11 +174,11 @@ impl From<Mounted> for Files {
 /// Opens the file systems of an image. Nothing is read before it is asked for.
 ///
 /// ```no_run
-/// use ddi_core::{Contents, DissectOptions, Dissection, Image, ProveOptions, VeritySettings, verity_sets};
+/// use ddi_core::{Contents, DissectOptions, DissectionRecord, Image, ProveOptions, VeritySettings, verity_sets};
 ///
 /// let image = Image::open("image.raw")?;
 /// let verity = VeritySettings::new(None, image.sidecars());
-/// let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+/// let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
 /// let options = ProveOptions::default();
 /// let sets = verity_sets(&image, &dissection, &options.bind());
 /// let files = Contents::new(&image, &dissection, &sets, &options).system()?;
@@ -184,7 +189,7 @@ impl From<Mounted> for Files {
 #[derive(Debug, Clone, Copy)]
 pub struct Contents<'a> {
     image: &'a Image,
-    dissection: &'a Dissection,
+    dissection: &'a DissectionRecord,
     /// `None`: read everything as it is.
     proof: Option<(&'a [VeritySet], &'a ProveOptions<'a>)>,
 }
@@ -193,7 +198,7 @@ impl<'a> Contents<'a> {
     /// `sets` are those of the image, found with [`options.bind()`](ProveOptions::bind).
     pub fn new(
         image: &'a Image,
-        dissection: &'a Dissection,
+        dissection: &'a DissectionRecord,
         sets: &'a [VeritySet],
         options: &'a ProveOptions<'a>,
     ) -> Self {
@@ -201,7 +206,7 @@ impl<'a> Contents<'a> {
     }
 
     /// The same with nothing proven: all is read as it is, and is [`Assurance::Claimed`].
-    pub fn unproven(image: &'a Image, dissection: &'a Dissection) -> Self {
+    pub fn unproven(image: &'a Image, dissection: &'a DissectionRecord) -> Self {
         Contents { image, dissection, proof: None }
     }
 
@@ -412,7 +417,7 @@ mod tests {
     fn unreadable(disk: &Disk, trusted: &[TrustedRootHash]) -> Unreadable {
         let image = disk.image();
         let verity = VeritySettings::new(None, image.sidecars());
-        let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+        let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
         let options = ProveOptions { trusted, ..Default::default() };
         let sets = verity_sets(&image, &dissection, &options.bind());
         let contents = Contents::new(&image, &dissection, &sets, &options);
@@ -453,7 +458,7 @@ mod tests {
         let open = |trusted: &[TrustedRootHash]| {
             let mut verity = VeritySettings::new(trusted, image.sidecars());
             verity.external = true;
-            let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+            let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
             let options = ProveOptions { trusted, hash_offset: Some(8 * 4096), ..Default::default() };
             let sets = verity_sets(&image, &dissection, &options.bind());
             let contents = Contents::new(&image, &dissection, &sets, &options);
@@ -477,7 +482,7 @@ mod tests {
         let disk = Disk::new().part("root-x86-64-verity", "os", &Set::new(data).hash);
         let image = disk.image();
         let dissection =
-            Dissection::new(&image, &DissectOptions::new(VeritySettings::new(None, image.sidecars())));
+            DissectionRecord::new(&image, &DissectOptions::new(VeritySettings::new(None, image.sidecars())));
         let error = Contents::unproven(&image, &dissection).system().unwrap_err();
         assert!(matches!(error, Unreadable::Refused(Error::DataMissing { .. })), "{error:?}");
     }

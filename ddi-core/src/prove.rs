@@ -43,12 +43,12 @@ use core::fmt;
 use std::io;
 use std::sync::Arc;
 
-use ddi_gpt::{Architecture, ByteRange, Designator};
+use ddi_gpt::{Architecture, ByteRange, Designator, Escaped};
 use ddi_io::ReadAt;
 use ddi_signature::Certificates;
 use ddi_verity::{CheckedTree, HashTree, Options, Strictness, Verdict, check_geometry};
 
-use crate::dissect::{DissectedImage, Dissection};
+use crate::dissect::{DissectedImage, DissectionRecord};
 use crate::error::{Error, ErrorKind, Step};
 use crate::image::Image;
 use crate::policy::{self, Facts};
@@ -278,6 +278,36 @@ pub struct Assessment {
 }
 
 impl Assessment {
+    /// Returns true if every protected block matches a root hash that the caller trusts, and nothing else stands in the way.
+    /// What is not protected, [`unproven`](Self::unproven) names.
+    pub fn is_authentic(&self) -> bool {
+        self.outcome == Outcome::TrustedAndProven
+    }
+
+    /// Stable name for programs: that of the [outcome](Outcome::name).
+    pub fn code(&self) -> &'static str {
+        self.outcome.name()
+    }
+
+    /// What was proven, and by whose word.
+    fn write_proven(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut phrases: Vec<String> = Vec::new();
+        for proof in &self.proofs {
+            let signed = proof.signatures.iter().find_map(|signature| signature.state.verified());
+            let signer = signed.map(|verified| shown(&verified.signer().certificate.subject()));
+            let word = match (signer, proof.named_by_caller) {
+                (Some(signer), true) => format!("the root hash that you gave, signed by {signer}"),
+                (Some(signer), false) => format!("a root hash signed by {signer}"),
+                (None, _) => "the root hash that you gave".into(),
+            };
+            let phrase = format!("every block of {} matches {word}", proof.role);
+            if !phrases.contains(&phrase) {
+                phrases.push(phrase);
+            }
+        }
+        f.write_str(&phrases.join(", "))
+    }
+
     /// What is known about `designator` for a policy: what is there, and what was proven of it.
     pub fn facts(&self, dissected: &DissectedImage, designator: Designator) -> Facts {
         let mut facts = dissected.facts(designator);
@@ -297,16 +327,52 @@ impl Assessment {
     }
 }
 
+/// The name of a signer, in which something may be escaped already: backslashes stay as they are.
+fn shown(name: &str) -> String {
+    let parts: Vec<String> = name.split('\\').map(|part| Escaped::new(part).to_string()).collect();
+    match parts.join("\\") {
+        empty if empty.is_empty() => "somebody without a name".into(),
+        name => name,
+    }
+}
+
+impl fmt::Display for Assessment {
+    /// What it comes to, as a sentence fit for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_whole =
+            |proof: &Proof| matches!(proof.outcome, Outcome::TrustedAndProven | Outcome::IntactUnvouched);
+        match self.outcome {
+            Outcome::TrustedAndProven => self.write_proven(f),
+            Outcome::IntactUnvouched => {
+                f.write_str("every block matches, but nobody vouches for the root hash")
+            }
+            Outcome::CouldNotTell if self.proofs.iter().any(is_whole) => {
+                f.write_str("not everything could be looked at")
+            }
+            Outcome::CouldNotTell => f.write_str("nothing is proven"),
+            Outcome::NotProven => f.write_str("do not trust this image"),
+        }
+    }
+}
+
 /// Proves what is protected in an image. The image is read once, in full, as far as it is protected.
 ///
 /// That the image is refused by [`dissect`](crate::dissect()) makes it *not proven* too, with three exceptions in which each
 /// part can be judged by itself: hash trees for both root and usr, different architectures, and a tree for root beside a
 /// usr partition.
-pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>) -> Assessment {
-    let bind = options.bind();
-    let sets = verity_sets(image, dissection, &bind);
+pub fn prove(image: &Image, dissection: &DissectionRecord, options: &ProveOptions<'_>) -> Assessment {
+    prove_sets(image, dissection, &verity_sets(image, dissection, &options.bind()), options)
+}
+
+/// The same, for sets that were found already.
+pub(crate) fn prove_sets(
+    image: &Image,
+    dissection: &DissectionRecord,
+    sets: &[VeritySet],
+    options: &ProveOptions<'_>,
+) -> Assessment {
     let mut proofs = Vec::new();
-    let in_scope = in_scope(&sets, dissection, options);
+    let in_scope = in_scope(sets, dissection, options);
     let size_of = |set: &&VeritySet| set.tree.as_ref().map_or(0, |tree| tree.params().data_size());
     let total = in_scope.iter().map(size_of).fold(0, u64::saturating_add);
     let mut done: u64 = 0;
@@ -356,7 +422,7 @@ pub fn prove(image: &Image, dissection: &Dissection, options: &ProveOptions<'_>)
 
 fn in_scope<'s>(
     sets: &'s [VeritySet],
-    dissection: &Dissection,
+    dissection: &DissectionRecord,
     options: &ProveOptions<'_>,
 ) -> Vec<&'s VeritySet> {
     // what the policy says to leave alone
@@ -383,7 +449,7 @@ fn in_scope<'s>(
 }
 
 /// Root and usr partitions that are used, and of which none of the trees that are looked at says anything.
-fn unprotected(image: &Image, dissection: &Dissection, in_scope: &[&VeritySet]) -> Vec<Proof> {
+fn unprotected(image: &Image, dissection: &DissectionRecord, in_scope: &[&VeritySet]) -> Vec<Proof> {
     let bare = dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare);
     if bare {
         let whole = Part {
@@ -626,7 +692,7 @@ impl Proof {
     }
 
     /// A root hash of the caller that is for nothing in the image.
-    fn missing(trusted: &TrustedRootHash, dissection: &Dissection) -> Self {
+    fn missing(trusted: &TrustedRootHash, dissection: &DissectionRecord) -> Self {
         let role = trusted.role();
         let problem = match &dissection.outcome {
             Err(error @ Error::NoHashForRootHash { role: missing, .. }) if *missing == role => error.clone(),

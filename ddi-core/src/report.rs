@@ -15,6 +15,8 @@ mod build;
 pub(crate) mod finding;
 mod gaps;
 
+use std::sync::Arc;
+
 use ddi_gpt::{
     Architecture, Attributes, ByteRange, Condition, Designator, Difference, Examination, Guid, Name,
     PartitionType,
@@ -24,6 +26,7 @@ use crate::dissect::Selection;
 use crate::error::Error;
 use crate::prove::{Assessment, Outcome};
 use crate::report::finding::{Finding, Severity};
+use crate::trust::Assurance;
 use crate::trust::{KnownRootHash, Role};
 use crate::verity_set::VeritySet;
 use ddi_fs::probe as fs;
@@ -31,29 +34,6 @@ use ddi_fs::probe as fs;
 pub use build::ReportOptions;
 
 pub use crate::trust::signature::SignatureFacts;
-
-/// How far a fact can be relied upon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Assurance {
-    /// The image says so.
-    #[default]
-    Claimed,
-    /// Every block matched a root hash that nobody vouched for: whole, but whose?
-    Intact,
-    /// Every block matched a root hash that the caller trusts.
-    Authenticated,
-}
-
-impl Assurance {
-    /// `claimed`, `intact`, `authenticated`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Assurance::Claimed => "claimed",
-            Assurance::Intact => "intact",
-            Assurance::Authenticated => "authenticated",
-        }
-    }
-}
 
 /// What kind of image it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,7 +95,7 @@ pub struct Report {
     /// How far that can be relied upon.
     pub whole_assurance: Assurance,
     /// Each hash tree with what belongs to it, chosen or not.
-    pub verity: Vec<VeritySet>,
+    pub verity: Arc<[VeritySet]>,
     /// Root hashes beside the image, in the order in which systemd looks.
     pub root_hashes: Vec<KnownRootHash>,
     /// What systemd-dissect would mount, in its order. Empty if it would refuse the image.

@@ -22,7 +22,10 @@
     )
 )]
 
+mod caller;
 pub(crate) mod signature;
+
+pub use caller::Trust;
 
 use core::fmt;
 
@@ -142,6 +145,29 @@ impl fmt::Display for RootHashOrigin {
             RootHashOrigin::SignaturePartition => "named in the signature partition",
             RootHashOrigin::PartitionGuids => "guessed from the partition GUIDs",
         })
+    }
+}
+
+/// How far a fact can be relied upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Assurance {
+    /// The image says so.
+    #[default]
+    Claimed,
+    /// Every block matched a root hash that nobody vouched for: whole, but whose?
+    Intact,
+    /// Every block matched a root hash that the caller trusts.
+    Authenticated,
+}
+
+impl Assurance {
+    /// `claimed`, `intact`, `authenticated`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Assurance::Claimed => "claimed",
+            Assurance::Intact => "intact",
+            Assurance::Authenticated => "authenticated",
+        }
     }
 }
 

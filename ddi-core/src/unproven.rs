@@ -21,7 +21,7 @@ use core::fmt;
 
 use ddi_gpt::{Architecture, Designator, PartitionType};
 
-use crate::dissect::{Dissection, Selection, Skipped};
+use crate::dissect::{DissectionRecord, Selection, Skipped};
 use crate::image::{Image, Table};
 use crate::prove::{Outcome, Proof};
 use crate::verity_set::VeritySet;
@@ -65,7 +65,7 @@ impl fmt::Display for Unproven {
 /// slots, and those that their attributes say not to mount.
 pub(crate) fn unproven(
     image: &Image,
-    dissection: &Dissection,
+    dissection: &DissectionRecord,
     sets: &[VeritySet],
     proofs: &[Proof],
 ) -> Vec<Unproven> {

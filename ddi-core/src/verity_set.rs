@@ -37,7 +37,7 @@ use ddi_io::{ReadAt, Section};
 use ddi_signature::Certificates;
 use ddi_verity::{Examined, HashTree, Placement, RootHash, SUPERBLOCK_SIZE, Superblock};
 
-use crate::dissect::Dissection;
+use crate::dissect::DissectionRecord;
 use crate::error::{BindingError, Error};
 use crate::image::{Image, Table};
 use crate::report::finding::{Finding, Oddity};
@@ -140,7 +140,11 @@ impl From<&Candidate> for Part {
 ///
 /// Of more than 64 hash partitions, those that systemd chooses or that a root hash from elsewhere is for are looked at, and
 /// the first ones. One set more then stands for the others: its problem is [`Error::NotSearched`].
-pub fn verity_sets(image: &Image, dissection: &Dissection, options: &BindOptions<'_>) -> Vec<VeritySet> {
+pub fn verity_sets(
+    image: &Image,
+    dissection: &DissectionRecord,
+    options: &BindOptions<'_>,
+) -> Vec<VeritySet> {
     let mut sets = match image.table() {
         Table::Gpt(gpt) if !dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare) => {
             let with = |designator: fn(Role) -> Designator| -> Vec<Candidate> {
@@ -178,7 +182,7 @@ struct TooMany;
 
 struct Binder<'a> {
     image: &'a Image,
-    dissection: &'a Dissection,
+    dissection: &'a DissectionRecord,
     options: &'a BindOptions<'a>,
     data: Vec<Candidate>,
     signatures: Vec<Candidate>,
@@ -646,10 +650,10 @@ mod tests {
     const DATA: &str = "root-x86-64";
     const HASH: &str = "root-x86-64-verity";
 
-    fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> Dissection {
+    fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> DissectionRecord {
         let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
         options.native = Some(Architecture::X86_64);
-        Dissection::new(image, &options)
+        DissectionRecord::new(image, &options)
     }
 
     fn bind(image: &Image, trusted: &[TrustedRootHash]) -> Vec<VeritySet> {

@@ -10,7 +10,7 @@ use ddi_core::verity::{
     Superblock,
 };
 use ddi_core::{
-    Assessment, BindOptions, DissectOptions, Dissection, Image, Judgement, Outcome, ProveOptions,
+    Assessment, BindOptions, DissectOptions, DissectionRecord, Image, Judgement, Outcome, ProveOptions,
     ProvenPartition, Report, ReportOptions, Role, TrustedRootHash, VeritySet, VeritySettings, prove,
     verity_sets,
 };
@@ -41,7 +41,7 @@ pub fn image(input: &[u8]) {
     let mut options = ReportOptions::new(&image);
     let policy = if flags & 4 == 0 { ImagePolicy::SERVICE } else { ImagePolicy::SYSEXT_STRICT };
     options.dissect.policy = (flags & 8 != 0).then_some(policy);
-    let dissection = Dissection::new(&image, &options.dissect);
+    let dissection = DissectionRecord::new(&image, &options.dissect);
     let report = Report::of(&image, &dissection, &options);
     drop((format!("{report:?}"), report.broken()));
     let judgement =
@@ -63,7 +63,7 @@ pub fn image(input: &[u8]) {
     options.trusted = &trusted;
     options.engine = Options::new().threads(1);
     let dissect = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
-    let dissection = Dissection::new(&image, &dissect);
+    let dissection = DissectionRecord::new(&image, &dissect);
     let assessment = prove(&image, &dissection, &options);
     proven_means_proven(&image, &dissection, &assessment, &options);
     let judgement = Judgement::new(&image, &dissection, &dissect, &assessment);
@@ -72,7 +72,7 @@ pub fn image(input: &[u8]) {
 
 fn proven_means_proven(
     image: &Image,
-    dissection: &Dissection,
+    dissection: &DissectionRecord,
     assessment: &Assessment,
     options: &ProveOptions<'_>,
 ) {
@@ -182,7 +182,7 @@ pub fn format(input: &[u8]) {
 fn outcome(bytes: Vec<u8>, trusted: &[TrustedRootHash]) -> Outcome {
     let image = Image::new(Box::new(bytes)).expect("reads stay on the disk");
     let dissection =
-        Dissection::new(&image, &DissectOptions::new(VeritySettings::new(trusted, image.sidecars())));
+        DissectionRecord::new(&image, &DissectOptions::new(VeritySettings::new(trusted, image.sidecars())));
     let mut options = ProveOptions::default();
     options.trusted = trusted;
     options.engine = Options::new().threads(1);

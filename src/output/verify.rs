@@ -8,7 +8,7 @@ use ddi_core::policy::ImagePolicy;
 use ddi_core::signature::Certificates;
 use ddi_core::verity::RootHash;
 use ddi_core::{
-    Assessment, CheckedSignature, Damage, DamagedBlocks, Dissection, Error, Finding, Judgement,
+    Assessment, CheckedSignature, Damage, DamagedBlocks, DissectionRecord, Error, Finding, Judgement,
     Outcome as Trusted, Part, Permission, Proof, Selection, SignatureState, Skipped, Unproven, Unreadable,
 };
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::Outcome;
 pub(crate) struct Verified<'a> {
     pub(crate) path: &'a Path,
     pub(crate) assessment: &'a Assessment,
-    pub(crate) dissection: &'a Dissection,
+    pub(crate) dissection: &'a DissectionRecord,
     /// What is of no use beside the image.
     pub(crate) beside: &'a [Finding],
     /// One for each proof: the root hash of the tree, where that which was guessed is another.
@@ -113,14 +113,13 @@ fn headline(verified: &Verified<'_>) -> (&'static str, String) {
         && outcomes().all(is_whole);
     let some_whole = outcomes().any(is_whole);
     match (verified.outcome, assessment.outcome) {
-        (Outcome::Good, Trusted::TrustedAndProven) => ("VERIFIED", proven(assessment)),
-        (Outcome::Good | Outcome::Unvouched, _) => {
-            ("INTACT ONLY", "every block matches, but nobody vouches for the root hash".into())
-        }
+        (Outcome::Good, Trusted::TrustedAndProven) => ("VERIFIED", assessment.to_string()),
+        (Outcome::Good | Outcome::Unvouched, _) => ("INTACT ONLY", assessment.to_string()),
         (Outcome::Unknown, Trusted::TrustedAndProven | Trusted::IntactUnvouched) => (
             "COULD NOT TELL",
             "every block matches, but what the image policy says to it is not known".into(),
         ),
+        (Outcome::Unknown, Trusted::CouldNotTell) => ("COULD NOT TELL", assessment.to_string()),
         (Outcome::Unknown, _) if some_whole => ("COULD NOT TELL", "not everything could be looked at".into()),
         (Outcome::Unknown, _) => ("COULD NOT TELL", "nothing is proven".into()),
         (Outcome::Bad, _) if only_policy && verified.judgement.violations().next().is_none() => {
@@ -131,25 +130,6 @@ fn headline(verified: &Verified<'_>) -> (&'static str, String) {
         }
         (Outcome::Bad, _) => ("NOT PROVEN", "do not trust this image".into()),
     }
-}
-
-/// What was proven, and by whose word.
-fn proven(assessment: &Assessment) -> String {
-    let mut phrases: Vec<String> = Vec::new();
-    for proof in &assessment.proofs {
-        let signed = proof.signatures.iter().find_map(|signature| signature.state.verified());
-        let signed = signed.map(|verified| format!("signed by {}", subject(&verified.signer().certificate)));
-        let word = match (signed, proof.named_by_caller) {
-            (Some(signed), true) => format!("the root hash that you gave, {signed}"),
-            (Some(signed), false) => format!("a root hash {signed}"),
-            (None, _) => "the root hash that you gave".into(),
-        };
-        let phrase = format!("every block of {} matches {word}", proof.role);
-        if !phrases.contains(&phrase) {
-            phrases.push(phrase);
-        }
-    }
-    phrases.join(", ")
 }
 
 /// What else there is, and would be used.
@@ -242,7 +222,7 @@ fn guids_text(proof: &Proof, found: &RootHash) -> String {
 /// Partitions that are shown to people because their GUIDs do not follow from the root hash.
 const SHOWN_GUIDS: usize = 8;
 
-fn other_guids_text(dissection: &Dissection) -> String {
+fn other_guids_text(dissection: &DissectionRecord) -> String {
     let other = |(number, selection): &(u32, Selection)| match selection {
         Selection::Skipped(skipped @ Skipped::OtherGuid { .. }) => {
             Some(format!("    partition {number}: {skipped}\n"))

@@ -17,8 +17,8 @@ use ddi_core::verity::{
     Salt, Superblock, VerifiedReader,
 };
 use ddi_core::{
-    Assessment, Contents, DissectOptions, Dissection, Image, Outcome, ProveOptions, ProvenPartition, Report,
-    ReportOptions, Role, TrustedRootHash, VeritySettings, prove, verity_sets,
+    Assessment, Contents, DissectOptions, DissectionRecord, Image, Outcome, ProveOptions, ProvenPartition,
+    Report, ReportOptions, Role, TrustedRootHash, VeritySettings, prove, verity_sets,
 };
 
 use crate::format_faults::strace_works;
@@ -46,10 +46,10 @@ fn params(blocks: u64) -> Params {
     Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, blocks, salt).unwrap()
 }
 
-fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> Dissection {
+fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> DissectionRecord {
     let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
     options.native = Some(ddi_core::gpt::Architecture::X86_64);
-    Dissection::new(image, &options)
+    DissectionRecord::new(image, &options)
 }
 
 fn prove_image(source: impl ReadAt + 'static, root: RootHash) -> Result<Assessment, ddi_core::Error> {

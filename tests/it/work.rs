@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ddi_core::fs::{Error, FileType, Limit, Spent, Step, Walk};
 use ddi_core::{
-    Contents, Damage, DissectOptions, Dissection, Image, ProveOptions, Severity, Unreadable, VeritySettings,
-    prove,
+    Contents, Damage, DissectOptions, DissectionRecord, Image, ProveOptions, Severity, Unreadable,
+    VeritySettings, prove,
 };
 use ddi_os::Inside;
 use ddi_os::{ExtensionImage, PortableScope, portable};
@@ -159,8 +159,8 @@ fn image(bytes: Vec<u8>) -> Image {
     Image::new(Box::new(bytes)).unwrap()
 }
 
-fn dissect(image: &Image) -> Dissection {
-    Dissection::new(image, &DissectOptions::new(VeritySettings::new(None, image.sidecars())))
+fn dissect(image: &Image) -> DissectionRecord {
+    DissectionRecord::new(image, &DissectOptions::new(VeritySettings::new(None, image.sidecars())))
 }
 
 /// A reader does not pass the limit by more than the call that it is in, which may decompress or list one directory.

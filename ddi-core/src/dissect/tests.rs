@@ -45,7 +45,7 @@ fn chosen(image: &Image, options: &DissectOptions) -> Vec<(Designator, u32)> {
 
 #[track_caller]
 fn skipped(image: &Image, options: &DissectOptions, number: u32) -> Skipped {
-    match Dissection::new(image, options).selection(number) {
+    match DissectionRecord::new(image, options).selection(number) {
         Some(Selection::Skipped(why)) => why,
         other => panic!("{other:?}"),
     }
@@ -328,7 +328,7 @@ fn the_best_candidate_is_chosen() {
         (("esp", "1"), ("esp", "2"), 1, First),
     ] {
         let image = two(first, second);
-        let dissection = Dissection::new(&image, &options());
+        let dissection = DissectionRecord::new(&image, &options());
         let loser = 3 - winner;
         let why = Skipped::Worse { than: winner, because };
         assert_eq!(dissection.selection(loser), Some(Selection::Skipped(why)), "{first:?} {second:?}");
@@ -369,7 +369,7 @@ fn a_root_hash_selects_its_partitions() {
     assert_eq!(skipped(&image, &by_hash, 5), Skipped::OtherGuid { expected: hash });
     assert_eq!(skipped(&image, &by_hash, 6), Skipped::OtherSignature { found: new.root });
     assert!(dissect(&image, &by_hash).unwrap().signature_ready);
-    let dissection = Dissection::new(&image, &asking_for(&old, Role::Root));
+    let dissection = DissectionRecord::new(&image, &asking_for(&old, Role::Root));
     assert_eq!(dissection.selection(2), Some(Selection::Skipped(Skipped::OtherRole(Role::Root))));
     // who has nothing to do with verity does not see the trees
     let without = DissectOptions { verity: None, ..options() };
@@ -388,7 +388,7 @@ fn two_root_hashes_select_the_partitions_of_both() {
     for trusted in [[root, usr], [usr, root]] {
         let verity = VeritySettings::new(&trusted, &Sidecars::default());
         assert_eq!(verity.first(), Some(trusted[0].into()));
-        let dissection = Dissection::new(&image, &DissectOptions { verity: Some(verity), ..options() });
+        let dissection = DissectionRecord::new(&image, &DissectOptions { verity: Some(verity), ..options() });
         let chosen = [Designator::Root, Designator::RootVerity, Designator::Usr, Designator::UsrVerity];
         assert_eq!(chosen.map(|designator| dissection.chosen(designator)), [1, 2, 3, 4].map(Some));
         let (data, hash) = old.guids();
@@ -406,7 +406,7 @@ fn two_root_hashes_select_the_partitions_of_both() {
 fn what_is_wrong_besides_is_found_too() {
     let foreign = |disk: Disk| disk.part("usr-arm64", "", &erofs(4, 9)).image();
     let codes = |image: &Image, options: &DissectOptions| {
-        let dissection = Dissection::new(image, options);
+        let dissection = DissectionRecord::new(image, options);
         let first = dissection.outcome.err().map(|error| error.code());
         (first, dissection.refusals.iter().map(Error::code).collect::<Vec<_>>())
     };

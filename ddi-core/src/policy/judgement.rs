@@ -25,7 +25,7 @@
 use ddi_gpt::Designator;
 use ddi_verity::Strictness;
 
-use crate::dissect::{DissectOptions, DissectedImage, Dissection};
+use crate::dissect::{DissectOptions, DissectedImage, DissectionRecord};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
 use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Refusal, Violation};
@@ -69,7 +69,7 @@ impl Judgement {
     /// By what was proven. `options` are those of `dissection`, whose policy it is; none at all allows everything.
     pub fn new(
         image: &Image,
-        dissection: &Dissection,
+        dissection: &DissectionRecord,
         options: &DissectOptions,
         assessment: &Assessment,
     ) -> Self {
@@ -81,7 +81,7 @@ impl Judgement {
     /// By what **would be** proven if every block matched its root hash: for showing, before any block was looked at.
     pub fn foresee(
         image: &Image,
-        dissection: &Dissection,
+        dissection: &DissectionRecord,
         options: &DissectOptions,
         sets: &[VeritySet],
         trusted: &[TrustedRootHash],
@@ -105,7 +105,7 @@ impl Judgement {
 
     fn with(
         image: &Image,
-        dissection: &Dissection,
+        dissection: &DissectionRecord,
         options: &DissectOptions,
         facts: impl Fn(&DissectedImage, Designator) -> Facts,
     ) -> Self {
@@ -115,7 +115,8 @@ impl Judgement {
             (Ok(dissected), _) => Some(dissected),
             // the first violation ended it; for the others, what is in the image must be known
             (Err(_), Some(_)) => {
-                without_policy = Dissection::new(image, &DissectOptions { policy: None, ..options.clone() });
+                without_policy =
+                    DissectionRecord::new(image, &DissectOptions { policy: None, ..options.clone() });
                 without_policy.outcome.as_ref().ok()
             }
             (Err(_), None) => None,
@@ -239,7 +240,7 @@ mod tests {
     fn judge(image: &Image, policy: &str, trusted: &[TrustedRootHash]) -> (Judgement, Permission) {
         let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
         options.policy = Some(policy.parse().unwrap());
-        let dissection = Dissection::new(image, &options);
+        let dissection = DissectionRecord::new(image, &options);
         let assessment = prove(image, &dissection, &ProveOptions { trusted, ..Default::default() });
         let judgement = Judgement::new(image, &dissection, &options, &assessment);
         let verdict = judgement.verdict(&assessment);
@@ -289,7 +290,7 @@ mod tests {
             let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
             let mut options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
             options.policy = Some("root=verity".parse().unwrap());
-            let dissection = Dissection::new(&image, &options);
+            let dissection = DissectionRecord::new(&image, &options);
             let sets =
                 verity_sets(&image, &dissection, &BindOptions { trusted: &trusted, ..Default::default() });
             assert!(sets[0].problem.is_none());

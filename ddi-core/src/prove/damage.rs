@@ -20,7 +20,7 @@ use std::time::Duration;
 use ddi_io::ReadAt;
 use ddi_verity::{Verdict, VerifiedReader};
 
-use crate::dissect::Dissection;
+use crate::dissect::DissectionRecord;
 use crate::error::Error;
 use crate::image::Image;
 use crate::mount::Unreadable;
@@ -67,7 +67,7 @@ impl Damage {
     /// spent, [`Owners::stopped`] or the reason why nothing can be told says so.
     pub fn find_all(
         image: &Image,
-        dissection: &Dissection,
+        dissection: &DissectionRecord,
         proofs: &[Proof],
         options: &ProveOptions<'_>,
     ) -> Vec<Option<Self>> {
@@ -81,6 +81,16 @@ impl Damage {
             }
             let sets = sets.get_or_insert_with(|| verity_sets(image, dissection, &options.bind()));
             Some(Damage::of(image, sets, proof, blocks))
+        };
+        proofs.iter().map(find).collect()
+    }
+
+    /// The same, for sets that were found already.
+    pub(crate) fn find_in(image: &Image, sets: &[VeritySet], proofs: &[Proof]) -> Vec<Option<Self>> {
+        image.meter().restart_clock();
+        let find = |proof: &Proof| {
+            let blocks = blocks(proof.verdict.as_ref()?);
+            (!blocks.is_empty()).then(|| Damage::of(image, sets, proof, blocks))
         };
         proofs.iter().map(find).collect()
     }

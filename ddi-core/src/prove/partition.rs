@@ -208,7 +208,7 @@ impl fmt::Debug for ProvenPartition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dissect::{DissectOptions, Dissection, VeritySettings};
+    use crate::dissect::{DissectOptions, DissectionRecord, VeritySettings};
     use crate::prove::ContentRule;
     use crate::testing::{Disk, DiskImage as _, Set, erofs};
     use crate::trust::Role;
@@ -221,7 +221,7 @@ mod tests {
     ) -> T {
         let image = disk.image();
         let verity = VeritySettings::new(options.trusted, image.sidecars());
-        let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+        let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
         let sets = verity_sets(&image, &dissection, &options.bind());
         then(ProvenPartition::open(&image, &sets[0], options))
     }
@@ -259,7 +259,7 @@ mod tests {
                 assert_eq!(code, if is_bound { Ok(()) } else { Err("verity-data-size") }, "tail of {tail}");
                 let image = disk.image();
                 let verity = VeritySettings::new(&trusted, image.sidecars());
-                let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+                let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
                 let outcome = crate::prove(&image, &dissection, &options).outcome;
                 assert_eq!(outcome == crate::Outcome::TrustedAndProven, is_bound, "tail of {tail}");
             }

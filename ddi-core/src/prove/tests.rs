@@ -17,7 +17,7 @@ fn prove_with(image: &Image, options: &ProveOptions<'_>) -> Assessment {
     let verity = VeritySettings::new(options.trusted, image.sidecars());
     let mut dissect = DissectOptions::new(verity);
     dissect.native = Some(Architecture::X86_64);
-    prove(image, &Dissection::new(image, &dissect), options)
+    prove(image, &DissectionRecord::new(image, &dissect), options)
 }
 
 /// A proof of root says nothing of what else is mounted, and of what other machines take for root.
@@ -348,7 +348,7 @@ fn what_is_used_is_what_is_proven() {
     // dissected for root alone, the new usr is the one in use, and its tree is not that of the root hash
     let mut dissect = DissectOptions::new(VeritySettings::new(&trusted[..1], image.sidecars()));
     dissect.native = Some(Architecture::X86_64);
-    let dissection = Dissection::new(&image, &dissect);
+    let dissection = DissectionRecord::new(&image, &dissect);
     assert_eq!(dissection.chosen(Designator::Usr), Some(5));
     let assessment = prove(&image, &dissection, &options);
     assert_eq!((problem(&assessment), assessment.proofs.len()), ("unprotected", 3));
@@ -390,7 +390,7 @@ fn a_bare_image_is_not_proven_by_a_root_hash_for_usr() {
         let mut verity = VeritySettings::new(&trusted, image.sidecars());
         verity.external = true;
         let dissect = DissectOptions::new(verity);
-        let dissection = Dissection::new(&image, &dissect);
+        let dissection = DissectionRecord::new(&image, &dissect);
         let options = ProveOptions { trusted: &trusted, hash_offset: Some(8 * 4096), ..Default::default() };
         let assessment = prove(&image, &dissection, &options);
         assert_eq!(
@@ -601,7 +601,7 @@ fn content_that_cannot_be_read_is_not_unrecognised() {
     let verity = VeritySettings::new(None, good.sidecars());
     let mut dissect = DissectOptions::new(verity);
     dissect.native = Some(Architecture::X86_64);
-    let sets = verity_sets(&good, &Dissection::new(&good, &dissect), &ProveOptions::default().bind());
+    let sets = verity_sets(&good, &DissectionRecord::new(&good, &dissect), &ProveOptions::default().bind());
     let data = sets[0].data.unwrap();
     let tree = sets[0].tree.as_ref().unwrap();
     let check = |image| check_content(image, &sets[0], tree, data, TailRule::Zeros, Depth::All);

@@ -13,6 +13,8 @@
     )
 )]
 
+use std::sync::Arc;
+
 use ddi_gpt::{ByteRange, Designator, Guid, PartitionType, Side};
 use ddi_io::Section;
 use ddi_signature::Certificates;
@@ -22,7 +24,8 @@ use super::{
     Assurance, Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, VerityColumn, gaps,
 };
 use crate::dissect::{
-    DissectOptions, DissectedImage, Dissection, Partition, Protection, Selection, Skipped, VeritySettings,
+    DissectOptions, DissectedImage, DissectionRecord, Partition, Protection, Selection, Skipped,
+    VeritySettings,
 };
 use crate::error::Error;
 use crate::image::{Image, ProbeResult, Table};
@@ -78,19 +81,29 @@ const MAX_NOISE: usize = 8;
 impl Report {
     /// Looks at everything, reads little, and never fails: what cannot be read is a finding.
     pub fn new(image: &Image, options: &ReportOptions<'_>) -> Self {
-        let dissection = Dissection::new(image, &options.dissect);
+        let dissection = DissectionRecord::new(image, &options.dissect);
         Self::of(image, &dissection, options)
     }
 
     /// The same, for an image that was dissected already.
-    pub fn of(image: &Image, dissection: &Dissection, options: &ReportOptions<'_>) -> Self {
+    pub fn of(image: &Image, dissection: &DissectionRecord, options: &ReportOptions<'_>) -> Self {
         let bind = BindOptions {
             trusted: options.trusted,
             certificates: options.certificates,
             data_sizes: options.data_sizes,
             hash_offset: options.hash_offset,
         };
-        let verity = verity_sets(image, dissection, &bind);
+        let sets = verity_sets(image, dissection, &bind);
+        Self::with_sets(image, dissection, sets.into(), options)
+    }
+
+    /// The same, for sets that were found already.
+    pub(crate) fn with_sets(
+        image: &Image,
+        dissection: &DissectionRecord,
+        verity: Arc<[VeritySet]>,
+        options: &ReportOptions<'_>,
+    ) -> Self {
         let dissected = dissection.outcome.as_ref().ok();
         let bare = dissected.is_some_and(|dissected| dissected.bare);
         let mut findings = Vec::new();
@@ -225,7 +238,11 @@ fn passed_over(probe: &fs::Probe) -> Option<Finding> {
 }
 
 /// Every partition of the table, or what can be read of a broken one.
-fn partitions(image: &Image, dissection: &Dissection, findings: &mut Vec<Finding>) -> Vec<PartitionReport> {
+fn partitions(
+    image: &Image,
+    dissection: &DissectionRecord,
+    findings: &mut Vec<Finding>,
+) -> Vec<PartitionReport> {
     let (mut found, mut inside) = (Vec::new(), Vec::new());
     let mut add = |number, range: Option<ByteRange>, entry: EntryFacts, selection| {
         let content = match range {
@@ -419,7 +436,7 @@ fn table_findings(image: &Image, findings: &mut Vec<Finding>) {
 /// What is odd about data, hash trees and signatures.
 fn verity_findings(
     image: &Image,
-    dissection: &Dissection,
+    dissection: &DissectionRecord,
     options: &ReportOptions<'_>,
     sets: &[VeritySet],
     findings: &mut Vec<Finding>,

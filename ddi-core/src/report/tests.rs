@@ -9,7 +9,7 @@ use crate::image::file::Sidecars;
 use crate::prove::{ContentRule, ProveOptions, Scope, prove};
 use crate::testing::{Disk, DiskImage as _, Set, erofs, image, mbr, signature};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
-use crate::{Dissection, Skipped};
+use crate::{DissectionRecord, Skipped};
 
 const ROOT: &str = "root-x86-64";
 const USR: &str = "usr-x86-64";
@@ -322,7 +322,7 @@ fn empty_slots_are_no_findings() {
 
 #[test]
 fn gaps_are_read_within_their_budget() {
-    struct Counting(Vec<u8>, std::sync::Arc<std::sync::atomic::AtomicU64>);
+    struct Counting(Vec<u8>, Arc<std::sync::atomic::AtomicU64>);
     impl ReadAt for Counting {
         fn size(&self) -> u64 {
             self.0.len() as u64
@@ -337,7 +337,7 @@ fn gaps_are_read_within_their_budget() {
     bytes.resize(bytes.len() + (4 << 20), 0);
     *bytes.last_mut().unwrap() = 1;
     let end = bytes.len() as u64;
-    let read = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+    let read = Arc::<std::sync::atomic::AtomicU64>::default();
     let image = Image::new(Box::new(Counting(bytes, read.clone()))).unwrap();
     let gap = |options: &ReportOptions<'_>| {
         let findings = Report::new(&image, options).findings;
@@ -359,7 +359,7 @@ fn only_a_proof_raises_assurance() {
     assert!(report.partitions.iter().all(|partition| partition.assurance == Assurance::Claimed));
     let trusted = [TrustedRootHash::by_caller(new.root, Role::Usr)];
     let options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
-    let dissection = Dissection::new(&image, &options);
+    let dissection = DissectionRecord::new(&image, &options);
     let proving = ProveOptions { trusted: &trusted, scope: Scope::All, ..Default::default() };
     report.record(&prove(&image, &dissection, &proving));
     let assurance: Vec<_> = report.partitions.iter().map(|partition| partition.assurance).collect();
@@ -377,7 +377,7 @@ fn content_is_that_of_the_proof() {
     let disk = Disk::new().pair(ROOT, "", &set);
     let image = disk.image();
     let options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
-    let dissection = Dissection::new(&image, &options);
+    let dissection = DissectionRecord::new(&image, &options);
     let proving = ProveOptions { trusted: &trusted, ..Default::default() };
     let assessment = prove(&image, &dissection, &proving);
     let probe = assessment.proofs[0].content.as_ref().unwrap();
@@ -394,7 +394,7 @@ fn content_is_that_of_the_proof() {
     // what is allowed to be anything was read by no proof
     let nothing = Disk::new().pair(ROOT, "", &Set::new(vec![7; 8 * 4096])).image();
     let any = ProveOptions { content: ContentRule::Any, ..Default::default() };
-    let dissection = Dissection::new(&nothing, &DissectOptions::new(VeritySettings::default()));
+    let dissection = DissectionRecord::new(&nothing, &DissectOptions::new(VeritySettings::default()));
     let assessment = prove(&nothing, &dissection, &any);
     assert_eq!(assessment.outcome, Outcome::IntactUnvouched);
     let mut report = report(&nothing);
@@ -411,7 +411,7 @@ fn a_bare_image_is_a_root_file_system() {
         let trusted = [TrustedRootHash::by_caller(set.root, role)];
         let mut verity = VeritySettings::new(&trusted, image.sidecars());
         verity.external = true;
-        let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+        let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
         let proving = ProveOptions { trusted: &trusted, hash_offset: Some(8 * 4096), ..Default::default() };
         let assessment = prove(&image, &dissection, &proving);
         assert_eq!(assessment.outcome, Outcome::TrustedAndProven);
@@ -481,7 +481,7 @@ proptest! {
         for finding in &report.findings {
             prop_assert!(!finding.to_string().is_empty());
         }
-        let dissection = Dissection::new(&image, &DissectOptions::new(VeritySettings::default()));
+        let dissection = DissectionRecord::new(&image, &DissectOptions::new(VeritySettings::default()));
         let assessment = prove(&image, &dissection, &ProveOptions::default());
         prop_assert!(assessment.outcome != Outcome::TrustedAndProven);
         prop_assert!(!same || assessment.outcome == Outcome::IntactUnvouched);

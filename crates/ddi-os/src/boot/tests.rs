@@ -7,7 +7,7 @@ use super::*;
 use crate::uki::tests::PeBuilder;
 use ddi_core::ProveOptions;
 use ddi_core::verity_sets;
-use ddi_core::{DissectOptions, Dissection, VeritySettings};
+use ddi_core::{DissectOptions, DissectionRecord, VeritySettings};
 use ddi_testing::{Disk, Set, luks, signature};
 
 /// What the check of `disk`, which `files` are to boot, comes to.
@@ -19,7 +19,7 @@ fn check(
 ) -> Result<CheckReport, Unreadable> {
     let image = Image::new(Box::new(disk.bytes())).unwrap();
     let verity = VeritySettings::new(None, image.sidecars());
-    let dissection = Dissection::new(&image, &DissectOptions::new(verity));
+    let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
     let mut options = ProveOptions::default();
     options.trusted = trusted;
     let sets = verity_sets(&image, &dissection, &options.bind());

@@ -2,7 +2,7 @@ use ddi_gpt::Architecture;
 use ddi_verity::{Algorithm, HashType};
 
 use super::*;
-use crate::dissect::{DissectOptions, Dissection, VeritySettings};
+use crate::dissect::{DissectOptions, DissectionRecord, VeritySettings};
 use crate::prove::partition::ProvenPartition;
 use crate::prove::{Outcome, ProveOptions, prove};
 use crate::report::{Report, ReportOptions};
@@ -23,7 +23,7 @@ fn problem(set: &Set, options: &ProveOptions<'_>) -> Option<&'static str> {
     let options = ProveOptions { trusted: &trusted, ..*options };
     let mut dissect = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
     dissect.native = Some(Architecture::X86_64);
-    let dissection = Dissection::new(&image, &dissect);
+    let dissection = DissectionRecord::new(&image, &dissect);
     let assessment = prove(&image, &dissection, &options);
     let code = assessment.proofs[0].problem.as_ref().map(Error::code);
     assert_eq!(assessment.outcome == Outcome::TrustedAndProven, code.is_none());
@@ -224,7 +224,7 @@ fn s1_what_is_widened_is_told() {
         assert_eq!(problem(&set, &any), None);
         let image = Disk::new().set(ROOT, "", &set).image();
         let dissect = DissectOptions::new(VeritySettings::new(&[], image.sidecars()));
-        let assessment = prove(&image, &Dissection::new(&image, &dissect), &any);
+        let assessment = prove(&image, &DissectionRecord::new(&image, &dissect), &any);
         let widened = &assessment.proofs[0].widened;
         assert!(matches!(widened[..], [crate::prove::Widening::UnfitContent { .. }]), "{widened:?}");
     }
@@ -236,7 +236,7 @@ fn s1_damage_is_no_matter_of_content() {
     let set = Set::with(erofs(8, 1), HashType::Normal, Algorithm::Sha256, 4096);
     let image = Disk::new().set(ROOT, "", &set).edit_number(1, |part| part.content[1200] ^= 1).image();
     let dissect = DissectOptions::new(VeritySettings::new(&[], image.sidecars()));
-    let assessment = prove(&image, &Dissection::new(&image, &dissect), &ProveOptions::default());
+    let assessment = prove(&image, &DissectionRecord::new(&image, &dissect), &ProveOptions::default());
     let verdict = assessment.proofs[0].verdict.as_ref().unwrap();
     assert_eq!((verdict.corrupt_data.count(), verdict.unproven_data.count()), (1, 0));
 }

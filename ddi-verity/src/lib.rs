@@ -47,10 +47,13 @@
 //! | --- | --- | --- |
 //! | `rayon` | yes | threads; without it the same work is done on the calling thread |
 //! | `signature` | yes | the verity signature partition and the PKCS#7 signature of a root hash |
+//! | `fec` | yes | forward error correction: parity, and repair by it |
 //! | `mmap` | no | `MmapSource`: a mapped file as a source, for storage that nobody else can change |
 #![deny(unsafe_code)]
 
 mod error;
+#[cfg(feature = "fec")]
+mod fec;
 mod geometry;
 mod hash;
 mod layout;
@@ -71,6 +74,8 @@ mod write_at;
 mod writer;
 
 pub use error::{AlgorithmName, Error, ErrorKind, Storage};
+#[cfg(feature = "fec")]
+pub use fec::{DEFAULT_ROOTS, FecLayout, MAX_ROOTS, MIN_ROOTS};
 pub use geometry::{CheckedTree, Geometry, Strictness, Widened, check_geometry};
 pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashError, RootHash};
 pub use layout::{Layout, Level, Placement};

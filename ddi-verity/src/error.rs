@@ -264,7 +264,11 @@ impl Error {
             | DataGoesOn { .. }
             | TooShort { .. }
             | FecTooLarge => ErrorKind::Corrupt,
-            FecRoots { .. } | FecBlockSizes { .. } | UnknownAlgorithm { .. } | NotAllowed(_) | ReadOnlyAlgorithm { .. } => ErrorKind::Unsupported,
+            FecRoots { .. }
+            | FecBlockSizes { .. }
+            | UnknownAlgorithm { .. }
+            | NotAllowed(_)
+            | ReadOnlyAlgorithm { .. } => ErrorKind::Unsupported,
             Io { .. } | Worker => ErrorKind::Io,
             RootHashSize { .. } | BlockMismatch { .. } | SpareNotZero { .. } => ErrorKind::Mismatch,
             BlockRange { .. }

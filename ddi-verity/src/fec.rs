@@ -72,7 +72,10 @@ impl FecLayout {
         let known_roots = usize::try_from(roots).ok().filter(|n| (MIN_ROOTS..=MAX_ROOTS).contains(n));
         let roots = known_roots.ok_or(Error::FecRoots { found: roots })?;
         if params.data_block_size() != params.hash_block_size() {
-            return Err(Error::FecBlockSizes { data: params.data_block_size(), hash: params.hash_block_size() });
+            return Err(Error::FecBlockSizes {
+                data: params.data_block_size(),
+                hash: params.hash_block_size(),
+            });
         }
         tree.check_size(Storage::Hash, covered_end)?;
         let block_size = u64::from(params.data_block_size());
@@ -80,8 +83,14 @@ impl FecLayout {
         let hash_blocks = (covered_end / block_size).saturating_sub(hash_start / block_size);
         let blocks = params.data_blocks().checked_add(hash_blocks).ok_or(Error::FecTooLarge)?;
         let rounds = blocks.div_ceil((reed_solomon::SYMBOLS - roots) as u64);
-        let layout =
-            FecLayout { roots, block_size, data_blocks: params.data_blocks(), hash_blocks, hash_start, rounds };
+        let layout = FecLayout {
+            roots,
+            block_size,
+            data_blocks: params.data_blocks(),
+            hash_blocks,
+            hash_start,
+            rounds,
+        };
         // 255 rows, message and parity
         let all = rounds.checked_mul(block_size).and_then(|region| region.checked_mul(255));
         match all {

@@ -67,7 +67,8 @@ impl FecLayout {
     }
 
     pub(super) fn check_sources(&self, data: &dyn ReadAt, hash: &dyn ReadAt) -> Result<(), Error> {
-        let needed = if self.hash_blocks == 0 { 0 } else { self.hash_start + self.hash_blocks * self.block_size };
+        let needed =
+            if self.hash_blocks == 0 { 0 } else { self.hash_start + self.hash_blocks * self.block_size };
         for (storage, needed, found) in
             [(Storage::Data, self.data_size(), data.size()), (Storage::Hash, needed, hash.size())]
         {
@@ -103,12 +104,7 @@ pub(super) struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(
-        layout: &'a FecLayout,
-        tables: &'a Tables,
-        data: Handle<'a>,
-        hash: Handle<'a>,
-    ) -> Self {
+    pub(super) fn new(layout: &'a FecLayout, tables: &'a Tables, data: Handle<'a>, hash: Handle<'a>) -> Self {
         let columns = vec![[0; COLUMN]; layout.roots()];
         let kernel = Detected::best();
         let (rows, parity) = (Vec::new(), Vec::new());
@@ -129,7 +125,8 @@ impl<'a> Encoder<'a> {
         let roots = self.layout.roots();
         let rows = Rows { bytes: &self.rows, stride: self.width };
         self.parity.resize(self.width * roots, 0);
-        for (at, parity) in (0..self.width).step_by(COLUMN).zip(self.parity.chunks_exact_mut(COLUMN * roots)) {
+        for (at, parity) in (0..self.width).step_by(COLUMN).zip(self.parity.chunks_exact_mut(COLUMN * roots))
+        {
             self.kernel.columns(rows, at, self.tables, &mut self.columns);
             interleave(&self.columns, parity);
         }
@@ -137,9 +134,11 @@ impl<'a> Encoder<'a> {
 
     fn write(&self, parity: &dyn WriteAt, offset: u64, start: u64) -> Result<(), Error> {
         let offset = offset + start * self.layout.roots() as u64;
-        parity
-            .write_all_at(offset, &self.parity)
-            .map_err(|error| Error::Io { storage: Storage::Parity, offset, error })
+        parity.write_all_at(offset, &self.parity).map_err(|error| Error::Io {
+            storage: Storage::Parity,
+            offset,
+            error,
+        })
     }
 }
 

@@ -237,8 +237,7 @@ mod tests {
                 for count in [0, 1, 2, 3, 7, 24, 100, all - 1, all] {
                     for (stride, at) in [(256, 0), (512, 256), (768, 0), (768, 512)] {
                         let rows = Rows { bytes: &noise[..count * stride], stride };
-                        let (mut found, mut expected) =
-                            (vec![[9; COLUMN]; roots], vec![[7; COLUMN]; roots]);
+                        let (mut found, mut expected) = (vec![[9; COLUMN]; roots], vec![[7; COLUMN]; roots]);
                         kernel.columns(rows, at, &tables, &mut found);
                         portable(rows, at, &tables, &mut expected);
                         assert_eq!(found, expected, "{kernel:?}, {roots} roots, {count} rows of {stride}");

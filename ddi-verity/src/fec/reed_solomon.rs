@@ -3,6 +3,8 @@
 //! Symbol `j` of a codeword has degree `254 - j`. The message comes first, then `roots` bytes of parity, the highest power
 //! of the remainder first. All here is one byte at a time: the reference for the kernels, and the decoder.
 
+#![cfg_attr(not(test), expect(dead_code, reason = "the decoder waits for the repair that it is for"))]
+
 use super::{MAX_ROOTS, MIN_ROOTS};
 
 /// Symbols of a codeword.
@@ -333,7 +335,8 @@ mod tests {
     #[test]
     fn whatever_is_found_is_a_codeword() {
         let strategy = (MIN_ROOTS..=MAX_ROOTS, prop::collection::vec(any::<u8>(), MAX_ROOTS), 0..30_usize);
-        let mut runner = TestRunner::new(Config { cases: 2000, failure_persistence: None, ..Config::default() });
+        let mut runner =
+            TestRunner::new(Config { cases: 2000, failure_persistence: None, ..Config::default() });
         runner
             .run(&strategy, |(roots, bytes, erased)| {
                 let code = Code::new(roots);

@@ -133,17 +133,21 @@ fn one_thread_or_many() {
 
 #[test]
 fn what_cannot_be_covered() {
-    let params = |size, blocks| Params::new(HashType::Normal, Algorithm::Sha256, size, 4096, blocks, Salt::EMPTY);
+    let params =
+        |size, blocks| Params::new(HashType::Normal, Algorithm::Sha256, size, 4096, blocks, Salt::EMPTY);
     let tree = HashTree::new(params(4096, 300).unwrap(), Placement::Superblock(0)).unwrap();
     let end = tree.layout().tree().end;
     for roots in [0, 1, 25, 255, u32::MAX] {
-        assert!(matches!(FecLayout::new(&tree, roots, end), Err(Error::FecRoots { found }) if found == roots));
+        assert!(
+            matches!(FecLayout::new(&tree, roots, end), Err(Error::FecRoots { found }) if found == roots)
+        );
     }
     assert!(matches!(FecLayout::new(&tree, 2, end - 1), Err(Error::TooShort { storage: Storage::Hash, .. })));
     assert!(matches!(FecLayout::new(&tree, 2, u64::MAX), Err(Error::FecTooLarge)));
     let fec = FecLayout::new(&tree, 2, end).unwrap();
     let nowhere = Mutex::new(Vec::new());
-    let encode = |data: &Vec<u8>, hash: &Vec<u8>, offset| fec.encode(data, hash, &nowhere, offset, &Options::new());
+    let encode =
+        |data: &Vec<u8>, hash: &Vec<u8>, offset| fec.encode(data, hash, &nowhere, offset, &Options::new());
     let (data, hash) = (vec![0; 300 * 4096], vec![0; end as usize]);
     assert!(matches!(encode(&data, &hash, 1 << 63), Err(Error::FecTooLarge)));
     let short = Err::<(), _>(Storage::Data);
@@ -154,7 +158,10 @@ fn what_cannot_be_covered() {
         }),
         short
     );
-    assert!(matches!(encode(&data, &hash[1..].to_vec(), 0), Err(Error::TooShort { storage: Storage::Hash, .. })));
+    assert!(matches!(
+        encode(&data, &hash[1..].to_vec(), 0),
+        Err(Error::TooShort { storage: Storage::Hash, .. })
+    ));
     let tree = HashTree::new(params(512, 300).unwrap(), Placement::Superblock(0)).unwrap();
     assert!(matches!(FecLayout::new(&tree, 2, 1 << 20), Err(Error::FecBlockSizes { data: 512, hash: 4096 })));
 }

@@ -1,10 +1,9 @@
 //! `ddi ls`, `cat`, `extract` and `mtree`: the files of an image.
 //!
-//! Whatever a file system is read for is watched: before anything is printed or written, every file system that the answer
+//! Whatever a file system is read for is watched by the library: before anything is printed or written, every file system that the answer
 //! went through is as good as was asked for.
 
 mod extract;
-mod watch;
 
 use std::ffi::OsStr;
 
@@ -21,7 +20,6 @@ use crate::output::{self, Entry, Lines, Shape};
 use crate::verify::open;
 
 pub(crate) use extract::run as extract;
-use watch::Watched;
 
 /// Why there is no answer, and what that means.
 #[derive(Debug)]
@@ -92,18 +90,12 @@ fn ended(args: &FilesArgs, result: Result<Outcome, Stop>) -> anyhow::Result<Outc
     Ok(outcome)
 }
 
-/// A file system of the tree.
-struct Mount {
-    /// The top-level directory that it is on; empty for the root.
-    name: Vec<u8>,
-    mounted: Mounted,
-    watched: watch::Touched,
-}
-
 /// The files that were asked for.
 pub(crate) struct Opened {
     tree: Tree,
-    mounts: Vec<Mount>,
+    files: Files,
+    /// The top-level directory that each file system is on; empty for the root.
+    names: Vec<Vec<u8>>,
     /// Must all that is told be authenticated?
     authenticated: bool,
     /// Are paths taken as they are?
@@ -144,20 +136,14 @@ impl Opened {
             }
         };
         let names: Vec<Vec<u8>> = files.tree.file_systems().map(|(name, _)| name.to_vec()).collect();
-        let mut tree = Tree::new(None);
-        let mut mounts = Vec::new();
-        for (name, mounted) in names.into_iter().zip(files.mounted) {
-            let (fs, watched) = Watched::over(&mounted.fs);
-            tree = if name.is_empty() { Tree::new(Some(fs)) } else { tree.with_mount(&name, fs) };
-            mounts.push(Mount { name, mounted, watched });
-        }
         let authenticated = args.authenticated
             || args.trust.root_hash.is_some()
             || args.trust.usr_hash.is_some()
             || !args.trust.certificates.files.is_empty();
         let budget = Budget { bytes: args.unpack.max_size, ..Budget::default() };
         let literal = args.literal;
-        Ok(Opened { tree, mounts, authenticated, literal, budget, meter: image.meter().clone() })
+        let tree = files.tree.clone();
+        Ok(Opened { tree, files, names, authenticated, literal, budget, meter: image.meter().clone() })
     }
 
     /// What it came to, if all that was asked for was looked at.
@@ -177,11 +163,7 @@ impl Opened {
 
     /// The file at `path`, and its path without links.
     fn locate(&self, path: &[u8], follow: bool) -> Result<(Place, Vec<u8>), Stop> {
-        let located = self.tree.locate(path, follow).map_err(|error| Stop::at(path, error));
-        // that the root is a directory is all that was asked until here, where nothing else was
-        for mount in &self.mounts {
-            mount.watched.count_root();
-        }
+        let located = self.files.locate(path, follow).map_err(|error| Stop::at(path, error));
         // a path that nobody vouches for does not even lead nowhere
         self.allow(false)?;
         located
@@ -192,17 +174,13 @@ impl Opened {
         if !self.authenticated {
             return Ok(());
         }
-        let used = self.mounts.iter().filter(|mount| all || mount.watched.is_touched());
-        let worst = used.min_by_key(|mount| mount.mounted.assurance);
-        let Some(mount) = worst.filter(|mount| mount.mounted.assurance < Assurance::Authenticated) else {
-            return Ok(());
-        };
-        let what = match (mount.mounted.designator, mount.mounted.number) {
+        let Err(mounted) = self.files.vouch(Assurance::Authenticated, all) else { return Ok(()) };
+        let what = match (mounted.designator, mounted.number) {
             (Some(designator), _) => format!("the {designator} file system"),
             (None, Some(number)) => format!("the file system in partition {number}"),
             (None, None) => "the file system".into(),
         };
-        Err(match mount.mounted.assurance {
+        Err(match mounted.assurance {
             Assurance::Intact => Stop {
                 outcome: Outcome::Unvouched,
                 error: anyhow!("{what} has a part in the answer, and nobody vouches for its root hash"),
@@ -220,10 +198,12 @@ impl Opened {
     /// How far what is at `path`, which has no links in it, can be relied upon.
     fn assurance(&self, path: &[u8]) -> Assurance {
         let top = path.split(|byte| *byte == b'/').find(|name| !name.is_empty()).unwrap_or_default();
-        let mount = self.mounts.iter().find(|mount| !top.is_empty() && mount.name == top);
-        let mount = mount.or_else(|| self.mounts.iter().find(|mount| mount.name.is_empty()));
+        let at = |wanted: &[u8]| self.names.iter().position(|name| name == wanted);
+        let place = at(top).or_else(|| at(b""));
         // an empty root directory is of our making
-        mount.map_or(Assurance::Authenticated, |mount| mount.mounted.assurance)
+        place
+            .and_then(|place| self.files.mounted.get(place))
+            .map_or(Assurance::Authenticated, |mounted| mounted.assurance)
     }
 }
 

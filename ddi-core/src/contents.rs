@@ -33,7 +33,7 @@ use ddi_verity::{ReadAt, Section};
 use crate::bind::VeritySet;
 use crate::dissect::Dissection;
 use crate::error::{Error, Step};
-use crate::files::{self, FileSystem, FileType, Tree};
+use crate::files::{self, FileSystem, FileType, Place, Touched, Tree, Watched};
 use crate::fs::FsKind;
 use crate::image::{Image, Table};
 use crate::open::ProvenPartition;
@@ -123,8 +123,9 @@ pub struct Mounted {
     pub trusted: Option<TrustedRootHash>,
     /// The partition's attributes say that it is never written.
     pub read_only: bool,
-    /// Its files.
+    /// Its files. That they were read is noted: see [`Files::vouch`].
     pub fs: Arc<dyn FileSystem>,
+    touched: Touched,
 }
 
 impl Mounted {
@@ -151,6 +152,45 @@ impl Files {
     /// leads from any of them to any other. With no file system at all it is [`Assurance::Claimed`].
     pub fn assurance(&self) -> Assurance {
         self.mounted.iter().map(|mounted| mounted.assurance).min().unwrap_or_default()
+    }
+
+    /// The file at `path`, and its path without links: [`Tree::locate`]. That there are directories to mount on, or mounted, is
+    /// all that is learned on the way from those file systems whose root directory is passed; from here on, a look at a root
+    /// directory counts.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn locate(&self, path: &[u8], follow: bool) -> Result<(Place, Vec<u8>), files::Error> {
+        let located = self.tree.locate(path, follow);
+        self.count_roots();
+        located
+    }
+
+    fn count_roots(&self) {
+        self.mounted.iter().for_each(|mounted| mounted.touched.count_root());
+    }
+
+    /// May it be told what was read so far? Yes if every file system that was read is at least so good; else the worst one. With
+    /// `all`, those count too that were not read. A directory that is listed counts as read, and so does what is mounted on
+    /// it, if nothing else has that name.
+    ///
+    /// # Errors
+    /// The file system that is not as good.
+    pub fn vouch(&self, least: Assurance, all: bool) -> Result<(), &Mounted> {
+        let used = self.mounted.iter().filter(|mounted| all || mounted.touched.is_touched());
+        let worst = used.min_by_key(|mounted| mounted.assurance);
+        worst.filter(|mounted| mounted.assurance < least).map_or(Ok(()), Err)
+    }
+
+    /// What `read` finds in the tree, if every file system that it went through is at least so good.
+    ///
+    /// # Errors
+    /// As [`vouch`](Self::vouch): then nothing of the answer comes out.
+    pub fn answer<T>(&self, least: Assurance, read: impl FnOnce(&Tree) -> T) -> Result<T, &Mounted> {
+        self.count_roots();
+        let answer = read(&self.tree);
+        self.vouch(least, false)?;
+        Ok(answer)
     }
 }
 
@@ -252,6 +292,8 @@ impl<'a> Contents<'a> {
                 && is_empty_directory(&files.tree, b"/boot");
             files.mount(if on_boot { b"boot" } else { b"efi" }, esp);
         }
+        // where the ESP goes was our question
+        files.mounted.iter().for_each(|mounted| mounted.touched.forget());
         Ok((files, left_out))
     }
 
@@ -299,7 +341,8 @@ impl<'a> Contents<'a> {
         }
         let fs = files::open_within(bytes, kind, self.image.meter()).map_err(Unreadable::FileSystem)?;
         let read_only = number.is_some_and(|number| self.is_read_only(number));
-        Ok(Mounted { designator, number, kind, assurance, trusted, read_only, fs })
+        let (fs, touched) = Watched::over(fs);
+        Ok(Mounted { designator, number, kind, assurance, trusted, read_only, fs, touched })
     }
 
     fn is_read_only(&self, number: u32) -> bool {

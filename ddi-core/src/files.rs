@@ -59,6 +59,7 @@ mod tree;
 #[cfg(feature = "fs-vfat")]
 mod vfat;
 mod walk;
+mod watch;
 #[cfg(feature = "fs-xfs")]
 mod xfs;
 
@@ -75,6 +76,7 @@ pub use meter::{Meter, Spent};
 pub use owners::{MAX_OWNERS, OwnedRange, Owner, Owners, Unknown, Untold, owners};
 pub use tree::{Place, Tree};
 pub use walk::{Budget, Names, Step, Visit, Walk};
+pub(crate) use watch::{Touched, Watched};
 
 use crate::fs::FsKind;
 
@@ -294,6 +296,10 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         let _ = each;
         Err(Error::Unsupported { what: "telling where files lie" })
     }
+
+    /// Told by a [`Tree`] that lists the directory on which this is mounted, where nothing else has its name: it is learned
+    /// that this is there.
+    fn is_listed(&self) {}
 
     /// What may make our answers differ from those of a mounted file system.
     fn caveat(&self) -> Option<&'static str> {

@@ -1,14 +1,14 @@
-//! A file system that takes note of being read.
+//! A file system that takes note of being read: what an answer rests on, it went through.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ddi_core::files::{EachEntry, Error, FileSystem, Node, Stat, Xattr};
-use ddi_core::fs::FsKind;
+use super::{EachEntry, EachExtent, Error, FileSystem, Meter, Node, Stat, Xattr};
+use crate::fs::FsKind;
 
 /// Was it read?
 #[derive(Debug, Clone, Default)]
-pub(super) struct Touched {
+pub(crate) struct Touched {
     touched: Arc<AtomicBool>,
     /// Does it count that its root directory is looked at? Not while a path is resolved: that there is a directory to
     /// mount on, or mounted, is all that is learned from it.
@@ -16,13 +16,18 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    pub(super) fn is_touched(&self) -> bool {
+    pub(crate) fn is_touched(&self) -> bool {
         self.touched.load(Ordering::Relaxed)
     }
 
     /// From now on, a look at the root directory counts too.
-    pub(super) fn count_root(&self) {
+    pub(crate) fn count_root(&self) {
         self.root_counts.store(true, Ordering::Relaxed);
+    }
+
+    /// As if nothing had been read yet.
+    pub(crate) fn forget(&self) {
+        self.touched.store(false, Ordering::Relaxed);
     }
 
     fn touch(&self) {
@@ -32,15 +37,15 @@ impl Touched {
 
 /// Another file system, and if it was read.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     fs: Arc<dyn FileSystem>,
     touched: Touched,
 }
 
 impl Watched {
-    pub(super) fn over(fs: &Arc<dyn FileSystem>) -> (Arc<dyn FileSystem>, Touched) {
+    pub(crate) fn over(fs: Arc<dyn FileSystem>) -> (Arc<dyn FileSystem>, Touched) {
         let touched = Touched::default();
-        (Arc::new(Watched { fs: Arc::clone(fs), touched: touched.clone() }), touched)
+        (Arc::new(Watched { fs, touched: touched.clone() }), touched)
     }
 }
 
@@ -65,6 +70,11 @@ impl FileSystem for Watched {
         self.fs.list(dir, each)
     }
 
+    fn list_readable(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
+        self.touched.touch();
+        self.fs.list_readable(dir, each)
+    }
+
     fn lookup(&self, dir: Node, name: &[u8], left: &mut u64) -> Result<Option<Node>, Error> {
         self.touched.touch();
         self.fs.lookup(dir, name, left)
@@ -83,6 +93,29 @@ impl FileSystem for Watched {
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, Error> {
         self.touched.touch();
         self.fs.xattrs(node)
+    }
+
+    fn xattr(&self, node: Node, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.touched.touch();
+        self.fs.xattr(node, name)
+    }
+
+    fn extents(&self, node: Node, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        self.touched.touch();
+        self.fs.extents(node, each)
+    }
+
+    fn system_extents(&self, each: &mut EachExtent<'_>) -> Result<(), Error> {
+        self.touched.touch();
+        self.fs.system_extents(each)
+    }
+
+    fn is_listed(&self) {
+        self.touched.touch();
+    }
+
+    fn meter(&self) -> Option<&Meter> {
+        self.fs.meter()
     }
 
     fn caveat(&self) -> Option<&'static str> {

@@ -434,6 +434,22 @@ mod tests {
         assert_eq!(disk.examine().backup.lba, old);
     }
 
+    /// Where no header is one for systemd, a good backup decides before a mere signature for another block size.
+    #[test]
+    fn a_good_backup_outweighs_a_bare_signature() {
+        let mut disk = TestDisk::new(BlockSize::B4096);
+        disk.wipe_header(Side::Primary);
+        disk.bytes[512..520].copy_from_slice(&Header::SIGNATURE);
+        assert_eq!(disk.examine().block_size, Ok(Some(BlockSize::B4096)));
+        // the backup is not good: nothing decides
+        disk.header(Side::Backup).my_lba.set(9);
+        let (first, second) = (BlockSize::B512, BlockSize::B4096);
+        let examination = disk.examine();
+        assert_eq!(examination.block_size, Err(Error::AmbiguousBlockSize { first, second }));
+        // in no block: where the last one is, is not known
+        assert_eq!((examination.primary.lba, examination.backup.lba), (Lba(1), Lba(0)));
+    }
+
     /// What systemd takes for a header decides before all else; of what is left, anything with the signature counts.
     #[test]
     fn headers_that_systemd_does_not_take() {

@@ -220,6 +220,20 @@ mod tests {
         let gpt = disk.gpt(Mode::Tolerant).unwrap();
         assert_eq!(gpt.differences().len(), 256);
         assert_eq!(gpt.differences()[255].field, Field::HeaderByte(92 + 255));
+        let strict = disk.gpt(Mode::Strict).unwrap_err();
+        let first = std::boxed::Box::new(gpt.differences()[0]);
+        assert_eq!(first.field, Field::HeaderByte(92));
+        assert_eq!(strict, crate::Error::CopiesDiffer { first, count: 256 });
+    }
+
+    /// Where a damaged copy has its array, and what it says, counts for nothing.
+    #[test]
+    fn a_damaged_copy_is_not_compared() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.header(Side::Backup).partition_entry_lba.set(100);
+        let gpt = disk.gpt(Mode::Tolerant).unwrap();
+        assert_eq!(gpt.condition(), crate::Condition::PrimaryOnly);
+        assert_eq!(gpt.differences(), []);
     }
 
     #[test]

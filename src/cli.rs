@@ -652,14 +652,14 @@ pub(crate) struct ParamArgs {
     /// The hash area has no superblock: all parameters come from the options
     #[arg(long)]
     pub(crate) no_superblock: bool,
-    /// Not supported yet
-    #[arg(long, value_name = "FILE", hide = true)]
+    /// Where the parity of forward error correction is or goes: may be the hash device or the data device too
+    #[arg(long, value_name = "FILE")]
     pub(crate) fec_device: Option<PathBuf>,
-    /// Not supported yet
-    #[arg(long, value_name = "BYTES", hide = true)]
+    /// Where the parity starts on its device, in bytes [default: 0]
+    #[arg(long, value_name = "BYTES", requires = "fec_device")]
     pub(crate) fec_offset: Option<u64>,
-    /// Not supported yet
-    #[arg(long, value_name = "BYTES", hide = true)]
+    /// Parity bytes for each codeword of 255, from 2 to 24 [default: 2]
+    #[arg(long, value_name = "BYTES", requires = "fec_device")]
     pub(crate) fec_roots: Option<u32>,
     /// Threads that hash (default: one for each processor)
     #[arg(long, value_name = "N", value_parser = threads())]

@@ -1,6 +1,6 @@
 //! `ddi ls`, `cat`, `extract` and `mtree`: the files of an image.
 //!
-//! Whatever a file system is read for is watched: before anything is printed or written, every file system that the answer
+//! Whatever a file system is read for is watched by the library: before anything is printed or written, every file system that the answer
 //! went through is as good as was asked for.
 
 mod extract;
@@ -8,11 +8,10 @@ mod extract;
 use std::ffi::OsStr;
 
 use anyhow::{Context, anyhow};
-use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Walk};
+use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Tree, Walk};
 use ddi_core::gpt::Designator;
 use ddi_core::{
-    Assurance, Contents, DissectionRecord, ErrorKind, Files, Mounted, MountedTree, ProveOptions, ReadError,
-    Reading, Unreadable, verity_sets,
+    Assurance, Contents, DissectionRecord, ErrorKind, Files, Mounted, ProveOptions, Unreadable, verity_sets,
 };
 
 use crate::Outcome;
@@ -56,17 +55,6 @@ fn outcome_of(error: &Error) -> Outcome {
     }
 }
 
-impl From<ReadError> for Stop {
-    fn from(error: ReadError) -> Self {
-        let (outcome, hint) = match &error {
-            ReadError::File(error) => (outcome_of(error), ""),
-            ReadError::NotProven { assurance: Assurance::Intact, .. } => (Outcome::Unvouched, ""),
-            _ => (Outcome::Bad, "; --partition shows one file system alone"),
-        };
-        Stop { outcome, error: anyhow!("{error}{hint}") }
-    }
-}
-
 impl From<Unreadable> for Stop {
     fn from(error: Unreadable) -> Self {
         let outcome = match &error {
@@ -104,11 +92,12 @@ fn ended(args: &FilesArgs, result: Result<Outcome, Stop>) -> anyhow::Result<Outc
 
 /// The files that were asked for.
 pub(crate) struct Opened {
-    files: MountedTree,
-    /// What the answer is read through.
-    reading: Reading,
-    /// How far all that is told must be relied upon.
-    least: Assurance,
+    tree: Tree,
+    files: Files,
+    /// The top-level directory that each file system is on; empty for the root.
+    names: Vec<Vec<u8>>,
+    /// Must all that is told be authenticated?
+    authenticated: bool,
     /// Are paths taken as they are?
     literal: bool,
     budget: Budget,
@@ -147,16 +136,15 @@ impl Opened {
                 files
             }
         };
+        let names: Vec<Vec<u8>> = files.tree.file_systems().map(|(name, _)| name.to_vec()).collect();
         let authenticated = args.authenticated
             || args.trust.root_hash.is_some()
             || args.trust.usr_hash.is_some()
             || !args.trust.certificates.files.is_empty();
-        let least = if authenticated { Assurance::Authenticated } else { Assurance::Claimed };
-        let files = MountedTree::new(files, least);
-        let reading = files.reading();
         let budget = Budget { bytes: args.unpack.max_size, ..Budget::default() };
         let literal = args.literal;
-        Ok(Opened { files, reading, least, literal, budget, meter: image.meter().clone() })
+        let tree = files.tree.clone();
+        Ok(Opened { tree, files, names, authenticated, literal, budget, meter: image.meter().clone() })
     }
 
     /// What it came to, if all that was asked for was looked at.
@@ -170,16 +158,13 @@ impl Opened {
         let path = path.as_encoded_bytes();
         let named = output::named(path).filter(|named| !self.literal && named != path);
         // a path that may not be told is one that is there
-        let is_there =
-            |named: &Vec<u8>| !matches!(self.reading.tree().locate(named, follow), Err(Error::NotFound));
+        let is_there = |named: &Vec<u8>| !matches!(self.tree.locate(named, follow), Err(Error::NotFound));
         named.filter(is_there).unwrap_or_else(|| path.to_vec())
     }
 
     /// The file at `path`, and its path without links.
     fn locate(&self, path: &[u8], follow: bool) -> Result<(Place, Vec<u8>), Stop> {
-        let located = self.reading.tree().locate(path, follow).map_err(|error| Stop::at(path, error));
-        // that the root is a directory is all that was asked until here, where nothing else was
-        self.reading.count_roots();
+        let located = self.files.locate(path, follow).map_err(|error| Stop::at(path, error));
         // a path that nobody vouches for does not even lead nowhere
         self.allow(false)?;
         located
@@ -187,16 +172,39 @@ impl Opened {
 
     /// Refuses to tell what is not as good as was asked for. With `all`, every file system counts, touched or not.
     fn allow(&self, all: bool) -> Result<(), Stop> {
-        if all { self.reading.check_whole(self.least) } else { self.reading.check(self.least) }?;
-        Ok(())
+        if !self.authenticated {
+            return Ok(());
+        }
+        let Err(mounted) = self.files.vouch(Assurance::Authenticated, all) else { return Ok(()) };
+        let what = match (mounted.designator, mounted.number) {
+            (Some(designator), _) => format!("the {designator} file system"),
+            (None, Some(number)) => format!("the file system in partition {number}"),
+            (None, None) => "the file system".into(),
+        };
+        Err(match mounted.assurance {
+            Assurance::Intact => Stop {
+                outcome: Outcome::Unvouched,
+                error: anyhow!("{what} has a part in the answer, and nobody vouches for its root hash"),
+            },
+            _ => Stop {
+                outcome: Outcome::Bad,
+                error: anyhow!(
+                    "{what} has a part in the answer, and is not protected by a hash tree; \
+                     --partition shows one file system alone"
+                ),
+            },
+        })
     }
 
     /// How far what is at `path`, which has no links in it, can be relied upon.
     fn assurance(&self, path: &[u8]) -> Assurance {
         let top = path.split(|byte| *byte == b'/').find(|name| !name.is_empty()).unwrap_or_default();
-        let on = |name: &[u8]| self.files.mounts().find(|(mount, _)| *mount == name);
+        let at = |wanted: &[u8]| self.names.iter().position(|name| name == wanted);
+        let place = at(top).or_else(|| at(b""));
         // an empty root directory is of our making
-        on(top).or_else(|| on(b"")).map_or(Assurance::Authenticated, |(_, mounted)| mounted.assurance)
+        place
+            .and_then(|place| self.files.mounted.get(place))
+            .map_or(Assurance::Authenticated, |mounted| mounted.assurance)
     }
 }
 
@@ -267,7 +275,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
     let opened = Opened::new(&args.files)?;
     let asked = &*opened.asked(&args.path, !args.long);
     let (place, path) = opened.locate(asked, !args.long)?;
-    let tree = opened.reading.tree();
+    let tree = &opened.tree;
     let stat = tree.stat(place).map_err(|error| Stop::at(asked, error))?;
     let shape = match (args.json, args.null, args.long) {
         (true, ..) => Shape::Json,
@@ -356,13 +364,13 @@ pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<Outcome> {
 /// The content of a file, to stdout.
 fn print_file(opened: &Opened, asked: &[u8]) -> Result<Outcome, Stop> {
     let (place, _) = opened.locate(asked, true)?;
-    let stat = opened.reading.tree().stat(place).map_err(|error| Stop::at(asked, error))?;
+    let stat = opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
     opened.allow(false)?;
     if stat.file_type != FileType::Regular {
         return Err(Stop::at(asked, Error::NotAFile));
     }
     let mut printing = output::Bytes::new();
-    let read = Walk::new(opened.budget).content(opened.reading.tree(), place, &mut |bytes| {
+    let read = Walk::new(opened.budget).content(&opened.tree, place, &mut |bytes| {
         // what cannot be printed ends the reading; what it was is told below
         printing.write(bytes).map_err(|()| Error::NotFound)
     });
@@ -381,7 +389,7 @@ fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
     let opened = Opened::new(&args.files)?;
     let asked = &*opened.asked(&args.path, true);
     let (start, path) = opened.locate(asked, true)?;
-    let tree = opened.reading.tree();
+    let tree = &opened.tree;
     let is_directory =
         tree.stat(start).map_err(|error| Stop::at(asked, error))?.file_type == FileType::Directory;
     opened.allow(start == tree.root())?;

@@ -29,7 +29,7 @@ pub(crate) use files::{Bytes, Entry, Lines, Shape, sha256};
 pub(crate) use inspect::{Inspected, inspect};
 use name::{hex, name_text, set_name};
 pub(crate) use name::{named, shown_name};
-pub(crate) use policy::{checked, policy};
+pub(crate) use policy::{PolicyChecked, checked, policy};
 pub(crate) use read::{Unreadable, bytes, bytes_to};
 use table::{Cell, Table};
 pub(crate) use verify::{Verified, verify};

@@ -53,6 +53,11 @@ pub(crate) fn is_same_file(a: &File, b: &File) -> io::Result<bool> {
     Ok(Identity::of(&a.metadata()?) == Identity::of(&b.metadata()?))
 }
 
+/// Returns true if both names lead, or will lead, to the same file or block device.
+pub(crate) fn is_same_path(a: &Path, b: &Path) -> io::Result<bool> {
+    Ok(Identity::of_path(a)? == Identity::of_path(b)?)
+}
+
 /// Refuses to write to `output` if that is one of the other files of the command. `-` among these is standard input, and
 /// what is not there, and cannot come to be there under the same name, is passed over.
 ///

@@ -5,6 +5,7 @@ use ddi_core::verity::Options;
 use ddi_core::{DissectionRecord, Judgement, Permission, ProveOptions, prove};
 
 use crate::cli::{PolicyCheckArgs, PolicyShowArgs};
+use crate::output::PolicyChecked;
 use crate::trust::policy;
 use crate::verify::open;
 use crate::{Outcome, output};
@@ -47,16 +48,15 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
         Permission::Refused => Outcome::Bad,
         Permission::CouldNotTell => Outcome::Unknown,
     };
-    let path = &args.image;
-    output::checked(
-        path,
-        &policy,
-        &judgement,
-        &assessment,
+    let checked = PolicyChecked {
+        path: &args.image,
+        policy: &policy,
+        judgement: &judgement,
+        assessment: &assessment,
         permission,
         outcome,
-        args.systemd_reading,
-        args.json,
-    )?;
+        systemd_reading: args.systemd_reading,
+    };
+    output::checked(&checked, args.json)?;
     Ok(outcome)
 }

@@ -2,12 +2,13 @@
 
 pub(crate) mod destination;
 pub(crate) mod dump;
+pub(crate) mod fec;
 pub(crate) mod format;
 pub(crate) mod verify;
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use ddi_core::verity::{Algorithm, FileSource, HashType, Params, ReadAt, Salt};
 
 use crate::cli::ParamArgs;
@@ -44,10 +45,6 @@ pub(crate) fn read_root_hash(path: &Path) -> anyhow::Result<ddi_core::verity::Ro
 impl ParamArgs {
     /// The options' values, where they were given.
     fn check(&self) -> anyhow::Result<Given> {
-        ensure!(
-            self.fec_device.is_none() && self.fec_offset.is_none() && self.fec_roots.is_none(),
-            "forward error correction (--fec-device, --fec-offset, --fec-roots) is not supported yet"
-        );
         let algorithm = match self.algorithm.as_deref() {
             None => None,
             Some(name) => Some(

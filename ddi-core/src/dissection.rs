@@ -300,7 +300,7 @@ mod tests {
         let parts = Disk::new().set("root-x86-64", "os", &set).part("home", "", &erofs(20, 3));
         let disk = parts.image().dissect(&trusting(&set));
         let tree = disk.mount().unwrap();
-        assert_eq!(tree.mounts().count(), 2);
+        assert_eq!(tree.mounted().len(), 2);
         assert!(tree.stat("/").unwrap().file_type == ddi_fs::FileType::Directory);
         assert!(tree.read("/etc/os-release").unwrap_err().is_absent());
         for error in [

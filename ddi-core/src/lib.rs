@@ -57,9 +57,7 @@ pub use dissection::Dissection;
 pub use error::{BindingError, Error, ErrorKind, Step};
 pub use image::file::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
 pub use image::{Image, ProbeResult, Table, mbr};
-pub use mount::{
-    Contents, DirEntry, Files, MAX_FILE_SIZE, Mounted, MountedTree, ReadError, Reading, Unreadable,
-};
+pub use mount::{Contents, DirEntry, Files, MAX_FILE_SIZE, Mounted, MountedTree, ReadError, Unreadable};
 pub use policy::judgement::{Judgement, Permission, Ruling};
 pub use prove::damage::{Damage, DamagedBlocks};
 pub use prove::partition::ProvenPartition;

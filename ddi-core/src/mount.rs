@@ -24,7 +24,6 @@
 )]
 
 mod tree;
-mod watch;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -41,7 +40,8 @@ use crate::prove::partition::ProvenPartition;
 use crate::trust::Assurance;
 use crate::trust::{Role, TrustedRootHash};
 use crate::verity_set::VeritySet;
-pub use tree::{DirEntry, MAX_FILE_SIZE, MountedTree, ReadError, Reading};
+use ddi_fs::{Place, Touched, Watched};
+pub use tree::{DirEntry, MAX_FILE_SIZE, MountedTree, ReadError};
 
 use ddi_fs::FsKind;
 use ddi_fs::{self as files, FileSystem, FileType, Tree};
@@ -128,8 +128,9 @@ pub struct Mounted {
     pub trusted: Option<TrustedRootHash>,
     /// The partition's attributes say that it is never written.
     pub read_only: bool,
-    /// Its files.
+    /// Its files. That they were read is noted: see [`Files::vouch`].
     pub fs: Arc<dyn FileSystem>,
+    touched: Touched,
 }
 
 impl Mounted {
@@ -152,6 +153,23 @@ pub struct Files {
 }
 
 impl Files {
+    /// The same files, as if none of them had been read.
+    #[must_use]
+    pub fn unread(&self) -> Self {
+        let mut tree = Tree::new(None);
+        let mut mounted = Vec::new();
+        let names = self.tree.file_systems().map(|(name, _)| name);
+        for (name, below) in names.zip(&self.mounted) {
+            let (fs, touched) = Watched::over(Arc::clone(&below.fs));
+            tree = match name {
+                b"" => Tree::new(Some(Arc::clone(&fs))),
+                name => tree.with_mount(name, Arc::clone(&fs)),
+            };
+            mounted.push(Mounted { fs, touched, ..below.clone() });
+        }
+        Files { tree, mounted }
+    }
+
     /// `tree` is made of `mounted`, root first.
     pub fn new(tree: Tree, mounted: Vec<Mounted>) -> Self {
         Files { tree, mounted }
@@ -161,6 +179,45 @@ impl Files {
     /// leads from any of them to any other. With no file system at all it is [`Assurance::Claimed`].
     pub fn assurance(&self) -> Assurance {
         self.mounted.iter().map(|mounted| mounted.assurance).min().unwrap_or_default()
+    }
+
+    /// The file at `path`, and its path without links: [`Tree::locate`]. That there are directories to mount on, or mounted, is
+    /// all that is learned on the way from those file systems whose root directory is passed; from here on, a look at a root
+    /// directory counts.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn locate(&self, path: &[u8], follow: bool) -> Result<(Place, Vec<u8>), files::Error> {
+        let located = self.tree.locate(path, follow);
+        self.count_roots();
+        located
+    }
+
+    fn count_roots(&self) {
+        self.mounted.iter().for_each(|mounted| mounted.touched.count_root());
+    }
+
+    /// May it be told what was read so far? Yes if every file system that was read is at least so good; else the worst one. With
+    /// `all`, those count too that were not read. A directory that is listed counts as read, and so does what is mounted on
+    /// it, if nothing else has that name.
+    ///
+    /// # Errors
+    /// The file system that is not as good.
+    pub fn vouch(&self, least: Assurance, all: bool) -> Result<(), &Mounted> {
+        let used = self.mounted.iter().filter(|mounted| all || mounted.touched.is_touched());
+        let worst = used.min_by_key(|mounted| mounted.assurance);
+        worst.filter(|mounted| mounted.assurance < least).map_or(Ok(()), Err)
+    }
+
+    /// What `read` finds in the tree, if every file system that it went through is at least so good.
+    ///
+    /// # Errors
+    /// As [`vouch`](Self::vouch): then nothing of the answer comes out.
+    pub fn answer<T>(&self, least: Assurance, read: impl FnOnce(&Tree) -> T) -> Result<T, &Mounted> {
+        self.count_roots();
+        let answer = read(&self.tree);
+        self.vouch(least, false)?;
+        Ok(answer)
     }
 }
 
@@ -262,6 +319,8 @@ impl<'a> Contents<'a> {
                 && is_empty_directory(&files.tree, b"/boot");
             files.mount(if on_boot { b"boot" } else { b"efi" }, esp);
         }
+        // where the ESP goes was our question
+        files.mounted.iter().for_each(|mounted| mounted.touched.forget());
         Ok((files, left_out))
     }
 
@@ -309,7 +368,8 @@ impl<'a> Contents<'a> {
         }
         let fs = files::open_within(bytes, kind, self.image.meter()).map_err(Unreadable::FileSystem)?;
         let read_only = number.is_some_and(|number| self.is_read_only(number));
-        Ok(Mounted { designator, number, kind, assurance, trusted, read_only, fs })
+        let (fs, touched) = Watched::over(fs);
+        Ok(Mounted { designator, number, kind, assurance, trusted, read_only, fs, touched })
     }
 
     fn is_read_only(&self, number: u32) -> bool {

@@ -221,7 +221,10 @@ mod tests {
         assert_eq!((ALL.unknown_to(root) & Attributes::READ_ONLY), Attributes::default());
         assert_eq!(Attributes(1 << 48).unknown_to(root), Attributes(1 << 48));
         assert_eq!(Attributes::READ_ONLY.unknown_to(esp), Attributes::READ_ONLY);
-        assert!(ALL.effect(PartitionType::Unknown(crate::Guid::NIL)).skipped);
+        for partition_type in [PartitionType::Unknown(crate::Guid::NIL), PartitionType::LinuxGeneric] {
+            assert!(ALL.effect(partition_type).skipped);
+            assert!(!Attributes::default().effect(partition_type).read_only, "{partition_type:?}");
+        }
     }
 
     #[test]

@@ -189,6 +189,30 @@ mod tests {
     }
 
     #[test]
+    fn the_shape_of_the_array() {
+        let shapes = [(4, 128, 8, 128), (4, 256, 4, 128)];
+        for (count, size, backup_count, backup_size) in shapes {
+            let table = builder(BlockSize::B512).entries(8, 128).build().unwrap();
+            let mut disk = TestDisk { bytes: table.to_disk(), block_size: BlockSize::B512 };
+            for (side, count, size) in
+                [(Side::Primary, count, size), (Side::Backup, backup_count, backup_size)]
+            {
+                disk.header(side).number_of_partition_entries.set(count);
+                disk.header(side).size_of_partition_entry.set(size);
+                disk.repair(side);
+            }
+            let found = disk.gpt(Mode::Tolerant).unwrap().differences().to_vec();
+            for (field, primary, backup) in
+                [(Field::EntryCount, count, backup_count), (Field::EntrySize, size, backup_size)]
+            {
+                let [primary, backup] = [primary, backup].map(|n| Value::Number(u64::from(n)));
+                let named = found.contains(&Difference { field, primary, backup });
+                assert_eq!(named, primary != backup, "{field}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_list_of_differences_ends() {
         let mut disk = TestDisk::new(BlockSize::B512);
         let header = disk.header_offset(Side::Backup);
@@ -196,6 +220,20 @@ mod tests {
         let gpt = disk.gpt(Mode::Tolerant).unwrap();
         assert_eq!(gpt.differences().len(), 256);
         assert_eq!(gpt.differences()[255].field, Field::HeaderByte(92 + 255));
+        let strict = disk.gpt(Mode::Strict).unwrap_err();
+        let first = std::boxed::Box::new(gpt.differences()[0]);
+        assert_eq!(first.field, Field::HeaderByte(92));
+        assert_eq!(strict, crate::Error::CopiesDiffer { first, count: 256 });
+    }
+
+    /// Where a damaged copy has its array, and what it says, counts for nothing.
+    #[test]
+    fn a_damaged_copy_is_not_compared() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.header(Side::Backup).partition_entry_lba.set(100);
+        let gpt = disk.gpt(Mode::Tolerant).unwrap();
+        assert_eq!(gpt.condition(), crate::Condition::PrimaryOnly);
+        assert_eq!(gpt.differences(), []);
     }
 
     #[test]

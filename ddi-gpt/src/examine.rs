@@ -434,14 +434,58 @@ mod tests {
         assert_eq!(disk.examine().backup.lba, old);
     }
 
+    /// Where no header is one for systemd, a good backup decides before a mere signature for another block size.
+    #[test]
+    fn a_good_backup_outweighs_a_bare_signature() {
+        let mut disk = TestDisk::new(BlockSize::B4096);
+        disk.wipe_header(Side::Primary);
+        disk.bytes[512..520].copy_from_slice(&Header::SIGNATURE);
+        assert_eq!(disk.examine().block_size, Ok(Some(BlockSize::B4096)));
+        // the backup is not good: nothing decides
+        disk.header(Side::Backup).my_lba.set(9);
+        let (first, second) = (BlockSize::B512, BlockSize::B4096);
+        let examination = disk.examine();
+        assert_eq!(examination.block_size, Err(Error::AmbiguousBlockSize { first, second }));
+        // in no block: where the last one is, is not known
+        assert_eq!((examination.primary.lba, examination.backup.lba), (Lba(1), Lba(0)));
+    }
+
+    /// What systemd takes for a primary header decides before the best of backups for another block size.
+    #[test]
+    fn a_primary_outweighs_a_good_backup() {
+        let mut disk = TestDisk::new(BlockSize::B4096);
+        let other = TestDisk::new(BlockSize::B512);
+        disk.wipe_header(Side::Primary);
+        disk.bytes[512..1024].copy_from_slice(&other.bytes[512..1024]);
+        assert_eq!(disk.examine().block_size, Ok(Some(BlockSize::B512)));
+    }
+
+    #[test]
+    fn a_backup_may_be_in_block_2() {
+        // at the end of a disk of three blocks, and nothing else on it
+        let three = TestDisk { bytes: vec![0; 3 * 512], block_size: BlockSize::B512 };
+        let mut at_end = three.clone();
+        at_end.bytes[1024..1032].copy_from_slice(&Header::SIGNATURE);
+        let examination = at_end.examine();
+        assert_eq!(examination.block_size, Ok(Some(BlockSize::B512)));
+        assert!(examination.backup.header.is_some());
+        // where the primary header says
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.wipe_header(Side::Backup);
+        disk.header(Side::Primary).alternate_lba.set(2);
+        disk.bytes[1024..1032].copy_from_slice(&Header::SIGNATURE);
+        assert_eq!(disk.examine().backup.lba, Lba(2));
+    }
+
     /// What systemd takes for a header decides before all else; of what is left, anything with the signature counts.
     #[test]
     fn headers_that_systemd_does_not_take() {
-        for (field, value) in [(8, 2), (12, 91), (24, 9)] {
+        // revision, header size (91, then 4097), own block
+        for (field, value) in [(8, [2, 0]), (12, [91, 0]), (12, [1, 16]), (24, [9, 0])] {
             let mut disk = TestDisk::new(BlockSize::B4096);
             let other = TestDisk::new(BlockSize::B512);
             disk.bytes[512..1024].copy_from_slice(&other.bytes[512..1024]);
-            disk.bytes[512 + field] = value;
+            disk.bytes[512 + field..][..2].copy_from_slice(&value);
             assert_eq!(disk.examine().block_size, Ok(Some(BlockSize::B4096)), "{field}");
         }
         // alone and broken, each end is enough to show

@@ -179,6 +179,9 @@ mod tests {
             ("0", ""),
             ("0", "~"),
             ("foo-123", "bar-123"),
+            // letters by their order, not by how many there are
+            ("b", "aa"),
+            ("1.b", "1.aa"),
             ("123a", "123.a"),
             ("123.b", "123.a"),
             ("a", "B"),

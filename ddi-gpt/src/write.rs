@@ -444,6 +444,8 @@ mod tests {
             // 16 KiB are kept free for an array however small it is
             (8_388_608, BlockSize::B512, 4, LbaRange::new(2048, 16350), 16382),
             (16_777_216, BlockSize::B512, 256, LbaRange::new(2048, 32702), 32703),
+            // what an array leaves of its last block is written too
+            (25_165_824, BlockSize::B4096, 4, LbaRange::new(256, 6138), 6142),
         ] {
             let table = Builder::new(size, block_size, Guid::NIL).entries(count, 128).build().unwrap();
             let gpt = table.gpt();

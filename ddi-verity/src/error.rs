@@ -6,13 +6,15 @@ use std::io;
 use crate::geometry::Widened;
 use crate::hash::Algorithm;
 
-/// Which of the two sources of a verity device is meant.
+/// Which of the sources of a verity device is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Storage {
     /// The blocks that are protected.
     Data,
     /// The superblock and the hash tree.
     Hash,
+    /// The parity of forward error correction.
+    Parity,
 }
 
 impl fmt::Display for Storage {
@@ -20,6 +22,7 @@ impl fmt::Display for Storage {
         f.write_str(match self {
             Storage::Data => "data",
             Storage::Hash => "hash area",
+            Storage::Parity => "parity",
         })
     }
 }
@@ -220,6 +223,20 @@ pub enum Error {
         /// How many bytes, or their offset.
         bytes: u64,
     },
+    /// Parity of forward error correction has 2 to 24 roots.
+    FecRoots {
+        /// The number of roots.
+        found: u32,
+    },
+    /// Forward error correction takes data and hash blocks for blocks of one message.
+    FecBlockSizes {
+        /// Data block size in bytes.
+        data: u32,
+        /// Hash block size in bytes.
+        hash: u32,
+    },
+    /// What the parity covers, or the parity itself, would end behind the last offset that a file can have (2⁶³ − 1).
+    FecTooLarge,
     /// The caller's flag was raised.
     Cancelled,
     /// A worker thread panicked (in the source, the sink or the progress callback), or ended without a result.
@@ -245,8 +262,13 @@ impl Error {
             | TreeTooLarge
             | DataSize { .. }
             | DataGoesOn { .. }
-            | TooShort { .. } => ErrorKind::Corrupt,
-            UnknownAlgorithm { .. } | NotAllowed(_) | ReadOnlyAlgorithm { .. } => ErrorKind::Unsupported,
+            | TooShort { .. }
+            | FecTooLarge => ErrorKind::Corrupt,
+            FecRoots { .. }
+            | FecBlockSizes { .. }
+            | UnknownAlgorithm { .. }
+            | NotAllowed(_)
+            | ReadOnlyAlgorithm { .. } => ErrorKind::Unsupported,
             Io { .. } | Worker => ErrorKind::Io,
             RootHashSize { .. } | BlockMismatch { .. } | SpareNotZero { .. } => ErrorKind::Mismatch,
             BlockRange { .. }
@@ -287,6 +309,9 @@ impl Error {
             BlockTwice { .. } => "verity-block-twice",
             BlocksMissing { .. } => "verity-blocks-missing",
             PartialBlock { .. } => "verity-partial-block",
+            FecRoots { .. } => "verity-fec-roots",
+            FecBlockSizes { .. } => "verity-fec-block-sizes",
+            FecTooLarge => "verity-fec-too-large",
             Cancelled => "verity-cancelled",
             Worker => "verity-worker",
         }
@@ -376,6 +401,12 @@ impl fmt::Display for Error {
             BlockTwice { block } => write!(f, "data block {block} was written twice"),
             BlocksMissing { blocks } => write!(f, "{blocks} data blocks were not written"),
             PartialBlock { bytes } => write!(f, "{bytes} bytes are not a whole number of blocks"),
+            FecRoots { found } => write!(f, "parity has {found} roots, expected 2 to 24"),
+            FecBlockSizes { data, hash } => write!(
+                f,
+                "forward error correction needs blocks of one size, data blocks have {data} bytes and hash blocks {hash}"
+            ),
+            FecTooLarge => f.write_str("parity is too large"),
             Cancelled => write!(f, "cancelled"),
             Worker => write!(f, "a worker thread ended without a result"),
         }

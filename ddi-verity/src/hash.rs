@@ -24,6 +24,8 @@ use core::fmt;
 use core::str::FromStr;
 
 pub use backend::Backend;
+#[cfg(feature = "fec")]
+pub(crate) use backend::fec_columns;
 
 /// The longest salt that a verity superblock can hold, in bytes.
 pub(crate) const MAX_SALT: usize = 256;

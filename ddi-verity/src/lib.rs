@@ -46,11 +46,14 @@
 //! | feature | default | brings |
 //! | --- | --- | --- |
 //! | `rayon` | yes | threads; without it the same work is done on the calling thread |
+//! | `fec` | yes | forward error correction: parity, and repair by it |
 #![deny(unsafe_code)]
 
 pub use ddi_io::{FileSource, ReadAt, Section, Stream, WriteAt};
 
 mod error;
+#[cfg(feature = "fec")]
+mod fec;
 mod geometry;
 mod hash;
 mod layout;
@@ -65,6 +68,8 @@ mod verdict;
 mod writer;
 
 pub use error::{AlgorithmName, Error, ErrorKind, Storage};
+#[cfg(feature = "fec")]
+pub use fec::{DEFAULT_ROOTS, FecLayout, MAX_ROOTS, MIN_ROOTS};
 pub use geometry::{CheckedTree, Geometry, Strictness, Widened, check_geometry};
 pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashError, RootHash};
 pub use layout::{Layout, Level, Placement};

@@ -148,6 +148,7 @@ impl HashTree {
             Storage::Data => self.params.data_size(),
             Storage::Hash if self.layout.levels().is_empty() => 0,
             Storage::Hash => self.layout.tree().end,
+            Storage::Parity => 0,
         };
         if found < needed { Err(Error::TooShort { storage, needed, found }) } else { Ok(()) }
     }
@@ -326,7 +327,7 @@ pub(crate) enum Handle<'a> {
 
 impl<'a> Handle<'a> {
     /// With read-ahead state of its own if there are several threads.
-    fn new(source: &'a dyn ReadAt, workers: usize) -> Self {
+    pub(crate) fn new(source: &'a dyn ReadAt, workers: usize) -> Self {
         let own = if workers > 1 { source.reopen() } else { None };
         match own {
             Some(own) if own.size() == source.size() => Handle::Own(own),
@@ -334,7 +335,7 @@ impl<'a> Handle<'a> {
         }
     }
 
-    fn get(&self) -> &dyn ReadAt {
+    pub(crate) fn get(&self) -> &dyn ReadAt {
         match self {
             Handle::Shared(source) => *source,
             Handle::Own(source) => source,

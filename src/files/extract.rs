@@ -42,8 +42,8 @@ fn extract(args: &ExtractArgs) -> Result<Outcome, Stop> {
         return print_file(&opened, asked);
     }
     let (place, path) = opened.locate(asked, true)?;
-    let stat = opened.reading.tree().stat(place).map_err(|error| Stop::at(asked, error))?;
-    opened.allow(place == opened.reading.tree().root())?;
+    let stat = opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
+    opened.allow(place == opened.tree.root())?;
     if let Some(why) = refusal(stat.file_type, args.preserve) {
         return Err(anyhow!(why).context(output::shown_name(asked)).into());
     }
@@ -261,17 +261,16 @@ impl<'a> Writer<'a> {
     fn tree(&mut self, start: Place) -> Result<(), Stop> {
         let opened = self.opened;
         let mut failed = None;
-        let walked =
-            Walk::new(opened.budget).tree(opened.reading.tree(), start, &mut |walk, visit| match self
-                .visit(walk, &visit)
-            {
-                Ok(()) => Ok(Step::Continue),
-                Err(Stop { outcome, error }) => {
-                    let at = self.path_of(visit.path);
-                    failed = Some(Stop { outcome, error: error.context(output::shown_name(&at)) });
-                    Ok(Step::Stop)
-                }
-            });
+        let walked = Walk::new(opened.budget).tree(&opened.tree, start, &mut |walk, visit| match self
+            .visit(walk, &visit)
+        {
+            Ok(()) => Ok(Step::Continue),
+            Err(Stop { outcome, error }) => {
+                let at = self.path_of(visit.path);
+                failed = Some(Stop { outcome, error: error.context(output::shown_name(&at)) });
+                Ok(Step::Stop)
+            }
+        });
         if let Some(stop) = failed {
             return Err(stop);
         }
@@ -297,7 +296,7 @@ impl<'a> Writer<'a> {
         }
         self.leave(depth).context("cannot complete a directory")?;
         let name = OsStr::from_bytes(name);
-        let tree = self.opened.reading.tree();
+        let tree = &self.opened.tree;
         let has_names = stat.nlink > 1 && stat.file_type != FileType::Directory;
         if has_names && self.link(visit.place, name) {
             return Ok(());
@@ -422,7 +421,7 @@ impl<'a> Writer<'a> {
         const BLOCK: usize = 4096;
         let mut offset = 0;
         let mut failed = None;
-        let read = walk.content(self.opened.reading.tree(), place, &mut |bytes| {
+        let read = walk.content(&self.opened.tree, place, &mut |bytes| {
             let mut start = 0;
             while start < bytes.len() {
                 // as many blocks at once as are alike
@@ -456,7 +455,7 @@ impl<'a> Writer<'a> {
         if !self.preserve {
             return Ok(Vec::new());
         }
-        let mut xattrs = self.opened.reading.tree().xattrs(place)?;
+        let mut xattrs = self.opened.tree.xattrs(place)?;
         xattrs.retain(|xattr| xattr.name.starts_with(b"user.") && !xattr.name.contains(&0));
         Ok(xattrs)
     }

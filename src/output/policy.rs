@@ -79,17 +79,23 @@ fn policy_json(policy: &ImagePolicy) -> Value {
     })
 }
 
+/// Everything that `ddi policy check` found out.
+#[derive(Debug)]
+pub(crate) struct PolicyChecked<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) policy: &'a ImagePolicy,
+    pub(crate) judgement: &'a Judgement,
+    pub(crate) assessment: &'a Assessment,
+    pub(crate) permission: Permission,
+    pub(crate) outcome: Outcome,
+    /// Is systemd's reading asked for?
+    pub(crate) systemd_reading: bool,
+}
+
 /// Whether an image meets a policy.
-pub(crate) fn checked(
-    path: &Path,
-    policy: &ImagePolicy,
-    judgement: &Judgement,
-    assessment: &Assessment,
-    permission: Permission,
-    outcome: Outcome,
-    systemd_reading: bool,
-    json: bool,
-) -> anyhow::Result<()> {
+pub(crate) fn checked(checked: &PolicyChecked<'_>, json: bool) -> anyhow::Result<()> {
+    let PolicyChecked { path, policy, judgement, assessment, permission, outcome, systemd_reading } =
+        *checked;
     if json {
         let mut value = judgement_json(policy, judgement, permission);
         value["schema"] = "ddi.policy-check/1".into();

@@ -112,6 +112,8 @@ fn headline(verified: &Verified<'_>) -> (&'static str, String) {
         && !assessment.proofs.is_empty()
         && outcomes().all(is_whole);
     let some_whole = outcomes().any(is_whole);
+    let judgement = verified.judgement;
+    let is_whole_refused = judgement.systemd.is_err() && judgement.violations().next().is_none();
     match (verified.outcome, assessment.outcome) {
         (Outcome::Good, Trusted::TrustedAndProven) => ("VERIFIED", assessment.to_string()),
         (Outcome::Good | Outcome::Unvouched, _) => ("INTACT ONLY", assessment.to_string()),
@@ -122,7 +124,7 @@ fn headline(verified: &Verified<'_>) -> (&'static str, String) {
         (Outcome::Unknown, Trusted::CouldNotTell) => ("COULD NOT TELL", assessment.to_string()),
         (Outcome::Unknown, _) if some_whole => ("COULD NOT TELL", "not everything could be looked at".into()),
         (Outcome::Unknown, _) => ("COULD NOT TELL", "nothing is proven".into()),
-        (Outcome::Bad, _) if only_policy && verified.judgement.violations().next().is_none() => {
+        (Outcome::Bad, _) if only_policy && is_whole_refused => {
             ("REFUSED", "every block matches, but the image is refused as a whole".into())
         }
         (Outcome::Bad, _) if only_policy => {

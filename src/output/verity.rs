@@ -5,15 +5,17 @@ use std::path::Path;
 
 use ddi_core::gpt::Guid;
 use ddi_core::verity::{
-    BlockRanges, CheckedTree, Error, Layout, Params, Placement, RootHash, Superblock, Verdict,
+    BlockRanges, CheckedTree, Error, FecLayout, Layout, Params, Placement, RootHash, Superblock, Verdict,
 };
 use serde_json::{Value, json};
+
+use crate::verity::fec::WrittenFec;
 
 use super::{escape, escape_sentence, print, print_json};
 
 /// A superblock and what follows from it.
 pub(crate) fn dump(path: &Path, superblock: &Superblock, layout: &Layout, json: bool) -> anyhow::Result<()> {
-    show(path, &superblock.params, layout, Some(superblock.uuid), None, json)
+    show(path, &superblock.params, layout, Some(superblock.uuid), None, None, json)
 }
 
 /// A tree that was made; `uuid` is none if it has no superblock.
@@ -23,9 +25,10 @@ pub(crate) fn formatted(
     layout: &Layout,
     uuid: Option<[u8; 16]>,
     root_hash: &RootHash,
+    fec: Option<&WrittenFec>,
     json: bool,
 ) -> anyhow::Result<()> {
-    show(path, params, layout, uuid, Some(root_hash), json)
+    show(path, params, layout, uuid, Some(root_hash), fec, json)
 }
 
 fn show(
@@ -34,6 +37,7 @@ fn show(
     layout: &Layout,
     uuid: Option<[u8; 16]>,
     root_hash: Option<&RootHash>,
+    fec: Option<&WrittenFec>,
     json: bool,
 ) -> anyhow::Result<()> {
     let uuid = uuid.map(|uuid| Guid::from_uuid(uuid).to_string());
@@ -41,12 +45,16 @@ fn show(
         let mut value = params_json(params, layout);
         value["uuid"] = uuid.into();
         value["rootHash"] = root_hash.map(RootHash::to_string).into();
+        if let Some(fec) = fec {
+            value["fec"] = fec_json(&fec.layout, fec.offset);
+        }
         return print_json(&value);
     }
     let mut text = format!("VERITY header information for {}\n", escape(&path.display().to_string()));
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
-        // the field width is veritysetup's
-        let _ = writeln!(text, "{name:<17}\t{value}");
+        // the field width is veritysetup's, and one blank less where it has one less
+        let width = if name.starts_with("FEC") { 16 } else { 17 };
+        let _ = writeln!(text, "{name:<width$}\t{value}");
     };
     line("UUID:", &uuid.unwrap_or_default());
     line("Hash type:", &(params.hash_type() as u32));
@@ -55,15 +63,36 @@ fn show(
     line("Hash blocks:", &layout.hash_blocks());
     line("Hash block size:", &params.hash_block_size());
     line("Hash algorithm:", &params.algorithm());
+    if let Some(WrittenFec { layout, .. }) = fec {
+        line("FEC RS roots:", &layout.roots());
+        line("FEC blocks:", &(layout.rounds() * layout.roots() as u64));
+    }
     line("Salt:", params.salt());
     if let Some(root_hash) = root_hash {
         // one blank less than the others, there as here
         let _ = writeln!(text, "{:<16}\t{root_hash}", "Root hash:");
     }
     if let Placement::Superblock(0) | Placement::Bare(0) = layout.placement() {
-        let _ = writeln!(text, "Hash device size: \t{} [bytes]", layout.tree().end);
+        let parity = fec.filter(|fec| fec.beside_tree).map_or(0, |fec| fec.layout.parity_size());
+        let _ = writeln!(text, "Hash device size: \t{} [bytes]", layout.tree().end + parity);
+    }
+    if let Some(WrittenFec { layout, offset: 0, .. }) = fec {
+        let _ = writeln!(text, "FEC device size: \t{} [bytes]", layout.parity_size());
     }
     print(&text)
+}
+
+/// What a parity covers: all that decoding needs, none of which is on disk.
+fn fec_json(fec: &FecLayout, offset: u64) -> Value {
+    json!({
+        "roots": fec.roots(),
+        "offset": offset,
+        "size": fec.parity_size(),
+        "blockSize": fec.block_size(),
+        "dataBlocks": fec.data_blocks(),
+        "hashBlocks": fec.hash_blocks(),
+        "rounds": fec.rounds(),
+    })
 }
 
 /// Parameters and the place of the tree.

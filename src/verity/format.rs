@@ -9,6 +9,7 @@ use ddi_core::verity::{
 };
 
 use super::destination::{Destination, write_text};
+use super::fec::NewParity;
 use super::open;
 use crate::cli::FormatArgs;
 use crate::overwrite::{self, is_same_file};
@@ -19,6 +20,7 @@ const SALT_SIZE: usize = 32;
 
 pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
     let given = args.params.check()?;
+    let fec = args.params.fec()?;
     ensure!(
         given.algorithm != Some(Algorithm::Sha1),
         "sha1 is accepted for verifying only: nobody should trust a new tree of it"
@@ -33,7 +35,10 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
     };
 
     let refuse = || match &args.root_hash_file {
-        Some(path) => overwrite::refuse(path, [args.data.as_path(), &args.hash]),
+        Some(path) => {
+            let fec = fec.map(|fec| fec.device);
+            overwrite::refuse(path, [args.data.as_path(), &args.hash].into_iter().chain(fec))
+        }
         None => Ok(()),
     };
     refuse()?;
@@ -55,13 +60,21 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
     let layout = Layout::new(&params, placement)?;
     let tail = data.size() - params.data_size();
 
-    let root_hash = (|| {
+    let (root_hash, parity) = (|| {
         let out = Destination::open(&args.hash)?;
         let same_file = is_same_file(out.file(), data.file())?;
         ensure!(
             !same_file || offset >= params.data_size(),
             "is the data too, and the hash area at offset {offset} would overwrite it"
         );
+        let tree = HashTree::new(params, placement)?;
+        let parity = match fec {
+            Some(fec) => {
+                let parity = NewParity::open(fec, &tree, &data, (&args.hash, &out));
+                Some(parity.with_context(|| fec.device.display().to_string())?)
+            }
+            None => None,
+        };
         // the hash area is not data that somebody forgot to protect
         let forgotten = if same_file { offset - params.data_size() } else { tail };
         if forgotten > 0 && given.data_blocks.is_none() {
@@ -77,7 +90,11 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
         if let Some(threads) = args.params.threads {
             options = options.threads(threads);
         }
-        let root_hash = HashTree::new(params, placement)?.build(&data, out.file(), &options)?;
+        let root_hash = tree.build(&data, out.file(), &options)?;
+        let parity = match parity {
+            Some(parity) => Some(parity.write(&data, out.file(), &options)?),
+            None => None,
+        };
         // up to the tree, so that the space between is zero whatever was there
         let head = usize::try_from(layout.tree().start - offset)?;
         let mut bytes = vec![0; head];
@@ -85,7 +102,7 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
             bytes[..SUPERBLOCK_SIZE].copy_from_slice(&Superblock { params, uuid }.to_bytes());
         }
         out.commit(superblock.then_some((offset, bytes.as_slice())))?;
-        anyhow::Ok(root_hash)
+        anyhow::Ok((root_hash, parity))
     })()
     .with_context(|| args.hash.display().to_string())?;
 
@@ -96,7 +113,7 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
         write_text(path, &root_hash.to_string()).with_context(|| path.display().to_string())?;
     }
     let uuid = (!args.params.no_superblock).then_some(uuid);
-    output::formatted(&args.hash, &params, &layout, uuid, &root_hash, args.json)?;
+    output::formatted(&args.hash, &params, &layout, uuid, &root_hash, parity.as_ref(), args.json)?;
     Ok(Outcome::Good)
 }
 

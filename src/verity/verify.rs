@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use ddi_core::verity::{
     Algorithm, Error, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Section,
     Strictness, Superblock, Widened, check_geometry,
@@ -16,6 +16,7 @@ use crate::{Outcome, output};
 
 pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     let given = args.params.check()?;
+    ensure!(args.params.fec()?.is_none(), "--fec-device is for format only so far");
     let root_hash: RootHash = match (&args.root_hash, &args.root_hash_file) {
         (Some(text), _) => text.parse().context("root hash")?,
         (None, Some(path)) => read_root_hash(path)?,

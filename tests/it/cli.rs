@@ -401,17 +401,6 @@ fn progress_is_for_terminals() {
     std::io::stdout().flush().unwrap();
 }
 
-#[test]
-fn fec_is_refused_clearly() {
-    let folder = Folder::new();
-    let path = folder.write("data", &[1; 8192]);
-    let hash = folder.file("hash");
-    let ended = ddi(["verity", "format", &path, &hash, "--fec-device", &folder.file("fec")]);
-    assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("not supported"), "{ended:?}");
-    assert_eq!(folder.names(), ["data"]);
-}
-
 /// Every option that takes a number, at the ends of what it may be: an answer or an error, and no panic.
 #[test]
 fn s10_numbers_at_their_ends_are_answers_or_errors() {

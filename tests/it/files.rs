@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::support::image::ImageBuilder;
 use crate::support::{
     DDI, Ended, Folder, corpus, ddi, require_root, require_tool, run, run_within, say_skipped,
 };
@@ -268,6 +269,74 @@ fn nothing_comes_out_that_is_not_as_good_as_was_asked_for() {
     assert!(json.as_array().unwrap().iter().all(|file| file["assurance"] == "authenticated"), "{json}");
     let json = ddi(["ls", "--json", SAMPLE, "--unverified"]).json();
     assert!(json.as_array().unwrap().iter().all(|file| file["assurance"] == "claimed"), "{json}");
+}
+
+/// A name that only an unproven partition has is not told under a proof; one that the proven root has itself is.
+#[test]
+fn s8_a_listed_mount_point_counts_as_read() {
+    let folder = Folder::new();
+    let tree = folder.file("tree");
+    fs::create_dir_all(format!("{tree}/usr/lib")).unwrap();
+    fs::create_dir_all(format!("{tree}/home")).unwrap();
+    let Some(image) = erofs(&folder, &tree) else { return };
+    let root = fs::read(&image).unwrap();
+    let other = folder.file("other");
+    fs::create_dir_all(format!("{other}/evil")).unwrap();
+    let Some(image) = erofs(&folder, &other) else { return };
+    let other = fs::read(&image).unwrap();
+    // (the partition beside the proven root, what a plain listing ends with)
+    for (kind, code) in [("home", 0), ("srv", 1), ("var", 1), ("xbootldr", 1)] {
+        let built = ImageBuilder::new()
+            .verity("root-x86-64", "os_1", root.clone())
+            .partition(kind, "evil", other.clone())
+            .build();
+        let path = folder.write("disk.raw", &built.bytes);
+        let given = ["--root-hash", &built.root_hashes[0].to_string()];
+        let listed = ddi(["ls", &path].iter().chain(&given));
+        assert_eq!(listed.code, Some(code), "{kind}: {listed:?}");
+        if code == 1 {
+            let told = format!("the {kind} file system has a part in the answer");
+            assert!(listed.stdout.is_empty() && listed.stderr.contains(&told), "{listed:?}");
+        } else {
+            assert_eq!(listed.stdout, "home\nusr\n");
+        }
+        // elsewhere nothing is learned of it
+        let listed = ddi(["ls", &path, "/usr"].iter().chain(&given));
+        assert_eq!((listed.code, &*listed.stdout), (Some(0), "lib\n"), "{kind}: {listed:?}");
+        for options in [&["-l"][..], &["-R"]] {
+            let listed = ddi(["ls", &path].iter().chain(options).chain(&given));
+            assert_eq!((listed.code, &*listed.stdout), (Some(1), ""), "{kind} {options:?}: {listed:?}");
+        }
+    }
+    // the same rule in the library, for whoever asks it
+    let built =
+        ImageBuilder::new().verity("root-x86-64", "os_1", root).partition("srv", "evil", other).build();
+    let image = ddi_core::Image::new(Box::new(built.bytes)).unwrap();
+    let hash = built.root_hashes[0];
+    let trusted = [ddi_core::TrustedRootHash::by_caller(hash, ddi_core::Role::Root)];
+    let verity = ddi_core::VeritySettings::new(&trusted, image.sidecars());
+    let dissection = ddi_core::DissectionRecord::new(&image, &ddi_core::DissectOptions::new(verity));
+    let mut options = ddi_core::ProveOptions::default();
+    options.trusted = &trusted;
+    let sets = ddi_core::verity_sets(&image, &dissection, &options.bind());
+    let contents = ddi_core::Contents::new(&image, &dissection, &sets, &options);
+    let least = ddi_core::Assurance::Authenticated;
+    let names = |path: &[u8]| {
+        let (files, _) = contents.whole().unwrap();
+        let found = files.answer(least, |tree| {
+            let mut names = Vec::new();
+            let place = tree.resolve(path).unwrap();
+            let listed = tree.list(place, &mut |entry, _| {
+                names.push(String::from_utf8(entry.name.to_vec()).unwrap());
+                std::ops::ControlFlow::Continue(())
+            });
+            listed.map(|()| names).unwrap()
+        });
+        found.map_err(|mounted| mounted.designator)
+    };
+    assert_eq!(names(b"/usr"), Ok(vec!["lib".to_owned()]));
+    assert_eq!(names(b"/"), Err(Some(ddi_core::gpt::Designator::Srv)));
+    assert_eq!(names(b"/srv"), Err(Some(ddi_core::gpt::Designator::Srv)));
 }
 
 #[test]

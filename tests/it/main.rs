@@ -30,4 +30,5 @@ mod stream;
 mod threads;
 mod update;
 mod veritysetup;
+mod veritysetup_fec;
 mod work;

@@ -61,6 +61,7 @@ mod squashfs;
 mod vfat;
 mod vfs;
 mod walk;
+mod watch;
 #[cfg(feature = "fs-xfs")]
 mod xfs;
 
@@ -78,6 +79,7 @@ pub use owners::{MAX_OWNERS, OwnedRange, Owner, Owners, Unknown, Untold, owners}
 pub use probe::{FsKind, FsUuid, Probe, Text, Usage, probe};
 pub use vfs::{Place, Tree};
 pub use walk::{Budget, Names, Step, Visit, Walk};
+pub use watch::{Touched, Watched};
 
 /// A file inside one file system: a number that only its reader understands. Hard links are one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -295,6 +297,10 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         let _ = each;
         Err(Error::Unsupported { what: "telling where files lie" })
     }
+
+    /// Told by a [`Tree`] that lists the directory on which this is mounted, where nothing else has its name: it is learned
+    /// that this is there.
+    fn is_listed(&self) {}
 
     /// What may make our answers differ from those of a mounted file system.
     fn caveat(&self) -> Option<&'static str> {

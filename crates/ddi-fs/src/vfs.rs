@@ -162,9 +162,14 @@ impl Tree {
         let top = dir == self.root();
         let mut stopped = false;
         let mut outcome = Ok(());
+        // names that the directory below has too, so that they are not told by what is mounted alone
+        let mut below: Vec<&[u8]> = Vec::new();
         if let Some(fs) = self.fs(dir) {
             outcome = list(fs, &mut |entry| {
-                if top && self.mounts.iter().any(|(name, _)| **name == *entry.name) {
+                if top && let Some((name, _)) = self.mounts.iter().find(|(name, _)| **name == *entry.name) {
+                    if !below.contains(&&**name) {
+                        below.push(name);
+                    }
                     return ControlFlow::Continue(());
                 }
                 let flow = each(entry, Place { mount: dir.mount, node: entry.node });
@@ -174,6 +179,9 @@ impl Tree {
         }
         if top && !stopped {
             for (name, fs) in &self.mounts {
+                if !below.contains(&&**name) {
+                    fs.is_listed();
+                }
                 let entry = Entry { name, node: fs.root(), file_type: Some(FileType::Directory) };
                 if self.mounted(name).is_none_or(|place| each(entry, place).is_break()) {
                     break;

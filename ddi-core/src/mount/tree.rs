@@ -1,7 +1,7 @@
 //! Files through proven bytes: [`MountedTree`].
 //!
 //! A path may lead through several file systems, by mounts and by links. What comes out is as good as the worst of those
-//! that had a part in the answer, also where the answer is that there is nothing. [`Reading`] takes note of which had.
+//! that had a part in the answer, also where the answer is that there is nothing.
 #![cfg_attr(
     not(test),
     warn(
@@ -20,12 +20,10 @@ use core::fmt;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use ddi_fs::{self as files, Budget, Stat, Step, Tree, Visit, Walk, Xattr};
+use ddi_fs::{self as files, Budget, Stat, Step, Visit, Walk, Xattr};
 use ddi_gpt::Designator;
 
-use super::watch::{Touched, Watched};
 use super::{Files, Mounted};
 use crate::trust::Assurance;
 
@@ -38,8 +36,7 @@ pub const MAX_FILE_SIZE: u64 = 64 << 20;
 /// read is read under one account of work; an image that asks for too much of it gets an error.
 #[derive(Debug, Clone)]
 pub struct MountedTree {
-    /// By the top-level directory that it is on; empty for the root.
-    mounts: Arc<[(Vec<u8>, Mounted)]>,
+    files: Files,
     least: Assurance,
 }
 
@@ -121,85 +118,34 @@ impl From<files::Error> for ReadError {
     }
 }
 
-/// Of one answer: which file systems had a part in it.
-#[derive(Debug)]
-pub struct Reading {
-    tree: Tree,
-    mounts: Arc<[(Vec<u8>, Mounted)]>,
-    touched: Vec<Touched>,
-}
-
-impl Reading {
-    /// The files. What is read through this tree is taken note of.
-    pub fn tree(&self) -> &Tree {
-        &self.tree
-    }
-
-    /// From now on, a look at the root directory of a file system counts too. While a path is resolved, all that is learned from
-    /// it is that there is a directory to mount on.
-    pub fn count_roots(&self) {
-        self.touched.iter().for_each(Touched::count_root);
-    }
-
-    /// Is every file system that had a part in the answer at least that good?
-    ///
-    /// # Errors
-    /// [`ReadError::NotProven`] with the worst of them.
-    pub fn check(&self, least: Assurance) -> Result<(), ReadError> {
-        let touched = self.mounts.iter().zip(&self.touched).filter(|(_, touched)| touched.is_touched());
-        Self::check_all(touched.map(|((_, mounted), _)| mounted), least)
-    }
-
-    /// The same for every file system of the image, read or not.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check).
-    pub fn check_whole(&self, least: Assurance) -> Result<(), ReadError> {
-        Self::check_all(self.mounts.iter().map(|(_, mounted)| mounted), least)
-    }
-
-    fn check_all<'m>(mounted: impl Iterator<Item = &'m Mounted>, least: Assurance) -> Result<(), ReadError> {
-        let Some(worst) = mounted.min_by_key(|mounted| mounted.assurance) else { return Ok(()) };
-        if worst.assurance >= least {
-            return Ok(());
-        }
-        let Mounted { designator, number, assurance, .. } = *worst;
-        Err(ReadError::NotProven { designator, number, assurance })
-    }
-}
-
 impl MountedTree {
     /// The file systems of `files`, of which each has to be at least that good to have a part in an answer.
     pub fn new(files: Files, least: Assurance) -> Self {
-        let names: Vec<Vec<u8>> = files.tree.file_systems().map(|(name, _)| name.to_vec()).collect();
-        MountedTree { mounts: names.into_iter().zip(files.mounted).collect(), least }
+        MountedTree { files, least }
     }
 
-    /// What the tree is made of: the directory that each is on, empty for the root, and the file system.
-    pub fn mounts(&self) -> impl Iterator<Item = (&[u8], &Mounted)> {
-        self.mounts.iter().map(|(name, mounted)| (name.as_slice(), mounted))
-    }
-
-    /// Begins an answer.
-    pub fn reading(&self) -> Reading {
-        let mut tree = Tree::new(None);
-        let mut touched = Vec::new();
-        for (name, mounted) in self.mounts.iter() {
-            let (fs, touch) = Watched::over(&mounted.fs);
-            tree = if name.is_empty() { Tree::new(Some(fs)) } else { tree.with_mount(name, fs) };
-            touched.push(touch);
-        }
-        Reading { tree, mounts: Arc::clone(&self.mounts), touched }
+    /// What the tree is made of, root first.
+    pub fn mounted(&self) -> &[Mounted] {
+        &self.files.mounted
     }
 
     /// What `answer` comes to, if all that had a part in it is good enough. Also an error is an answer: that there is no such
     /// file is told by proven bytes alone.
-    fn proven<T>(&self, answer: impl FnOnce(&Reading) -> Result<T, files::Error>) -> Result<T, ReadError> {
-        let reading = self.reading();
-        let found = answer(&reading);
-        reading.check(self.least)?;
-        reading.tree.check_complete()?;
+    fn proven<T>(&self, answer: impl FnOnce(&Files) -> Result<T, files::Error>) -> Result<T, ReadError> {
+        // one answer has nothing to do with the one before
+        let files = self.files.unread();
+        let found = answer(&files);
+        self.check(&files)?;
+        files.tree.check_complete()?;
         Ok(found?)
+    }
+
+    fn check(&self, files: &Files) -> Result<(), ReadError> {
+        files.vouch(self.least, false).map_err(|mounted| ReadError::NotProven {
+            designator: mounted.designator,
+            number: mounted.number,
+            assurance: mounted.assurance,
+        })
     }
 
     /// The content of a regular file of at most [`MAX_FILE_SIZE`] bytes; links are followed.
@@ -215,7 +161,10 @@ impl MountedTree {
     /// # Errors
     /// [`ReadError`].
     pub fn read_at_most(&self, path: impl AsRef<Path>, max: u64) -> Result<Vec<u8>, ReadError> {
-        self.proven(|reading| reading.tree.read_path(bytes(path.as_ref()), max))
+        self.proven(|files| {
+            let (place, _) = files.locate(bytes(path.as_ref()), true)?;
+            files.tree.read(place, max)
+        })
     }
 
     /// What the file system says about a file; links are followed.
@@ -223,10 +172,9 @@ impl MountedTree {
     /// # Errors
     /// [`ReadError`].
     pub fn stat(&self, path: impl AsRef<Path>) -> Result<Stat, ReadError> {
-        self.proven(|reading| {
-            let place = reading.tree.resolve(bytes(path.as_ref()))?;
-            reading.count_roots();
-            reading.tree.stat(place)
+        self.proven(|files| {
+            let (place, _) = files.locate(bytes(path.as_ref()), true)?;
+            files.tree.stat(place)
         })
     }
 
@@ -235,7 +183,10 @@ impl MountedTree {
     /// # Errors
     /// [`ReadError`].
     pub fn read_link(&self, path: impl AsRef<Path>) -> Result<Vec<u8>, ReadError> {
-        self.proven(|reading| reading.tree.link_target(reading.tree.resolve_link(bytes(path.as_ref()))?))
+        self.proven(|files| {
+            let (place, _) = files.locate(bytes(path.as_ref()), false)?;
+            files.tree.link_target(place)
+        })
     }
 
     /// The extended attributes of a file; links are followed.
@@ -243,10 +194,9 @@ impl MountedTree {
     /// # Errors
     /// [`ReadError`].
     pub fn xattrs(&self, path: impl AsRef<Path>) -> Result<Vec<Xattr>, ReadError> {
-        self.proven(|reading| {
-            let place = reading.tree.resolve(bytes(path.as_ref()))?;
-            reading.count_roots();
-            reading.tree.xattrs(place)
+        self.proven(|files| {
+            let (place, _) = files.locate(bytes(path.as_ref()), true)?;
+            files.tree.xattrs(place)
         })
     }
 
@@ -255,16 +205,15 @@ impl MountedTree {
     /// # Errors
     /// [`ReadError`]; more than a million names are one.
     pub fn read_dir(&self, path: impl AsRef<Path>) -> Result<Vec<DirEntry>, ReadError> {
-        self.proven(|reading| {
-            let dir = reading.tree.resolve(bytes(path.as_ref()))?;
-            reading.count_roots();
-            let (names, error) = Walk::new(Budget::default()).names(&reading.tree, dir)?;
+        self.proven(|files| {
+            let (dir, _) = files.locate(bytes(path.as_ref()), true)?;
+            let (names, error) = Walk::new(Budget::default()).names(&files.tree, dir)?;
             if let Some(error) = error {
                 return Err(error);
             }
             names
                 .iter()
-                .map(|(name, place)| Ok(DirEntry { name: name.to_vec(), stat: reading.tree.stat(place)? }))
+                .map(|(name, place)| Ok(DirEntry { name: name.to_vec(), stat: files.tree.stat(place)? }))
                 .collect()
         })
     }
@@ -281,14 +230,13 @@ impl MountedTree {
         budget: Budget,
         mut each: impl FnMut(&[u8], &Stat) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let reading = self.reading();
-        let start = reading.tree.locate(bytes(path.as_ref()), true);
-        reading.count_roots();
-        reading.check(self.least)?;
+        let files = self.files.unread();
+        let start = files.locate(bytes(path.as_ref()), true);
+        self.check(&files)?;
         let (start, above) = start?;
         let mut refused = None;
-        let walked = Walk::new(budget).tree(&reading.tree, start, &mut |_, visit: Visit<'_>| {
-            if let Err(error) = reading.check(self.least) {
+        let walked = Walk::new(budget).tree(&files.tree, start, &mut |_, visit: Visit<'_>| {
+            if let Err(error) = self.check(&files) {
                 refused = Some(error);
                 return Ok(Step::Stop);
             }
@@ -305,8 +253,8 @@ impl MountedTree {
         match refused {
             Some(error) => Err(error),
             None => {
-                reading.check(self.least)?;
-                reading.tree.check_complete()?;
+                self.check(&files)?;
+                files.tree.check_complete()?;
                 Ok(walked?)
             }
         }

@@ -425,6 +425,42 @@ impl Backend {
     }
 }
 
+/// Runs a kernel of forward error correction; `false` if that is the portable one.
+#[cfg(feature = "fec")]
+pub(crate) fn fec_columns(
+    detected: crate::fec::Detected,
+    rows: crate::fec::Rows<'_>,
+    at: usize,
+    tables: &crate::fec::Tables,
+    parity: &mut [[u8; crate::fec::COLUMN]],
+) -> bool {
+    use crate::fec::Kernel;
+    macro_rules! run {
+        ($($architecture:literal $kernel:ident => $module:path),*) => {
+            match detected.kernel() {
+                $(
+                    #[cfg(target_arch = $architecture)]
+                    Kernel::$kernel => {
+                        use $module as kernel;
+                        // SAFETY: there is no such `Detected` unless the features of its kernel were detected.
+                        unsafe { kernel::columns(rows, at, tables, parity) }
+                        true
+                    }
+                )*
+                _ => false,
+            }
+        };
+    }
+    run!(
+        "x86_64" Ssse3 => crate::fec::x86_64::ssse3,
+        "x86_64" Avx2 => crate::fec::x86_64::avx2,
+        "x86_64" Avx512 => crate::fec::x86_64::avx512,
+        "x86_64" Gfni256 => crate::fec::x86_64::gfni256,
+        "x86_64" Gfni512 => crate::fec::x86_64::gfni512,
+        "aarch64" Neon => crate::fec::aarch64::neon
+    )
+}
+
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Backend({})", self.name())

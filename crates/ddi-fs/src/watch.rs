@@ -1,14 +1,14 @@
-//! A file system that takes note of being read.
+//! A file system that takes note of being read: what an answer rests on, it went through.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ddi_fs::FsKind;
-use ddi_fs::{EachEntry, EachExtent, Error, FileSystem, Meter, Node, Stat, Xattr};
+use crate::probe::FsKind;
+use crate::{EachEntry, EachExtent, Error, FileSystem, Meter, Node, Stat, Xattr};
 
 /// Was it read?
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Touched {
+pub struct Touched {
     touched: Arc<AtomicBool>,
     /// Does it count that its root directory is looked at? Not while a path is resolved: that there is a directory to
     /// mount on, or mounted, is all that is learned from it.
@@ -16,13 +16,19 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
-    pub(crate) fn is_touched(&self) -> bool {
+    /// Returns true if something was read.
+    pub fn is_touched(&self) -> bool {
         self.touched.load(Ordering::Relaxed)
     }
 
     /// From now on, a look at the root directory counts too.
-    pub(crate) fn count_root(&self) {
+    pub fn count_root(&self) {
         self.root_counts.store(true, Ordering::Relaxed);
+    }
+
+    /// As if nothing had been read yet.
+    pub fn forget(&self) {
+        self.touched.store(false, Ordering::Relaxed);
     }
 
     fn touch(&self) {
@@ -32,15 +38,16 @@ impl Touched {
 
 /// Another file system, and if it was read.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub struct Watched {
     fs: Arc<dyn FileSystem>,
     touched: Touched,
 }
 
 impl Watched {
-    pub(crate) fn over(fs: &Arc<dyn FileSystem>) -> (Arc<dyn FileSystem>, Touched) {
+    /// `fs`, and what takes note of its being read.
+    pub fn over(fs: Arc<dyn FileSystem>) -> (Arc<dyn FileSystem>, Touched) {
         let touched = Touched::default();
-        (Arc::new(Watched { fs: Arc::clone(fs), touched: touched.clone() }), touched)
+        (Arc::new(Watched { fs, touched: touched.clone() }), touched)
     }
 }
 
@@ -65,14 +72,14 @@ impl FileSystem for Watched {
         self.fs.list(dir, each)
     }
 
-    fn lookup(&self, dir: Node, name: &[u8], left: &mut u64) -> Result<Option<Node>, Error> {
-        self.touched.touch();
-        self.fs.lookup(dir, name, left)
-    }
-
     fn list_readable(&self, dir: Node, each: &mut EachEntry<'_>) -> Result<(), Error> {
         self.touched.touch();
         self.fs.list_readable(dir, each)
+    }
+
+    fn lookup(&self, dir: Node, name: &[u8], left: &mut u64) -> Result<Option<Node>, Error> {
+        self.touched.touch();
+        self.fs.lookup(dir, name, left)
     }
 
     fn read_at(&self, file: Node, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
@@ -103,6 +110,10 @@ impl FileSystem for Watched {
     fn system_extents(&self, each: &mut EachExtent<'_>) -> Result<(), Error> {
         self.touched.touch();
         self.fs.system_extents(each)
+    }
+
+    fn is_listed(&self) {
+        self.touched.touch();
     }
 
     fn meter(&self) -> Option<&Meter> {

@@ -1,0 +1,167 @@
+use std::sync::Mutex;
+
+use sha2::{Digest as _, Sha256};
+
+use super::*;
+use crate::hash::{Algorithm, HashType, RootHash};
+use crate::layout::Placement;
+use crate::options::Options;
+use crate::params::{Params, Salt};
+use crate::superblock::Superblock;
+use ddi_io::WriteAt;
+
+/// SHA-256 of the little-endian numbers from 0, one behind the other.
+fn stream(len: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        (0..len.div_ceil(32) as u64).flat_map(|i| Sha256::digest(i.to_le_bytes())).collect();
+    bytes.truncate(len);
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How the parts of a vector lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Shape {
+    /// A hash source of its own with a superblock at its start.
+    Separate,
+    /// The same without superblock.
+    Bare,
+    /// A superblock at 8 blocks, and 3 blocks of 0xa5 behind the tree.
+    Gap,
+    /// Data, hash and parity in one file, one right behind the other; so many zero blocks before the parity.
+    One(u64),
+    /// The superblock at byte 512.
+    Offset,
+    /// The data is 100 bytes longer than its blocks.
+    Tail,
+    /// 1000 bytes of 0xa5 behind the tree.
+    Odd,
+}
+
+/// As `veritysetup` makes it: salt 00 to 1f, nil UUID. Covered hash blocks, rounds, SHA-256 of the parity, root hash.
+type Vector = (u64, u32, u32, Shape, u64, u64, &'static str, &'static str);
+
+#[rustfmt::skip]
+const VECTORS: [Vector; 19] = [
+    (1, 4096, 2, Shape::Separate, 0, 1, "2f925f8b3b5747b24e3bb6a5cdbfb12670d3f50d6675f7745dd24aa92c0e2fc4", "0b02558e5692d4c7028416cd86dafb69df95c4aef3d09519d02b6669c3aa6686"),
+    (2, 4096, 2, Shape::Separate, 1, 1, "eb694cc7e2ac7685ca5bb06fb9cc1e633bc6c40b4515111e91f1bc72f9312700", "5130b9013f20f9019c2105d79eac297795e9b63dace17593339f51ba61cbaa1b"),
+    (40, 4096, 2, Shape::Separate, 1, 1, "3ac8cc5d209f40d1b24d9ec2f6b2f88ec271a257b4c5a4ec2edd5ce02df0805d", "458f82aac590b431ce88b4d4b4fb5a1e121bed3381751396880cc61f3066444c"),
+    (300, 4096, 2, Shape::Separate, 4, 2, "fd5ef505c460811c9acd9e90e17534b25d401ac6bade7b1130819d644d8697d8", "ec69a87d445e412f5ce5f5d808bf16b96dcfbbaa21860110b192c49e78d7efdb"),
+    (300, 4096, 8, Shape::Separate, 4, 2, "0ab3e6fd208db9f22d2ddbf5d3fa167e0e5f4372bc85a082f93bc1f45e06376b", "ec69a87d445e412f5ce5f5d808bf16b96dcfbbaa21860110b192c49e78d7efdb"),
+    (300, 4096, 24, Shape::Separate, 4, 2, "507c4fbe17215546ce90642a513167eb8b8e98c902b89bc47ba36f0ee3b92c4b", "ec69a87d445e412f5ce5f5d808bf16b96dcfbbaa21860110b192c49e78d7efdb"),
+    (253, 512, 2, Shape::Separate, 17, 2, "845fa16d5172d665aab580d8dd7809b14967445f5fdfbffdbef53c7ced996cdb", "bec894c2e7b0fc3374768f725cb58d59480397cb2c8823381d5c75f2ee640838"),
+    (1000, 512, 3, Shape::Separate, 68, 5, "3ba21cf57262c2ad0da87d07c949e81575b4b530ac1eaba68e57ed2bd1c70e7c", "c950ac0213a6a3b039e5719df8fa2aa741c1ef61c7cabe1ff1fae21b04371ee2"),
+    (777, 1024, 7, Shape::Separate, 26, 4, "7464d2f2f6394227dff02384d30e6821f6048d090162ee630de6695bcf0064bb", "813d694bf6ee019565bc40e5069fe319ca4e727d3e6b38e66ef0ddaef1c40923"),
+    (300, 4096, 20, Shape::Bare, 4, 2, "1eb7de7bf197fe3a2483d5d73d7950c635e8b24e31443b1d622af493bba42c72", "ec69a87d445e412f5ce5f5d808bf16b96dcfbbaa21860110b192c49e78d7efdb"),
+    (200, 4096, 8, Shape::Gap, 6, 1, "541c458423d2f428368355c3e248c3693bb913bf0075e2ac044a063897d5b0aa", "36e0cec89e5d0432318a1e43f7c6c7e716559c86a158c39892aec7a0cd9054ea"),
+    (130, 4096, 2, Shape::One(0), 3, 1, "35fc12f4d726137f96e826657056f1c45d7691a90670b562fc96621f0bc196f1", "c2745855a2db8ccb2f46c8c7a3ed4b2ee35b073946643d4988025b40f00660e5"),
+    (130, 4096, 24, Shape::One(5), 8, 1, "aefbc65a53b76c3b135f4936c8973627d0d1c7799626cd6872d072c22110882b", "c2745855a2db8ccb2f46c8c7a3ed4b2ee35b073946643d4988025b40f00660e5"),
+    (231, 4096, 24, Shape::Bare, 3, 2, "44400978cce72da47ea6693524ff34aae9c9a30e0b1cffd3b49da3f6ada68ae3", "8fdced9de2d1544be43d01e0fbe733af921647b5f77bead21b22d5b8e3d2659a"),
+    (5000, 512, 2, Shape::Separate, 336, 22, "41521da1c0d99afe7a8a86559b335077705ae66e08a6ecb3e28b508a312a7d70", "b5f6f61a81cbdedda23b77b4bb5a091885d07c14f58c995223159da5437428da"),
+    (508, 4096, 2, Shape::Separate, 5, 3, "4fecc51af8f85b6c73df27dac869ab73d09c43faeb44ec8ed41b3d545ba092e4", "408ee32d0a493780e509f1cecbff6a8808c794f8546a6842f2130d84f99a182c"),
+    (60, 4096, 6, Shape::Offset, 1, 1, "60c67e1cc80c0692c7a3ca0206a9a888c3871d2248f1363bb392a9abd2c8f10a", "bc84b7d10c502dc569ebfea5ff8d91daefea680cc8fb17bd60631cea51460ba3"),
+    (60, 4096, 2, Shape::Tail, 1, 1, "c00426f5a057ba888a9d586356ff3e7012eb668f4cf22601fec884f07ee4901d", "bc84b7d10c502dc569ebfea5ff8d91daefea680cc8fb17bd60631cea51460ba3"),
+    (60, 4096, 2, Shape::Odd, 1, 1, "c00426f5a057ba888a9d586356ff3e7012eb668f4cf22601fec884f07ee4901d", "bc84b7d10c502dc569ebfea5ff8d91daefea680cc8fb17bd60631cea51460ba3"),
+];
+
+/// Sources, tree, where the covered area ends, root hash.
+fn sources(blocks: u64, size: u32, shape: Shape) -> (Vec<u8>, Vec<u8>, HashTree, u64, RootHash) {
+    let salt = Salt::new(&(0..32).collect::<Vec<u8>>()).unwrap();
+    let params = Params::new(HashType::Normal, Algorithm::Sha256, size, size, blocks, salt).unwrap();
+    let b = u64::from(size);
+    let mut data = stream((blocks * b) as usize);
+    let placement = match shape {
+        Shape::Bare => Placement::Bare(0),
+        Shape::Gap => Placement::Superblock(8 * b),
+        Shape::One(_) => Placement::Superblock(blocks * b),
+        Shape::Offset => Placement::Superblock(512),
+        _ => Placement::Superblock(0),
+    };
+    let tree = HashTree::new(params, placement).unwrap();
+    let start = if matches!(shape, Shape::One(_)) { data.clone() } else { Vec::new() };
+    let hash = Mutex::new(start);
+    let root = tree.build(&data, &hash, &Options::new()).unwrap();
+    if let Placement::Superblock(offset) = placement {
+        hash.write_all_at(offset, &Superblock { params, uuid: [0; 16] }.to_bytes()).unwrap();
+    }
+    let mut hash = hash.into_inner().unwrap();
+    match shape {
+        Shape::Gap => hash.resize(hash.len() + 3 * size as usize, 0xa5),
+        Shape::One(gap) => {
+            hash.resize(hash.len() + (gap * b) as usize, 0);
+            data = hash.clone();
+        }
+        Shape::Tail => data.resize(data.len() + 100, 0x5a),
+        Shape::Odd => hash.resize(hash.len() + 1000, 0xa5),
+        _ => {}
+    }
+    let end = hash.len() as u64;
+    (data, hash, tree, end, root)
+}
+
+#[test]
+fn vectors() {
+    for (blocks, size, roots, shape, covered, rounds, sum, root_hash) in VECTORS {
+        let (data, hash, tree, end, root) = sources(blocks, size, shape);
+        assert_eq!(root.to_string(), root_hash, "{shape:?}");
+        let fec = FecLayout::new(&tree, roots, end).unwrap();
+        assert_eq!((fec.hash_blocks(), fec.rounds()), (covered, rounds), "{shape:?}");
+        let parity = Mutex::new(Vec::new());
+        fec.encode(&data, &hash, &parity, 512, &Options::new()).unwrap();
+        let parity = parity.into_inner().unwrap().split_off(512);
+        assert_eq!(parity.len() as u64, fec.parity_size());
+        assert_eq!(hex(&Sha256::digest(&parity)), sum, "{shape:?}, {blocks} blocks of {size}, {roots} roots");
+    }
+}
+
+#[test]
+fn one_thread_or_many() {
+    let (data, hash, tree, end, _) = sources(3000, 4096, Shape::Separate);
+    for roots in [2, 7, 24] {
+        let fec = FecLayout::new(&tree, roots, end).unwrap();
+        let parities = [1, 2, 5, 40].map(|threads| {
+            let parity = Mutex::new(Vec::new());
+            fec.encode(&data, &hash, &parity, 0, &Options::new().threads(threads)).unwrap();
+            parity.into_inner().unwrap()
+        });
+        assert!(parities.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}
+
+#[test]
+fn what_cannot_be_covered() {
+    let params =
+        |size, blocks| Params::new(HashType::Normal, Algorithm::Sha256, size, 4096, blocks, Salt::EMPTY);
+    let tree = HashTree::new(params(4096, 300).unwrap(), Placement::Superblock(0)).unwrap();
+    let end = tree.layout().tree().end;
+    for roots in [0, 1, 25, 255, u32::MAX] {
+        assert!(
+            matches!(FecLayout::new(&tree, roots, end), Err(Error::FecRoots { found }) if found == roots)
+        );
+    }
+    assert!(matches!(FecLayout::new(&tree, 2, end - 1), Err(Error::TooShort { storage: Storage::Hash, .. })));
+    assert!(matches!(FecLayout::new(&tree, 2, u64::MAX), Err(Error::FecTooLarge)));
+    let fec = FecLayout::new(&tree, 2, end).unwrap();
+    let nowhere = Mutex::new(Vec::new());
+    let encode =
+        |data: &Vec<u8>, hash: &Vec<u8>, offset| fec.encode(data, hash, &nowhere, offset, &Options::new());
+    let (data, hash) = (vec![0; 300 * 4096], vec![0; end as usize]);
+    assert!(matches!(encode(&data, &hash, 1 << 63), Err(Error::FecTooLarge)));
+    let short = Err::<(), _>(Storage::Data);
+    assert_eq!(
+        encode(&data[1..].to_vec(), &hash, 0).map_err(|error| match error {
+            Error::TooShort { storage, .. } => storage,
+            other => panic!("{other}"),
+        }),
+        short
+    );
+    assert!(matches!(
+        encode(&data, &hash[1..].to_vec(), 0),
+        Err(Error::TooShort { storage: Storage::Hash, .. })
+    ));
+    let tree = HashTree::new(params(512, 300).unwrap(), Placement::Superblock(0)).unwrap();
+    assert!(matches!(FecLayout::new(&tree, 2, 1 << 20), Err(Error::FecBlockSizes { data: 512, hash: 4096 })));
+}

@@ -1,0 +1,47 @@
+//! GFNI and AVX-512: an affine transformation of 64 bytes for each coefficient.
+
+use core::arch::x86_64::*;
+
+use zerocopy::transmute;
+
+use crate::fec::MAX_ROOTS;
+use crate::fec::kernel::{COLUMN, Rows, Tables, for_roots};
+
+#[target_feature(enable = "avx512f,avx512bw,gfni")]
+pub(crate) fn columns(rows: Rows<'_>, at: usize, tables: &Tables, parity: &mut [[u8; COLUMN]]) {
+    for_roots!(parity.len(), 4, 2, columns_of(rows, at, &tables.affine, parity))
+}
+
+/// `V` vectors at once.
+#[target_feature(enable = "avx512f,avx512bw,gfni")]
+fn columns_of<const R: usize, const V: usize>(
+    rows: Rows<'_>,
+    at: usize,
+    affine: &[u64; MAX_ROOTS],
+    parity: &mut [[u8; COLUMN]],
+) {
+    for from in (0..COLUMN).step_by(64 * V) {
+        let mut p = [[_mm512_setzero_si512(); V]; R];
+        for row in rows.bytes.chunks_exact(rows.stride) {
+            let row: &[[u8; 64]] = row[at + from..][..64 * V].as_chunks().0;
+            let mut factor = p[0];
+            for v in 0..V {
+                let symbols: __m512i = transmute!(row[v]);
+                factor[v] = _mm512_xor_si512(factor[v], symbols);
+            }
+            for t in 0..R {
+                let matrix = _mm512_set1_epi64(affine[t].cast_signed());
+                for v in 0..V {
+                    let product = _mm512_gf2p8affine_epi64_epi8::<0>(factor[v], matrix);
+                    p[t][v] = if t + 1 < R { _mm512_xor_si512(p[t + 1][v], product) } else { product };
+                }
+            }
+        }
+        for (parity, p) in parity.iter_mut().zip(&p) {
+            let out: &mut [[u8; 64]] = parity[from..][..64 * V].as_chunks_mut().0;
+            for v in 0..V {
+                out[v] = transmute!(p[v]);
+            }
+        }
+    }
+}

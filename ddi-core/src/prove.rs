@@ -412,7 +412,7 @@ pub(crate) fn prove_sets(
             outcome = outcome.worst(Outcome::of(error));
         }
     }
-    let unproven = unproven(image, dissection, &sets, &proofs);
+    let unproven = unproven(image, dissection, sets, &proofs);
     // the same image, on another machine: what is proven there is nothing
     if !options.one_architecture && unproven.iter().any(|partition| partition.is_exposed) {
         outcome = outcome.worst(Outcome::NotProven);

@@ -1,5 +1,10 @@
 //! Images and file systems in memory, for tests.
-#![expect(missing_docs, missing_debug_implementations, reason = "the tests are its only users")]
+#![expect(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::new_without_default,
+    reason = "the tests are its only users"
+)]
 
 use std::env;
 use std::path::PathBuf;

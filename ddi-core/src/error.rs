@@ -456,6 +456,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Io { .. } => ErrorKind::Io,
+            // it was not possible to look
+            Error::AmbiguousImage(error) | Error::AmbiguousFileSystem { error, .. }
+                if matches!(**error, fs::Error::Io { .. }) =>
+            {
+                ErrorKind::Io
+            }
             Error::Unpack(error) => match error {
                 UnpackError::Unsupported { .. }
                 | UnpackError::TooLarge { .. }

@@ -13,11 +13,14 @@
 mod encode;
 mod kernel;
 mod reed_solomon;
+mod repair;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod aarch64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_64;
+
+pub use repair::{Repair, RepairSources, Repaired, Sink};
 
 pub(crate) use kernel::{COLUMN, Detected, Kernel, Rows, Tables};
 

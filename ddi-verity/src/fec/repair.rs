@@ -17,9 +17,9 @@ use crate::geometry::CheckedTree;
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
-use crate::read_at::ReadAt;
 use crate::reader::VerifiedReader;
 use crate::verdict::BlockRanges;
+use ddi_io::ReadAt;
 
 /// Most blocks whose state is kept, a byte each: 1 TiB at the usual block size.
 const MAX_BLOCKS: u64 = 1 << 28;

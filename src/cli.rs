@@ -567,6 +567,9 @@ pub(crate) enum VerityCommand {
     /// Check all blocks of a data device against a root hash
     #[command(name = "verify", after_help = VERITY_VERIFY_EXIT_STATUS, disable_help_flag = true)]
     Verify(VerityVerifyArgs),
+    /// Heal damaged blocks by parity, each proven by the root hash before it is written
+    #[command(after_help = REPAIR_EXIT_STATUS, disable_help_flag = true)]
+    Repair(RepairArgs),
     /// Show a verity superblock
     #[command(after_help = EXIT_STATUS, disable_help_flag = true)]
     Dump(DumpArgs),
@@ -605,6 +608,44 @@ pub(crate) struct VerityVerifyArgs {
     /// Read the root hash from this file
     #[arg(long, value_name = "FILE")]
     pub(crate) root_hash_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const REPAIR_EXIT_STATUS: &str = "\
+Exit status:
+  0  every block matches the root hash now
+  1  some blocks could not be healed; without --partial nothing was written
+  2  could not tell: wrong usage, input or output failed, format not
+     understood";
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// What is protected
+    pub(crate) data: PathBuf,
+    /// Where the hash tree is
+    pub(crate) hash: PathBuf,
+    /// The root hash that you trust, in hexadecimal
+    #[arg(required_unless_present = "root_hash_file", conflicts_with = "root_hash_file")]
+    pub(crate) root_hash: Option<String>,
+    #[command(flatten)]
+    pub(crate) params: ParamArgs,
+    /// Read the root hash from this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_hash_file: Option<PathBuf>,
+    /// Write the healed data to this new file
+    #[arg(long, short = 'o', value_name = "FILE", required_unless_present = "in_place")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write the healed hash area, where it is in a file of its own, to this new file
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub(crate) hash_output: Option<PathBuf>,
+    /// Write healed blocks to where the damaged ones are
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) in_place: bool,
+    /// Write what can be healed even if that is not all
+    #[arg(long)]
+    pub(crate) partial: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -658,9 +699,12 @@ pub(crate) struct ParamArgs {
     /// Where the parity starts on its device, in bytes [default: 0]
     #[arg(long, value_name = "BYTES", requires = "fec_device")]
     pub(crate) fec_offset: Option<u64>,
-    /// Parity bytes for each codeword of 255, from 2 to 24 [default: 2]
+    /// Parity bytes for each codeword of 255, from 2 to 24 [default: 2; to verify and repair: found out by trying]
     #[arg(long, value_name = "BYTES", requires = "fec_device")]
     pub(crate) fec_roots: Option<u32>,
+    /// To verify and repair: blocks of the hash device that the parity covers [default: found out by trying]
+    #[arg(long, value_name = "BLOCKS", requires = "fec_device")]
+    pub(crate) fec_hash_blocks: Option<u64>,
     /// Threads that hash (default: one for each processor)
     #[arg(long, value_name = "N", value_parser = threads())]
     pub(crate) threads: Option<usize>,

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
         Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),
+        Command::Verity(VerityCommand::Repair(args)) => verity::repair::run(&args),
         Command::Verity(VerityCommand::Dump(args)) => verity::dump::run(&args),
     };
     outcome

@@ -33,7 +33,7 @@ pub(crate) use policy::{PolicyChecked, checked, policy};
 pub(crate) use read::{Unreadable, bytes, bytes_to};
 use table::{Cell, Table};
 pub(crate) use verify::{Verified, verify};
-pub(crate) use verity::{dump, formatted, refused, verified};
+pub(crate) use verity::{dump, formatted, refused, repaired, verified};
 
 /// Text of any origin, made fit for a terminal.
 fn escape(text: &str) -> String {

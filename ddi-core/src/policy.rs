@@ -178,8 +178,6 @@ impl ImagePolicy {
             result.set(designator, Some(flags.reduce()));
             combined.push((designator, flags));
         }
-        // hash trees and signatures first: what the data implies for them must be known when it is their turn
-        combined.sort_by_key(|(designator, _)| designator.data_of().is_none());
         for (designator, flags) in combined {
             let same_as_default = result.default.normalize(designator) == flags;
             if same_as_default {

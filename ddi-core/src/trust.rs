@@ -287,6 +287,25 @@ mod tests {
         }
     }
 
+    /// A file beside the image is told by the end of its name.
+    #[test]
+    fn where_a_root_hash_is_from() {
+        struct Shown(KnownRootHash);
+        impl fmt::Display for Shown {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt_with_place(f)
+            }
+        }
+        for (role, origin, place) in [
+            (Role::Root, RootHashOrigin::Sidecar, ".roothash file beside the image"),
+            (Role::Usr, RootHashOrigin::Sidecar, ".usrhash file beside the image"),
+            (Role::Usr, RootHashOrigin::Caller, "given by the caller"),
+        ] {
+            let known = KnownRootHash { hash: hash(1), role, origin };
+            assert_eq!(Shown(known).to_string(), format!("{} ({place})", "01".repeat(32)));
+        }
+    }
+
     #[test]
     fn a_prefix_of_the_hash_is_another_hash() {
         let trusted = TrustedRootHash::by_caller(hash(1), Role::Root);

@@ -13,11 +13,14 @@
 mod encode;
 mod kernel;
 mod reed_solomon;
+mod repair;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod aarch64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_64;
+
+pub use repair::{Repair, RepairSources, Repaired, Sink};
 
 pub(crate) use kernel::{COLUMN, Detected, Kernel, Rows, Tables};
 
@@ -97,6 +100,20 @@ impl FecLayout {
             Some(all) if all <= MAX_OFFSET => Ok(layout),
             _ => Err(Error::FecTooLarge),
         }
+    }
+
+    /// The same with more rounds than the blocks that are there need: for parity that was made when more zeros were behind the
+    /// tree, or something that is lost.
+    ///
+    /// # Errors
+    /// [`Error::FecTooLarge`] for fewer rounds than there are, or too many.
+    pub fn with_rounds(mut self, rounds: u64) -> Result<Self, Error> {
+        let all = rounds.checked_mul(self.block_size).and_then(|region| region.checked_mul(255));
+        if rounds < self.rounds || all.is_none_or(|all| all > MAX_OFFSET) {
+            return Err(Error::FecTooLarge);
+        }
+        self.rounds = rounds;
+        Ok(self)
     }
 
     /// Bytes of parity in a codeword.

@@ -139,6 +139,28 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         Ok(reader)
     }
 
+    /// As [`open`](Self::open), but a tree of which nothing is proven will do.
+    #[cfg(feature = "fec")]
+    pub(crate) fn open_damaged(data: D, hash: H, tree: CheckedTree, root: &RootHash) -> Result<Self, Error> {
+        let cache = Cache::new(DEFAULT_CACHE_SIZE, tree.layout().block_size());
+        let hasher = tree.params().hasher();
+        let recent = Cache::new(0, 1);
+        let mut reader = VerifiedReader { data, hash, tree, hasher, root: *root, top: None, cache, recent };
+        if let Some(top) = reader.tree.layout().levels().len().checked_sub(1) {
+            reader.top = match reader.prove(top, 0, root.as_bytes()) {
+                Ok(top) => Some(top),
+                Err(Error::BlockMismatch { .. } | Error::SpareNotZero { .. } | Error::Io { .. }) => None,
+                Err(other) => return Err(other),
+            };
+        }
+        Ok(reader)
+    }
+
+    #[cfg(feature = "fec")]
+    pub(crate) fn hasher(&self) -> &BlockHasher {
+        &self.hasher
+    }
+
     /// The tree.
     pub fn tree(&self) -> &HashTree {
         self.tree.tree()
@@ -247,7 +269,7 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
     }
 
     /// A proven hash block: a kept one, or read and proven from the nearest kept one above it.
-    fn hash_block(&self, level: usize, block: u64) -> Result<Arc<[u8]>, Error> {
+    pub(crate) fn hash_block(&self, level: usize, block: u64) -> Result<Arc<[u8]>, Error> {
         let layout = self.tree.layout();
         let mut unproven = Vec::new();
         let (mut level, mut block) = (level, block);

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ddi_core::gpt::Guid;
 use ddi_core::verity::{
-    BlockRanges, CheckedTree, Error, FecLayout, Layout, Params, Placement, RootHash, Superblock, Verdict,
+    BlockRanges, CheckedTree, Error, FecLayout, Layout, Params, Placement, Repair, Repaired, RootHash,
+    Superblock, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -122,6 +123,7 @@ pub(crate) fn verified(
     tree: &CheckedTree,
     root_hash: &RootHash,
     verdict: &Verdict,
+    healable: Option<&(FecLayout, u64, Repair)>,
     size_is_given: bool,
     json: bool,
 ) -> anyhow::Result<()> {
@@ -130,13 +132,90 @@ pub(crate) fn verified(
         value["rootHash"] = root_hash.to_string().into();
         value["parameters"] = params_json(tree.params(), tree.layout());
         value["widened"] = tree.geometry().widened.iter().map(ToString::to_string).collect();
+        if let Some((layout, offset, repair)) = healable {
+            value["fec"] = fec_json(layout, *offset);
+            value["healable"] = repair_json(repair);
+        }
         value["notPromised"] = (!size_is_given).then_some(NOT_PROMISED).into();
         return print_json(&value);
     }
     if verdict.is_proven() {
         return Ok(());
     }
-    print(&format!("NOT PROVEN\n{}", verdict_text(verdict)))
+    let healable = match healable {
+        Some((layout, _, repair)) => fec_text(layout) + &repair_text(repair, "parity can heal"),
+        None => String::new(),
+    };
+    print(&format!("NOT PROVEN\n{}{healable}", verdict_text(verdict)))
+}
+
+/// What a repair did.
+pub(crate) fn repaired(
+    layout: &FecLayout,
+    offset: u64,
+    root_hash: &RootHash,
+    repair: &Repair,
+    written: bool,
+    json: bool,
+) -> anyhow::Result<()> {
+    if json {
+        let mut value = repair_json(repair);
+        value["rootHash"] = root_hash.to_string().into();
+        value["fec"] = fec_json(layout, offset);
+        value["written"] = written.into();
+        return print_json(&value);
+    }
+    let mut text = fec_text(layout) + &repair_text(repair, "healed");
+    match (repair.healed(), written) {
+        (0, _) if repair.is_whole() => text.push_str("nothing to heal\n"),
+        (_, false) => text.push_str("nothing was written\n"),
+        _ => {}
+    }
+    print(&text)
+}
+
+/// What a parity is, which may have been found out by trying.
+fn fec_text(layout: &FecLayout) -> String {
+    let (roots, rounds) = (layout.roots(), layout.rounds());
+    format!("parity: {roots} roots, {rounds} rounds, over {} hash blocks\n", layout.hash_blocks())
+}
+
+/// A line for each kind of block that was not as it should be.
+fn repair_text(repair: &Repair, healed: &str) -> String {
+    let mut text = String::new();
+    let mut lines = |what: &str, found: &Repaired| {
+        for (verb, ranges) in [
+            (healed, &found.healed),
+            ("parity cannot heal", &found.lost),
+            ("cannot be judged", &found.unproven),
+        ] {
+            if !ranges.is_empty() {
+                let _ = writeln!(text, "{verb}: {what}: {}", ranges_text(ranges));
+            }
+        }
+    };
+    for (level, found) in repair.levels.iter().enumerate().rev() {
+        lines(&format!("hash blocks in level {level}"), found);
+    }
+    lines("data blocks", &repair.data);
+    text
+}
+
+/// Ranges are `[first, last]`.
+fn repair_json(repair: &Repair) -> Value {
+    let of = |found: &Repaired| {
+        json!({
+            "proven": found.proven,
+            "healed": ranges_json(&found.healed),
+            "lost": ranges_json(&found.lost),
+            "unproven": ranges_json(&found.unproven),
+        })
+    };
+    json!({
+        "whole": repair.is_whole(),
+        "data": of(&repair.data),
+        "levels": repair.levels.iter().map(of).collect::<Vec<_>>(),
+    })
 }
 
 /// What the parameters and the sizes do not allow, and the option that would.
@@ -190,12 +269,14 @@ fn ranges_text(ranges: &BlockRanges) -> String {
     format!("{} ({})", ranges.count(), shown.join(", "))
 }
 
+fn ranges_json(ranges: &BlockRanges) -> Value {
+    let list: Vec<[u64; 2]> = ranges.ranges().iter().map(|range| [range.start, range.end - 1]).collect();
+    json!({ "count": ranges.count(), "ranges": list, "truncated": ranges.is_truncated() })
+}
+
 /// Everything in a verdict. Ranges are `[first, last]`.
 pub(super) fn verdict_json(verdict: &Verdict) -> Value {
-    let ranges = |ranges: &BlockRanges| {
-        let list: Vec<[u64; 2]> = ranges.ranges().iter().map(|range| [range.start, range.end - 1]).collect();
-        json!({ "count": ranges.count(), "ranges": list, "truncated": ranges.is_truncated() })
-    };
+    let ranges = ranges_json;
     let levels: Vec<Value> = (verdict.levels.iter().enumerate())
         .map(|(number, level)| {
             json!({

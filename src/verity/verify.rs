@@ -5,24 +5,22 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use ddi_core::verity::{
-    Algorithm, Error, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Section,
-    Strictness, Superblock, Widened, check_geometry,
+    Algorithm, Error, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RepairSources,
+    RootHash, Section, Strictness, Superblock, Widened, check_geometry,
 };
 
+use super::fec::OldParity;
 use super::{Given, open, read_root_hash};
-use crate::cli::VerityVerifyArgs;
+use crate::cli::{ParamArgs, VerityVerifyArgs};
 use crate::overwrite::is_same_file;
 use crate::{Outcome, output};
 
 pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     let given = args.params.check()?;
-    ensure!(args.params.fec()?.is_none(), "--fec-device is for format only so far");
-    let root_hash: RootHash = match (&args.root_hash, &args.root_hash_file) {
-        (Some(text), _) => text.parse().context("root hash")?,
-        (None, Some(path)) => read_root_hash(path)?,
-        (None, None) => anyhow::bail!("no root hash was given"),
-    };
+    let root_hash = find_root_hash(args.root_hash.as_deref(), args.root_hash_file.as_deref())?;
+    let parity = args.params.fec()?.map(OldParity::open).transpose()?;
     if args.data == Path::new("-") {
+        ensure!(parity.is_none(), "parity needs data that can be read more than once");
         return run_stream(args, &given, &root_hash);
     }
     let (data, hash) = (open(&args.data)?, open(&args.hash)?);
@@ -34,9 +32,13 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     } else {
         data.size()
     };
+    let data_size = match &parity {
+        Some(parity) => data_size.min(parity.end_of_data(&data)?),
+        None => data_size,
+    };
     let data = Section::new(&data, 0, data_size)?;
 
-    let (params, placement) = find_params(args, &given, &hash, data_size)?;
+    let (params, placement) = find_params((&args.params, &args.hash), &given, &hash, data_size)?;
     let tree = HashTree::new(params, placement)?;
     let tree = match check_geometry(tree, data_size, hash.size(), strictness(&given)) {
         Ok(tree) => tree,
@@ -54,8 +56,38 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
     }
     let verdict = tree.verify(&data, &hash, &root_hash, &options)?;
     drop(progress);
-    output::verified(&tree, &root_hash, &verdict, given.data_blocks.is_some(), args.json)?;
+    // what parity could heal; nothing is written
+    let healable = match &parity {
+        Some(parity) if !verdict.is_proven() => {
+            let name = || parity.given.device.display().to_string();
+            let layout = parity.layout(&tree, &root_hash, &data, &hash).with_context(name)?;
+            let sources = RepairSources {
+                data: &data,
+                hash: &hash,
+                parity: &parity.source,
+                parity_offset: parity.given.offset,
+            };
+            let mut options = Options::new();
+            if let Some(threads) = args.params.threads {
+                options = options.threads(threads);
+            }
+            let repair =
+                layout.repair(&tree, &root_hash, sources, &|_, _, _| Ok(()), &options).with_context(name)?;
+            Some((layout, parity.given.offset, repair))
+        }
+        _ => None,
+    };
+    output::verified(&tree, &root_hash, &verdict, healable.as_ref(), given.data_blocks.is_some(), args.json)?;
     Ok(if verdict.is_proven() { Outcome::Good } else { Outcome::Bad })
+}
+
+/// The root hash that the user trusts.
+pub(super) fn find_root_hash(text: Option<&str>, file: Option<&Path>) -> anyhow::Result<RootHash> {
+    match (text, file) {
+        (Some(text), _) => text.parse().context("root hash"),
+        (None, Some(path)) => read_root_hash(path),
+        (None, None) => anyhow::bail!("no root hash was given"),
+    }
 }
 
 /// The data comes from standard input, in one pass and without being kept.
@@ -66,7 +98,7 @@ fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> a
         // the parameters say it
         _ => 0,
     };
-    let (params, placement) = find_params(args, given, &hash, data_size)?;
+    let (params, placement) = find_params((&args.params, &args.hash), given, &hash, data_size)?;
     let tree = HashTree::new(params, placement)?;
     let strictness = strictness(given);
     // how much data there is will be seen
@@ -98,7 +130,7 @@ fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> a
         }
         output::warning(&error.to_string());
     }
-    output::verified(&tree, root_hash, &verdict, given.data_blocks.is_some(), args.json)?;
+    output::verified(&tree, root_hash, &verdict, None, given.data_blocks.is_some(), args.json)?;
     Ok(if verdict.is_proven() { Outcome::Good } else { Outcome::Bad })
 }
 
@@ -112,30 +144,30 @@ fn goes_on(data: &mut dyn Read) -> io::Result<bool> {
     }
 }
 
-fn refuse(error: &Error, json: bool) -> anyhow::Result<Outcome> {
+pub(super) fn refuse(error: &Error, json: bool) -> anyhow::Result<Outcome> {
     output::refused(error, option_for(error), json)?;
     Ok(Outcome::Bad)
 }
 
 /// The parameters by superblock or options, and the place of the tree.
-fn find_params(
-    args: &VerityVerifyArgs,
+pub(super) fn find_params(
+    (options, hash_path): (&ParamArgs, &Path),
     given: &Given,
     hash: &FileSource,
     data_size: u64,
 ) -> anyhow::Result<(Params, Placement)> {
-    let offset = args.params.hash_offset;
-    if args.params.no_superblock {
+    let offset = options.hash_offset;
+    if options.no_superblock {
         let salt = given.salt.context("without a superblock --salt must be given, - for none")?;
         return Ok((given.params(data_size, salt)?, Placement::Bare(offset)));
     }
-    let superblock = Superblock::read(hash, offset).with_context(|| args.hash.display().to_string())?;
+    let superblock = Superblock::read(hash, offset).with_context(|| hash_path.display().to_string())?;
     given.agree_with(&superblock.params)?;
     Ok((superblock.params, Placement::Superblock(offset)))
 }
 
 /// The root hash binds none of these: whoever wants the unusual has to name it.
-fn strictness(given: &Given) -> Strictness {
+pub(super) fn strictness(given: &Given) -> Strictness {
     let mut strictness = Strictness::STRICT;
     strictness.unprotected_tail = given.data_blocks.is_some();
     strictness.chrome_os = given.hash_type == Some(HashType::ChromeOs);

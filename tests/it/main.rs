@@ -25,6 +25,7 @@ mod partition_tools;
 mod policy;
 mod read;
 mod readme;
+mod repair;
 mod seeds;
 mod stream;
 mod threads;

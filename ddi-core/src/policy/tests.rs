@@ -496,7 +496,123 @@ fn attributes() {
             assert_eq!(result.err().map(|violation| violation.why), expected, "{text} {i}");
         }
         // a missing partition has no attributes
-        assert!(policy(text).check_table(Designator::Swap, &Facts::ABSENT, Reading::Proven).is_ok());
+        let missing = Facts { read_only: true, grow_file_system: true, ..Facts::ABSENT };
+        for facts in [Facts::ABSENT, missing] {
+            assert!(policy(text).check_table(Designator::Home, &facts, Reading::Proven).is_ok(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn why_a_partition_is_refused() {
+    let plain = Facts { encryption: Encryption::None, ..Facts::PRESENT };
+    for (text, facts, why, message) in [
+        ("root=absent", plain, Refusal::Present, "root must not exist"),
+        (
+            "root=verity",
+            plain,
+            Refusal::Protection,
+            "root can be used as encrypted+encryptedwithintegrity+unprotected+unused, allowed is verity",
+        ),
+        ("root=encrypted", plain, Refusal::Encryption, "root is not encrypted, allowed is encrypted"),
+        (
+            "root=unprotected",
+            Facts { encryption: Encryption::Luks, ..plain },
+            Refusal::Encryption,
+            "root is encrypted, allowed is unprotected",
+        ),
+        // each half is met, and not by one and the same use
+        (
+            "root=signed+encrypted",
+            plain,
+            Refusal::Protection,
+            "root can be used as unprotected+unused, allowed is signed+encrypted",
+        ),
+        (
+            "root=unprotected+read-only-on",
+            plain,
+            Refusal::ReadOnly,
+            "root has the wrong read-only attribute, allowed is read-only-on",
+        ),
+        (
+            "root=unprotected+growfs-on",
+            plain,
+            Refusal::GrowFileSystem,
+            "root has the wrong grow-file-system attribute, allowed is growfs-on",
+        ),
+    ] {
+        let violation = policy(text).check_use(Designator::Root, &facts, Reading::Proven).unwrap_err();
+        assert_eq!(violation.why, why, "{text}");
+        assert_eq!(violation.to_string(), format!("image policy: {message}"), "{text}");
+    }
+}
+
+/// What is merely there may also be what is to be left alone.
+#[test]
+fn presence_alone_does_not_make_it_used() {
+    let check =
+        |text: &str, facts: &Facts| policy(text).check_use(Designator::Root, facts, Reading::Presence);
+    let tree = Facts { hash_tree: true, ..Facts::PRESENT };
+    assert_eq!(check("root=verity+unused", &Facts::PRESENT), Ok(Decision::Ignore));
+    assert_eq!(check("root=verity+unused", &tree), Ok(Decision::Use));
+}
+
+/// The one use that an image without a partition table has, and why it is refused.
+#[test]
+fn bare_images_are_refused_for_their_one_use() {
+    use Refusal::{Encryption as Encrypted, Protection};
+    let plain = Facts { encryption: Encryption::None, ..Facts::PRESENT };
+    let luks = Facts { encryption: Encryption::Luks, ..plain };
+    let tree = Facts { hash_tree: true, ..plain };
+    for (text, plain_why, luks_why, tree_why) in [
+        ("root=unprotected", None, Some(Encrypted), Some(Protection)),
+        ("root=encrypted", Some(Encrypted), None, Some(Encrypted)),
+        ("root=verity", Some(Protection), Some(Encrypted), None),
+        // not about encryption alone
+        ("root=encrypted+signed", Some(Protection), None, Some(Protection)),
+        ("root=encrypted+verity", Some(Protection), None, None),
+        ("root=encrypted+unprotected", None, None, Some(Protection)),
+        ("root=absent", Some(Protection), Some(Encrypted), Some(Protection)),
+    ] {
+        for (facts, why) in [(plain, plain_why), (luks, luks_why), (tree, tree_why)] {
+            let result = policy(text).check_bare(Designator::Root, &facts);
+            assert_eq!(result.err().map(|violation| violation.why), why, "{text} {facts:?}");
+        }
+    }
+}
+
+/// A combination says no more than it must: no rule that the default says as well, nothing of which all is allowed.
+#[test]
+fn combinations_are_short() {
+    for (a, b, intersection, union) in [
+        (
+            "home=unprotected+absent:=unprotected+unused",
+            "=unprotected+encrypted",
+            "=unprotected",
+            "home=encrypted+unprotected+absent:=encrypted+unprotected+unused",
+        ),
+        ("home=encrypted:=absent", "=unprotected", "none", "home=encrypted+unprotected:=unprotected+absent"),
+        ("home=open+read-only-on:=open+read-only-on", "*", "=read-only-on", "=-"),
+        (
+            "root=verity:root-verity=unprotected:=verity+unprotected",
+            "*",
+            "root=verity:=verity+unprotected",
+            "=-",
+        ),
+        (
+            "root=verity+unprotected:root-verity=unprotected:root-verity-sig=unprotected:=verity+unprotected",
+            "*",
+            "=verity+unprotected",
+            "=-",
+        ),
+    ] {
+        let (a_policy, b_policy) = (policy(a), policy(b));
+        for (left, right) in [(&a_policy, &b_policy), (&b_policy, &a_policy)] {
+            for (expected, result) in [(intersection, left.intersect(right)), (union, left.union(right))] {
+                let text = result.map_or("none".into(), |result| result.to_long_string());
+                assert_eq!(text, expected, "{a} {b}");
+            }
+        }
     }
 }
 

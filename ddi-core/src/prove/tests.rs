@@ -151,6 +151,7 @@ fn truth_table() {
             let proof = &assessment.proofs[0];
             assert_eq!(proof.root_hash.unwrap().origin, origin, "{row}");
             assert_eq!(proof.trusted.is_some(), origin == RootHashOrigin::Caller, "{row}");
+            assert_eq!(proof.named_by_caller, origin == RootHashOrigin::Caller, "{row}");
         }
     }
 }
@@ -188,6 +189,23 @@ fn damage_is_found_and_named() {
         let corrupt = &verdict.levels[level].corrupt;
         assert_eq!((corrupt.first(), corrupt.count()), (Some(number), 1));
         assert_eq!(verdict.root_matches(), level == 0);
+    }
+}
+
+/// What was widened is told of damaged data too.
+#[test]
+fn widened_rules_are_told_of_what_is_damaged() {
+    let (whole, nothing) = (Set::new(erofs(8, 1)).with_tail(&[0; 8192]), Set::new(vec![1; 8 * 4096]));
+    for (set, expected) in [
+        (whole, Widening::Verity(ddi_verity::Widened::UnprotectedTail(8192))),
+        (nothing, Widening::UnrecognisedContent),
+    ] {
+        let damaged = Disk::new().set(ROOT, "", &set).edit_number(1, |part| part.content[5 * 4096] ^= 1);
+        let trusted = [trust(&set, Role::Root)];
+        let options = ProveOptions { trusted: &trusted, content: ContentRule::Any, ..Default::default() };
+        let assessment = prove_with(&damaged.image(), &options);
+        assert_eq!(assessment.outcome, Outcome::NotProven);
+        assert_eq!(assessment.proofs[0].widened, [expected]);
     }
 }
 
@@ -287,6 +305,16 @@ fn tails_are_zero_and_behind_the_file_system() {
     assert_eq!(prove_set(&zero, nothing, strict), (Some("verity-data-size"), vec![]));
     assert_eq!(prove_set(&not_zero, zeros, strict), (Some("tail-not-zero"), vec![]));
     assert_eq!(prove_set(&not_zero, zeros, Strictness::ANY), (None, told));
+    // each byte of it counts, and the first is told, also behind what is read at a time
+    for bytes in [&[0][..], &[8191], &[65535], &[65536], &[69631], &[65535, 65536], &[3, 69000]] {
+        let mut tail = vec![0; 69632];
+        bytes.iter().for_each(|at| tail[*at] = 1);
+        let image = Disk::new().set(ROOT, "", &whole.clone().with_tail(&tail)).image();
+        let proof = &prove_trusting(&image, &[trust(&whole, Role::Root)]).proofs[0];
+        let expected = proof.data.unwrap().range.offset + 8 * 4096 + bytes[0] as u64;
+        let Some(Error::TailNotZero { offset, .. }) = proof.problem else { panic!("{bytes:?} {proof:?}") };
+        assert_eq!(offset, expected, "{bytes:?}");
+    }
     // a LUKS header does not say where its volume ends
     let luks = Set::new(luks()).with_tail(&[0; 8192]);
     assert_eq!(prove_set(&luks, zeros, strict), (Some("verity-data-size"), vec![]));
@@ -416,8 +444,18 @@ fn what_is_not_protected_is_named() {
     let assessment = prove_trusting(&usr.image(), &[trust(&set, Role::Usr)]);
     assert_eq!(problem(&assessment), "unprotected");
     assert_eq!(assessment.proofs[0].outcome, Outcome::TrustedAndProven);
-    assert_eq!(problem(&prove_trusting(&Disk::new().part(ROOT, "", &set.data).image(), &[])), "unprotected");
-    assert_eq!(problem(&prove_trusting(&image(erofs(8, 1)), &[])), "unprotected");
+    let alone = prove_trusting(&Disk::new().part(ROOT, "", &set.data).image(), &[]);
+    assert_eq!(problem(&alone), "unprotected");
+    assert!(alone.proofs[0].selected && alone.proofs[0].data.unwrap().number == Some(1));
+    let bare = prove_trusting(&image(erofs(8, 1)), &[]);
+    assert_eq!(problem(&bare), "unprotected");
+    let whole = ByteRange { offset: 0, size: 8 * 4096 };
+    assert_eq!(bare.proofs[0].data, Some(Part { number: None, range: whole, external: false }));
+    // a tree for which there are no data protects nothing
+    let stray = Disk::new().part(ROOT, "", &set.data).part("usr-x86-64-verity", "", &set.hash);
+    let stray = prove_trusting(&stray.image(), &[]);
+    let unprotected = |proof: &Proof| matches!(proof.problem, Some(Error::Unprotected { .. }));
+    assert!(stray.proofs.iter().any(unprotected), "{stray:?}");
     // a home partition cannot be
     let home = Disk::new().set(USR, "", &set).part("home", "", &erofs(8, 2));
     assert_eq!(prove_trusting(&home.image(), &[trust(&set, Role::Usr)]).outcome, Outcome::TrustedAndProven);
@@ -551,6 +589,88 @@ fn a_cancelled_proof_tells_nothing() {
     let engine = Options::new().cancel(&cancel);
     let options = ProveOptions { trusted: &trusted, engine, ..Default::default() };
     assert_eq!(prove_with(&Disk::new().set(ROOT, "", &set).image(), &options).outcome, Outcome::CouldNotTell);
+}
+
+/// A root hash of the caller's that is for nothing in the image is told, whatever else there is.
+#[test]
+fn root_hashes_for_nothing_are_told() {
+    let set = Set::new(erofs(8, 1));
+    let codes = |assessment: &Assessment| -> Vec<_> {
+        assessment.proofs.iter().map(|proof| proof.problem.as_ref().map(Error::code)).collect()
+    };
+    let plain = Disk::new().part(ROOT, "", &set.data);
+    let trusted = [trust(&set, Role::Root), trust(&set, Role::Usr)];
+    let assessment = prove_trusting(&plain.image(), &trusted[..1]);
+    assert_eq!(codes(&assessment), [Some("no-data-for-root-hash")]);
+    let missing = &assessment.proofs[0];
+    assert_eq!((missing.trusted, missing.named_by_caller), (Some(trusted[0]), true));
+    assert_eq!(missing.root_hash, Some(trusted[0].into()));
+    // dissected without it: the partition is told besides
+    let image = plain.image();
+    let dissection = DissectionRecord::new(&image, &DissectOptions::new(VeritySettings::default()));
+    let options = ProveOptions { trusted: &trusted[..1], ..Default::default() };
+    let expected = ["unprotected", "no-data-for-root-hash"].map(Some);
+    assert_eq!(codes(&prove(&image, &dissection, &options)), expected);
+    // the data are there, their tree is not; for the other role, not even they
+    let data = plain.guid(set.guids().0).image();
+    let expected = ["unprotected", "no-hash-for-root-hash", "no-data-for-root-hash"].map(Some);
+    assert_eq!(codes(&prove_trusting(&data, &trusted)), expected);
+}
+
+/// No proof at all: what is forbidden is not proven, what cannot be read is not known.
+#[test]
+fn nothing_to_prove() {
+    let home = Disk::new().part("home", "", &erofs(8, 1)).image();
+    let outcome = |image: &Image, policy: &str| {
+        let mut dissect = DissectOptions::new(VeritySettings::default());
+        dissect.policy = Some(policy.parse().unwrap());
+        let assessment = prove(image, &DissectionRecord::new(image, &dissect), &ProveOptions::default());
+        assert!(assessment.proofs.is_empty(), "{assessment:?}");
+        (assessment.refused.as_ref().map(Error::kind), assessment.outcome)
+    };
+    assert_eq!(outcome(&home, "*"), (None, Outcome::NotProven));
+    assert_eq!(outcome(&home, "home=absent"), (Some(ErrorKind::Mismatch), Outcome::NotProven));
+    let (kind, told) = outcome(&image(vec![7; 1 << 20]), "*");
+    assert!(kind.is_some_and(|kind| kind != ErrorKind::Mismatch));
+    assert_eq!(told, Outcome::CouldNotTell);
+}
+
+/// What the policy says to leave alone is not proven.
+#[test]
+fn what_the_policy_ignores_is_not_proven() {
+    let set = Set::new(erofs(8, 1));
+    let image = Disk::new().set(ROOT, "", &set).part("home", "", &erofs(8, 2)).image();
+    for (policy, proofs) in [("*", 1), ("root=ignore:home=open", 0)] {
+        let mut dissect = DissectOptions::new(VeritySettings::default());
+        dissect.policy = Some(policy.parse().unwrap());
+        let dissection = DissectionRecord::new(&image, &dissect);
+        assert!(dissection.outcome.is_ok(), "{:?}", dissection.outcome);
+        let options = ProveOptions { scope: Scope::All, ..Default::default() };
+        assert_eq!(prove(&image, &dissection, &options).proofs.len(), proofs, "{policy}");
+    }
+}
+
+/// Several proofs of one partition, should there be: the worst one counts.
+#[test]
+fn the_worst_of_several_proofs_counts() {
+    let set = Set::new(erofs(8, 1));
+    let disk = Disk::new().set(ROOT, "", &set);
+    let damaged = disk.clone().edit_number(1, |part| part.content[5000] ^= 1);
+    let trusted = [trust(&set, Role::Root)];
+    let image = disk.image();
+    let dissected = crate::dissect(&image, &DissectOptions::new(VeritySettings::default())).unwrap();
+    let fact = |assessment: &Assessment| assessment.facts(&dissected, Designator::Root).proof;
+    assert_eq!(fact(&prove_trusting(&image, &trusted)), policy::Proof::RootHash);
+    assert_eq!(fact(&prove_trusting(&image, &[])), policy::Proof::Intact);
+    for swap in [false, true] {
+        let mut both = [prove_trusting(&image, &trusted), prove_trusting(&damaged.image(), &trusted)];
+        if swap {
+            both.reverse();
+        }
+        let [mut first, second] = both;
+        first.proofs.extend(second.proofs);
+        assert_eq!(fact(&first), policy::Proof::None);
+    }
 }
 
 /// `signed` is met by a signature that verified, which a partition that is merely there is not.

@@ -66,6 +66,44 @@ impl FecLayout {
         Ok(())
     }
 
+    /// How well a parity fits: of some codewords from all over it, those that are intact, and all. Codewords whose parity is zeros
+    /// say nothing and do not count.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode); what cannot be read does not fit.
+    pub fn fit(
+        &self,
+        data: &dyn ReadAt,
+        hash: &dyn ReadAt,
+        parity: &dyn ReadAt,
+        offset: u64,
+    ) -> Result<(u64, u64), Error> {
+        const PLACES: u64 = 32;
+        self.check_sources(data, hash)?;
+        self.check_end(offset)?;
+        let tables = Tables::new(self.roots());
+        let mut encoder = Encoder::new(self, &tables, Handle::Shared(data), Handle::Shared(hash));
+        let (columns, roots) = (self.region() / COLUMN as u64, self.roots());
+        let mut stored = vec![0; COLUMN * roots];
+        let (mut intact, mut all) = (0, 0);
+        for place in 0..PLACES.min(columns) {
+            let start = (u128::from(place) * u128::from(columns) / u128::from(PLACES.min(columns))) as u64
+                * COLUMN as u64;
+            let readable = (0..self.symbols()).all(|symbol| encoder.read(symbol, start, COLUMN).is_ok());
+            if !readable || parity.read_exact_at(offset + start * roots as u64, &mut stored).is_err() {
+                continue;
+            }
+            encoder.encode();
+            for (stored, computed) in stored.chunks_exact(roots).zip(encoder.parity.chunks_exact(roots)) {
+                if stored.iter().any(|&byte| byte != 0) {
+                    all += 1;
+                    intact += u64::from(stored == computed);
+                }
+            }
+        }
+        Ok((intact, all))
+    }
+
     pub(super) fn check_sources(&self, data: &dyn ReadAt, hash: &dyn ReadAt) -> Result<(), Error> {
         let needed =
             if self.hash_blocks == 0 { 0 } else { self.hash_start + self.hash_blocks * self.block_size };

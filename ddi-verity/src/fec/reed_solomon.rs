@@ -3,8 +3,6 @@
 //! Symbol `j` of a codeword has degree `254 - j`. The message comes first, then `roots` bytes of parity, the highest power
 //! of the remainder first. All here is one byte at a time: the reference for the kernels, and the decoder.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the decoder waits for the repair that it is for"))]
-
 use super::{MAX_ROOTS, MIN_ROOTS};
 
 /// Symbols of a codeword.
@@ -250,6 +248,77 @@ impl Code {
     }
 }
 
+/// Erasures at known places and no other errors: a linear system, solved once for all codewords with the same erasures.
+pub(crate) struct Erasures {
+    erasures: Vec<u8>,
+    roots: usize,
+    /// A row for each erasure gives its value; the others must give 0.
+    rows: [[u8; MAX_ROOTS]; MAX_ROOTS],
+}
+
+impl Erasures {
+    /// `None` for more erasures than roots.
+    pub(crate) fn new(code: &Code, erasures: &[u8]) -> Option<Self> {
+        let roots = code.roots();
+        if erasures.len() > roots {
+            return None;
+        }
+        // what each erased symbol adds to the difference, and next to that the unit matrix
+        let mut system = [[0; 2 * MAX_ROOTS]; MAX_ROOTS];
+        for (column, &symbol) in erasures.iter().enumerate() {
+            let mut remainder = [0; MAX_ROOTS];
+            match usize::from(symbol).checked_sub(code.message_symbols()) {
+                Some(parity) => remainder[parity] = 1,
+                None => {
+                    code.step(&mut remainder[..roots], 1);
+                    (usize::from(symbol) + 1..code.message_symbols())
+                        .for_each(|_| code.step(&mut remainder[..roots], 0));
+                }
+            }
+            for (row, byte) in system.iter_mut().zip(remainder) {
+                row[column] = byte;
+            }
+        }
+        for (i, row) in system.iter_mut().enumerate().take(roots) {
+            row[MAX_ROOTS + i] = 1;
+        }
+        for column in 0..erasures.len() {
+            // any `roots` columns of the code are independent
+            let pivot = (column..roots).find(|&row| system[row][column] != 0)?;
+            system.swap(column, pivot);
+            let inverse = invert(system[column][column]);
+            system[column] = system[column].map(|value| multiply(value, inverse));
+            let chosen = system[column];
+            for (_, row) in system.iter_mut().enumerate().take(roots).filter(|(row, _)| *row != column) {
+                let factor = row[column];
+                for (value, &chosen) in row.iter_mut().zip(&chosen) {
+                    *value ^= multiply(factor, chosen);
+                }
+            }
+        }
+        let mut rows = [[0; MAX_ROOTS]; MAX_ROOTS];
+        for (row, solved) in rows.iter_mut().zip(&system) {
+            row.copy_from_slice(&solved[MAX_ROOTS..]);
+        }
+        Some(Erasures { erasures: erasures.to_vec(), roots, rows })
+    }
+
+    /// As [`Code::decode`] with these erasures, if there are no errors besides.
+    pub(crate) fn solve(&self, difference: &[u8]) -> Option<Fix> {
+        let product = |row: &[u8; MAX_ROOTS]| {
+            difference.iter().zip(row).fold(0, |sum, (&byte, &factor)| sum ^ multiply(byte, factor))
+        };
+        if !self.rows[self.erasures.len()..self.roots].iter().all(|row| product(row) == 0) {
+            return None;
+        }
+        let mut fix = Fix::new();
+        for (&symbol, row) in self.erasures.iter().zip(&self.rows) {
+            fix.push(symbol, product(row));
+        }
+        Some(fix)
+    }
+}
+
 /// A polynomial, the lowest power first, at `x`.
 fn evaluate(polynomial: &[u8], x: u8) -> u8 {
     polynomial.iter().rev().fold(0, |sum, &coefficient| multiply(sum, x) ^ coefficient)
@@ -322,6 +391,17 @@ mod tests {
                 }
                 let fix = code.decode(&difference(&code, &damaged), &symbols[..erased]);
                 let fix = fix.expect("within the limit");
+                // the same by another way, where there are no errors
+                let solved = Erasures::new(&code, &symbols[..erased]).unwrap();
+                let solved = solved.solve(&difference(&code, &damaged));
+                let sorted = |fix: Fix| {
+                    let mut list = fix.symbols().to_vec();
+                    list.sort_unstable();
+                    list
+                };
+                if errors == 0 {
+                    prop_assert_eq!(solved.map(sorted), Some(sorted(fix)));
+                }
                 for &(symbol, value) in fix.symbols() {
                     damaged[usize::from(symbol)] ^= value;
                 }

@@ -165,3 +165,230 @@ fn what_cannot_be_covered() {
     let tree = HashTree::new(params(512, 300).unwrap(), Placement::Superblock(0)).unwrap();
     assert!(matches!(FecLayout::new(&tree, 2, 1 << 20), Err(Error::FecBlockSizes { data: 512, hash: 4096 })));
 }
+
+/// Data, tree, parity and what they were before somebody damaged them.
+struct Example {
+    data: Vec<u8>,
+    hash: Vec<u8>,
+    parity: Vec<u8>,
+    tree: HashTree,
+    fec: FecLayout,
+    root: RootHash,
+}
+
+impl Example {
+    fn new(blocks: u64, size: u32, roots: u32, shape: Shape) -> Self {
+        let (data, hash, tree, end, root) = sources(blocks, size, shape);
+        let fec = FecLayout::new(&tree, roots, end).unwrap();
+        let parity = Mutex::new(Vec::new());
+        fec.encode(&data, &hash, &parity, 0, &Options::new()).unwrap();
+        Example { data, hash, parity: parity.into_inner().unwrap(), tree, fec, root }
+    }
+
+    /// Repairs data and tree, and returns what became of them. No block is written but the one that was there at first.
+    fn repair(&self, data: &[u8], hash: &[u8], parity: &[u8]) -> (Repair, Vec<u8>, Vec<u8>) {
+        let healed = Mutex::new((data.to_vec(), hash.to_vec()));
+        let sink = |storage: Storage, offset: u64, block: &[u8]| {
+            let range = offset as usize..offset as usize + block.len();
+            let mut healed = healed.lock().unwrap();
+            let (to, original) = match storage {
+                Storage::Data => (&mut healed.0, &self.data),
+                _ => (&mut healed.1, &self.hash),
+            };
+            assert!(block == &original[range.clone()], "a wrong block at {offset} of the {storage}");
+            assert!(to[range.clone()] != *block, "block at {offset} of the {storage} was healed before");
+            to[range].copy_from_slice(block);
+            Ok(())
+        };
+        let sources = RepairSources { data: &data, hash: &hash, parity: &parity, parity_offset: 0 };
+        let tree = self.tree.clone().vouched();
+        let repair = self.fec.repair(&tree, &self.root, sources, &sink, &Options::new()).unwrap();
+        let (data, hash) = healed.into_inner().unwrap();
+        // what it says is what there is
+        let blocks = self.data.chunks(self.fec.block_size() as usize);
+        let wrong =
+            blocks.zip(data.chunks(self.fec.block_size() as usize)).filter(|(a, b)| a != b).count() as u64;
+        let (lost, unproven) = (repair.data.lost.count(), repair.data.unproven.count());
+        assert!(lost <= wrong && wrong <= lost + unproven, "{wrong} wrong, {lost} lost, {unproven} unproven");
+        assert_eq!(repair.data.proven + lost + unproven, self.fec.data_blocks());
+        let protected = self.fec.data_size() as usize;
+        let tree_range = self.tree.layout().tree();
+        let tree_range = tree_range.start as usize..tree_range.end as usize;
+        let is_original =
+            data[..protected] == self.data[..protected] && hash[tree_range.clone()] == self.hash[tree_range];
+        assert_eq!(repair.is_whole(), is_original);
+        (repair, data, hash)
+    }
+}
+
+struct Chance(u64);
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((u128::from(self.0 ^ self.0 >> 29) * u128::from(end)) >> 64) as u64
+    }
+    fn spoil(&mut self, block: &mut [u8]) {
+        let old = block.to_vec();
+        while block == old {
+            block.iter_mut().for_each(|byte| *byte = self.below(256) as u8);
+        }
+    }
+}
+
+/// Block `number` of the message, in the sources.
+fn block_mut<'a>(fec: &FecLayout, data: &'a mut [u8], hash: &'a mut [u8], number: u64) -> &'a mut [u8] {
+    let size = fec.block_size();
+    match number.checked_sub(fec.data_blocks()) {
+        None => &mut data[(number * size) as usize..][..size as usize],
+        Some(at) => &mut hash[(fec.hash_start + at * size) as usize..][..size as usize],
+    }
+}
+
+fn cases(usual: u64) -> u64 {
+    std::env::var("DDI_FEC_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
+/// Vector of the reference: with three errors in a codeword of four roots, a decoder of errors alone finds another codeword, and
+/// `veritysetup verify` says that all is repairable.
+#[test]
+fn the_tree_is_the_judge() {
+    let example = Example::new(300, 4096, 4, Shape::Separate);
+    assert_eq!(
+        hex(&Sha256::digest(&example.parity)),
+        "93210a80ed654df636556daf48caa7dbc540bc0b054306a7607d8d2e933a4cf4"
+    );
+    let mut data = example.data.clone();
+    for (block, value) in [(10, 0x0c), (100, 0x01), (200, 0x02)] {
+        data[block * 4096 + 1234] ^= value;
+    }
+    let (repair, healed, _) = example.repair(&data, &example.hash, &example.parity);
+    assert!(repair.is_whole() && healed == example.data);
+    assert_eq!(repair.data.healed.ranges(), [10..11, 100..101, 200..201]);
+}
+
+#[test]
+fn damage_up_to_the_limit_is_healed() {
+    let examples: Vec<_> = [
+        (300, 512, 2, Shape::Separate),
+        (700, 512, 4, Shape::Bare),
+        (1000, 512, 7, Shape::Gap),
+        (600, 512, 24, Shape::One(5)),
+        (90, 1024, 3, Shape::Offset),
+        (1, 512, 2, Shape::Separate),
+    ]
+    .into_iter()
+    .map(|(blocks, size, roots, shape)| Example::new(blocks, size, roots, shape))
+    .collect();
+    for case in 0..cases(300) {
+        let example = &examples[case as usize % examples.len()];
+        let (fec, mut chance) = (&example.fec, Chance(case));
+        let (mut data, mut hash) = (example.data.clone(), example.hash.clone());
+        let (rounds, roots) = (fec.rounds(), fec.roots() as u64);
+        let covered = fec.data_blocks();
+        match case / examples.len() as u64 % 3 {
+            // data blocks, as many of each row as there are roots
+            0 => {
+                for row in 0..rounds {
+                    let of_row: Vec<u64> = (row..covered).step_by(rounds as usize).collect();
+                    let mut left = roots.min(of_row.len() as u64);
+                    for (i, &block) in of_row.iter().enumerate() {
+                        if chance.below((of_row.len() - i) as u64) < left {
+                            left -= 1;
+                            chance.spoil(block_mut(fec, &mut data, &mut hash, block));
+                        }
+                    }
+                }
+            }
+            // a run
+            1 => {
+                let longest = (rounds * roots).min(covered);
+                let start = chance.below(covered - longest + 1);
+                for block in start..start + longest {
+                    chance.spoil(block_mut(fec, &mut data, &mut hash, block));
+                }
+            }
+            // one bit in half as many blocks of each row as there are roots, of the tree too
+            _ => {
+                let all = covered + (example.tree.layout().tree().end - fec.hash_start) / fec.block_size();
+                for row in 0..rounds {
+                    let of_row: Vec<u64> = (row..all).step_by(rounds as usize).collect();
+                    for _ in 0..roots / 2 {
+                        if of_row.is_empty() {
+                            continue;
+                        }
+                        let block = of_row[chance.below(of_row.len() as u64) as usize];
+                        let block = block_mut(fec, &mut data, &mut hash, block);
+                        let at = chance.below(block.len() as u64) as usize;
+                        block[at] ^= 1 << chance.below(8);
+                    }
+                }
+            }
+        }
+        let (repair, healed, tree) = example.repair(&data, &hash, &example.parity);
+        assert!(repair.is_whole(), "case {case}: {} lost", repair.lost());
+        assert!(healed == example.data && tree == example.hash, "case {case}");
+    }
+}
+
+/// Whatever the damage, of data, tree and parity: the original or a block that is named. `Example::repair` looks at each.
+#[test]
+fn damage_beyond_the_limit_is_never_called_healed() {
+    let examples: Vec<_> = [
+        (300, 512, 2, Shape::Separate),
+        (700, 512, 4, Shape::Bare),
+        (300, 512, 3, Shape::Gap),
+        (600, 512, 24, Shape::One(5)),
+        (1, 512, 2, Shape::Separate),
+    ]
+    .into_iter()
+    .map(|(blocks, size, roots, shape)| Example::new(blocks, size, roots, shape))
+    .collect();
+    let mut outcomes = [0; 2];
+    for case in 0..cases(300) {
+        let example = &examples[case as usize % examples.len()];
+        let (fec, mut chance) = (&example.fec, Chance(case ^ 0xbad << 32));
+        let (mut data, mut hash, mut parity) =
+            (example.data.clone(), example.hash.clone(), example.parity.clone());
+        let all = fec.data_blocks() + (example.tree.layout().tree().end - fec.hash_start) / fec.block_size();
+        let most = 2 * fec.rounds() * fec.roots() as u64 + 2;
+        for _ in 0..=chance.below(most) {
+            let number = chance.below(all);
+            let block = block_mut(fec, &mut data, &mut hash, number);
+            match chance.below(3) {
+                0 => chance.spoil(block),
+                1 => block.fill(0),
+                _ => (0..=chance.below(4)).for_each(|_| {
+                    let at = chance.below(block.len() as u64) as usize;
+                    block[at] ^= 1 + chance.below(255) as u8;
+                }),
+            }
+        }
+        if chance.below(3) == 0 {
+            let start = chance.below(parity.len() as u64) as usize;
+            let end = (start + chance.below(2000) as usize).min(parity.len());
+            chance.spoil(&mut parity[start..end.max(start + 1).min(example.parity.len())]);
+        }
+        let (repair, ..) = example.repair(&data, &hash, &parity);
+        outcomes[usize::from(repair.is_whole())] += 1;
+    }
+    // some of both, or it would show nothing
+    assert!(outcomes.iter().all(|&count| count > 10), "{outcomes:?}");
+}
+
+/// The table of the reference: more bad blocks than roots in each row, and whole again, by turns with fewer and fewer erasures.
+#[test]
+fn turns_with_fewer_erasures() {
+    let example = Example::new(1000, 512, 4, Shape::Separate);
+    let mut healed_all = 0;
+    for seed in 0..8 {
+        let (mut data, mut chance) = (example.data.clone(), Chance(seed));
+        for _ in 0..300 {
+            let at = chance.below(data.len() as u64) as usize;
+            data[at] ^= 1 + chance.below(255) as u8;
+        }
+        let (repair, ..) = example.repair(&data, &example.hash, &example.parity);
+        assert!(repair.data.healed.count() > 20 * example.fec.rounds());
+        healed_all += u32::from(repair.is_whole());
+    }
+    assert!(healed_all >= 6, "{healed_all}");
+}

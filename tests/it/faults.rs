@@ -349,12 +349,11 @@ fn x2_a_proof_reads_data_once_more_than_it_looks() {
     assert_eq!(reads.most_in(signature.offset, bytes.len() as u64), 1);
     // the head: looked at, hashed, recognised by proven bytes; the rest is hashed
     assert_eq!(reads.most_in(data.offset, data.offset + (128 << 10)), 3);
-    // as is the end, where superblocks of RAIDs would be
-    // as are the places where copies of other superblocks would be: up to 512 KiB, at 2 MiB, and in the last MiB
-    let (head, copy, end) = (data.offset + (640 << 10), data.offset + (2 << 20), data.end() - (1280 << 10));
-    assert_eq!(reads.most_in(head, copy), 1);
-    assert_eq!(reads.most_in(copy + (64 << 10), end), 1);
-    assert_eq!(reads.most_in(end, data.end()), 3);
+    // as are single places behind it, where superblocks of RAIDs and copies of others would be
+    assert!(reads.most_in(data.offset, data.end()) <= 3);
+    let behind = (data.offset + (132 << 10)..data.end()).step_by(4096);
+    let places = behind.filter(|at| reads.most_in(*at, at + 4096) > 1).count();
+    assert!((1..=32).contains(&places), "{places}");
     assert!(reads.most_in(hash.offset, hash.end()) <= 3);
 }
 

@@ -358,7 +358,13 @@ pub fn open_within(
 ) -> Result<Arc<dyn FileSystem>, Error> {
     meter.check()?;
     let disk = disk::Disk::metered(source, meter.clone());
-    let fs: Box<dyn FileSystem> = match kind {
+    let fs = reader(disk, kind)?;
+    Ok(Arc::new(metered::Metered::new(fs, meter.clone())))
+}
+
+/// The reader for that kind, if it is compiled in.
+fn reader(disk: disk::Disk, kind: FsKind) -> Result<Box<dyn FileSystem>, Error> {
+    Ok(match kind {
         #[cfg(feature = "fs-erofs")]
         FsKind::Erofs => Box::new(erofs::Erofs::open(disk)?),
         #[cfg(feature = "fs-squashfs")]
@@ -377,8 +383,7 @@ pub fn open_within(
             drop(disk);
             return Err(Error::NoReader { kind });
         }
-    };
-    Ok(Arc::new(metered::Metered::new(fs, meter.clone())))
+    })
 }
 
 /// Entries of a root directory that [`check_root`] looks at.

@@ -181,6 +181,7 @@ impl Meter {
         self.charge(LOOK.saturating_add(u64_from(bytes) / 8));
     }
 
+    #[cfg(any(feature = "fs-erofs", feature = "fs-squashfs", feature = "fs-btrfs"))]
     pub(super) fn unpacked(&self, bytes: usize, unit: u64) {
         self.0.unpacked.fetch_add(u64_from(bytes), Ordering::Relaxed);
         self.charge(u64_from(bytes).saturating_mul(unit).saturating_add(READ));

@@ -226,6 +226,16 @@ mod tests {
         assert_eq!(strict, crate::Error::CopiesDiffer { first, count: 256 });
     }
 
+    #[test]
+    fn the_size_of_the_header() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        disk.header(Side::Backup).header_size.set(96);
+        disk.repair(Side::Backup);
+        let gpt = disk.gpt(Mode::Tolerant).unwrap();
+        let [primary, backup] = [92, 96].map(Value::Number);
+        assert_eq!(gpt.differences(), [Difference { field: Field::HeaderSize, primary, backup }]);
+    }
+
     /// Where a damaged copy has its array, and what it says, counts for nothing.
     #[test]
     fn a_damaged_copy_is_not_compared() {

@@ -436,6 +436,8 @@ mod tests {
             assert_eq!(parse(bad, None), Err(Error::UnknownPartitionType), "{bad}");
         }
         assert_eq!(parse("root-secondary", Some(A::Riscv64)), Err(Error::UnknownPartitionType));
+        let unknown = Guid::from_u128(7);
+        assert_eq!(PartitionType::Unknown(unknown).guid(), Some(unknown));
     }
 
     #[test]

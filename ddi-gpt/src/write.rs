@@ -499,6 +499,22 @@ mod tests {
         assert_eq!(tight.partitions()[1].lbas, LbaRange::new(35, 32734));
     }
 
+    /// What fills a gap to its last block fits.
+    #[test]
+    fn a_gap_is_filled() {
+        let fixed = LbaRange::new(2048, 2049);
+        let after = LbaRange::new(2053, 16350);
+        let fixed = [partition(1).lbas(fixed), partition(2).lbas(after)];
+        let with = |size| {
+            let builder = fixed.clone().into_iter().fold(new(8 << 20), Builder::partition);
+            let builder = builder.alignment(512).usable(LbaRange::new(2048, 16350));
+            let table = builder.partition(partition(3).size(size)).build();
+            table.map(|table| table.gpt().partitions()[2].lbas)
+        };
+        assert_eq!(with(3 * 512).unwrap(), LbaRange::new(2050, 2052));
+        assert_eq!(with(3 * 512 + 1).unwrap_err(), Error::NoRoom { number: 3, size: 3 * 512 + 1 });
+    }
+
     #[test]
     fn refusals() {
         let mebibyte = 2048;

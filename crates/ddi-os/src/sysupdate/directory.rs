@@ -251,6 +251,10 @@ mod tests {
         std::fs::write(path.join("a"), b"abc").unwrap();
         std::os::unix::fs::symlink("a", path.join("link")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(path.join("socket")).unwrap();
+        // to open it would wait for a writer
+        let fifo = (path.join("fifo"), FileType::Fifo);
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo.0, fifo.1, Mode::RWXU, 0).unwrap();
+        assert!(Directory::open(&path.join("a")).is_err());
         let directory = Directory::open(&path).unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let (sum, size) = directory.sha256("a").unwrap();
@@ -260,6 +264,8 @@ mod tests {
             ("link", "file-not-regular"),
             ("sub", "file-not-regular"),
             ("socket", "file-not-regular"),
+            ("fifo", "file-not-regular"),
+            ("fifo/a", "file-not-regular"),
             ("b", "file-missing"),
             ("../a", "file-missing"),
             ("sub/../a", "file-missing"),
@@ -267,7 +273,7 @@ mod tests {
             assert_eq!(directory.sha256(name).unwrap_err().code(), code, "{name}");
         }
         assert_eq!(directory.read("a", 2).unwrap_err().code(), "file-too-large");
-        assert_eq!(directory.names().unwrap(), ["a", "link", "socket", "sub"]);
+        assert_eq!(directory.names().unwrap(), ["a", "fifo", "link", "socket", "sub"]);
         // below
         std::fs::create_dir_all(path.join("sub/deep")).unwrap();
         std::fs::write(path.join("sub/deep/a"), b"abc").unwrap();
@@ -283,9 +289,18 @@ mod tests {
         ] {
             assert_eq!(directory.sha256(name).unwrap_err().code(), code, "{name}");
         }
-        let all = ["a", "link", "socket", "sub", "sub/deep", "sub/deep/a", "way"];
+        let all = ["a", "fifo", "link", "socket", "sub", "sub/deep", "sub/deep/a", "way"];
         assert_eq!(directory.paths(|_| true).unwrap(), all);
-        assert_eq!(directory.paths(|path| path == "sub").unwrap(), [&all[..5], &["way"]].concat());
+        assert_eq!(directory.paths(|path| path == "sub").unwrap(), [&all[..6], &["way"]].concat());
         std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    /// A file that is longer than it says.
+    #[test]
+    fn a_file_of_another_size_than_it_says() {
+        let directory = Directory::open(Path::new("/proc/self")).unwrap();
+        assert_eq!(directory.size("status").unwrap(), 0);
+        assert_eq!(directory.sha256("status").unwrap_err().code(), "file-changed");
+        assert_eq!(directory.read("status", 8).unwrap_err().code(), "file-too-large");
     }
 }

@@ -229,7 +229,8 @@ impl Fields {
     fn set(&mut self, marker: char, text: &str) -> Option<()> {
         match marker {
             'v' => self.version = Some(text).filter(|text| is_version(text))?.to_owned(),
-            'u' => self.uuid = Some(uuid(text)?),
+            // with dashes or without
+            'u' => self.uuid = Some(text.parse().ok()?),
             'f' => self.flags = Some(number(text, 16)?),
             'a' => self.no_auto = Some(bit(text)?),
             'g' => self.grow_file_system = Some(bit(text)?),
@@ -266,15 +267,6 @@ fn bit(text: &str) -> Option<bool> {
         "1" => Some(true),
         _ => None,
     }
-}
-
-/// With dashes or without.
-fn uuid(text: &str) -> Option<Guid> {
-    if let Ok(guid) = text.parse() {
-        return Some(guid);
-    }
-    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Guid::from_u128)
 }
 
 #[cfg(test)]
@@ -395,6 +387,11 @@ mod tests {
             ("@v_@m", "1_0777"),
             ("@v_@m", "1_8"),
             ("@v_@s", "1_"),
+            ("@v_@f", "1_g"),
+            ("@v_@t", "1_a"),
+            ("@v_@s", "1_a"),
+            ("@v_@d", "1_a"),
+            ("@v_@l", "1_a"),
             ("@v_@h", "1_abcd"),
         ] {
             assert_eq!(pattern.parse::<Pattern>().unwrap().fields(name), None, "{pattern} {name}");

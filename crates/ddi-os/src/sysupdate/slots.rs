@@ -240,6 +240,20 @@ mod tests {
         assert_eq!(left(|_| type_guid("home"), "os_2", "2").0, 1);
     }
 
+    /// What is in use comes before a newer one that was left half-way.
+    #[test]
+    fn what_is_in_use_comes_first() {
+        for half_way in [partial_type, pending_type] {
+            let disk =
+                Disk::new().part("root-x86-64", "os_9", &[1; BLOCK]).part("root-x86-64", "os_1", &[1; BLOCK]);
+            let disk = disk.edit_number(1, |part| part.type_guid = half_way(part.type_guid));
+            let image = Image::new(Box::new(disk.bytes())).unwrap();
+            let Table::Gpt(gpt) = image.table() else { panic!("no table") };
+            let plan = Plan::new(gpt, &transfer(), "11", None).unwrap();
+            assert_eq!(plan.slots.iter().map(|slot| slot.number).collect::<Vec<_>>(), [2, 1]);
+        }
+    }
+
     #[test]
     fn slots_in_order() {
         let labels = [("os_9", 1), ("other", 1), ("_empty", 1), ("os_10", 1)];

@@ -278,6 +278,18 @@ mod tests {
         assert!(transfer.source_kind == "url-file" && transfer.verify);
         let unsigned = good().replace("MinVersion", "Verify=off\nVerify=what\nMinVersion");
         assert!(!Transfer::parse("a", unsigned.as_bytes()).unwrap().verify);
+        // a later word takes back an earlier one, however it is written
+        for yes in ["1", "yes", "Y", "true", "t", "ON"] {
+            let text = unsigned.replace("Verify=what", &format!("Verify={yes}"));
+            assert!(Transfer::parse("a", text.as_bytes()).unwrap().verify, "{yes}");
+        }
+        for (kind, is_url) in [("url-file", true), ("url-tar", true), ("regular-file", false), ("", false)] {
+            let text = good().replace("url-file", kind);
+            assert_eq!(Transfer::parse("a", text.as_bytes()).unwrap().is_from_url(), is_url, "{kind}");
+        }
+        let fewest = good().replace("Max=3", "Max=2").replace("Version=%A", "Version=7");
+        let fewest = Transfer::parse("a", fewest.as_bytes()).unwrap();
+        assert_eq!((fewest.instances_max, fewest.protect_version.as_deref()), (Some(2), Some("7")));
     }
 
     /// Patterns are often written one below the other.
@@ -308,6 +320,13 @@ mod tests {
             let text = good().replacen(from, to, 1);
             assert_eq!(Transfer::parse("a", text.as_bytes()).unwrap_err().code(), code, "{from}");
         }
-        assert_eq!(Transfer::parse("a", b"\xff").unwrap_err().code(), "transfer-not-utf-8");
+        let whole = Transfer::parse("a", b"\xff").unwrap_err();
+        assert_eq!((whole.code(), whole.to_string().as_str()), ("transfer-not-utf-8", "not UTF-8"));
+        let text = good().replacen("Max=3", "Max=1", 1);
+        let error = Transfer::parse("a", text.as_bytes()).unwrap_err();
+        assert!(
+            error.line > 0 && error.to_string().starts_with(&format!("line {}: ", error.line)),
+            "{error}"
+        );
     }
 }

@@ -279,3 +279,13 @@ fn s1_the_caller_vouches_for_the_size() {
     let error = Error::DataSizeDiffers { role: Role::Root, partition: None, given: 1, found: 2 };
     assert_eq!(error.to_string(), "the tree of root is over 2 bytes of data, and 1 were given");
 }
+
+/// The features as `Cargo.toml` has them.
+#[test]
+fn readers_have_features() {
+    let manifest = include_str!("../../../Cargo.toml");
+    for kind in [FsKind::Btrfs, FsKind::Erofs, FsKind::Ext4, FsKind::Squashfs, FsKind::Xfs] {
+        assert_eq!(feature(kind), format!("fs-{}", kind.name()));
+        assert!(manifest.contains(&format!("\n{} = [", feature(kind))), "{}", feature(kind));
+    }
+}

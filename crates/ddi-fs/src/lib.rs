@@ -364,26 +364,26 @@ pub fn open_within(
 
 /// The reader for that kind, if it is compiled in.
 fn reader(disk: disk::Disk, kind: FsKind) -> Result<Box<dyn FileSystem>, Error> {
-    Ok(match kind {
+    match kind {
         #[cfg(feature = "fs-erofs")]
-        FsKind::Erofs => Box::new(erofs::Erofs::open(disk)?),
+        FsKind::Erofs => Ok(Box::new(erofs::Erofs::open(disk)?)),
         #[cfg(feature = "fs-squashfs")]
-        FsKind::Squashfs => Box::new(squashfs::Squashfs::open(disk)?),
+        FsKind::Squashfs => Ok(Box::new(squashfs::Squashfs::open(disk)?)),
         #[cfg(feature = "fs-ext4")]
         FsKind::Ext2 | FsKind::Ext3 | FsKind::Ext4 | FsKind::Ext4dev => {
-            Box::new(ext4::Ext4::open(disk, kind)?)
+            Ok(Box::new(ext4::Ext4::open(disk, kind)?))
         }
         #[cfg(feature = "fs-vfat")]
-        FsKind::Vfat => Box::new(vfat::Vfat::open(disk)?),
+        FsKind::Vfat => Ok(Box::new(vfat::Vfat::open(disk)?)),
         #[cfg(feature = "fs-btrfs")]
-        FsKind::Btrfs => Box::new(btrfs::Btrfs::open(disk)?),
+        FsKind::Btrfs => Ok(Box::new(btrfs::Btrfs::open(disk)?)),
         #[cfg(feature = "fs-xfs")]
-        FsKind::Xfs => Box::new(xfs::Xfs::open(disk)?),
+        FsKind::Xfs => Ok(Box::new(xfs::Xfs::open(disk)?)),
         _ => {
             drop(disk);
-            return Err(Error::NoReader { kind });
+            Err(Error::NoReader { kind })
         }
-    })
+    }
 }
 
 /// Entries of a root directory that [`check_root`] looks at.

@@ -117,7 +117,7 @@ pub struct BootOptions<'a> {
 /// those of the options.
 ///
 /// The chain from a command line to the partitions is *consistent* if the root hash on it names partitions by their GUIDs
-/// and is that of their hash tree. That each block matches is not asked: [`prove`](crate::prove()) does.
+/// and is that of their hash tree. That each block matches is not asked: [`prove`](ddi_core::prove()) does.
 ///
 /// Nothing in an image protects an ESP, so the report's assurance is [`Assurance::Claimed`]; that of the root and `/usr` file
 /// systems, with which it is compared, is the fact `system`. If these are refused or not what their root hash says, that is a

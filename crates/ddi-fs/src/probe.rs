@@ -18,7 +18,7 @@
 //! The first 128 KiB are read once and every probe parses that copy; only FAT (its root directory), LUKS2 (its
 //! JSON), members of arrays and pools (the far end) and the foreign ones read more, each within a bound of its own; ZFS
 //! most, 4 times 112 KiB, and only where its labels begin as they must. Nothing here is
-//! authenticated by itself: give it a [`VerifiedReader`](ddi_verity::VerifiedReader) to probe proven bytes.
+//! authenticated by itself: give it a `VerifiedReader` of `ddi-verity` to probe proven bytes.
 #![cfg_attr(
     not(test),
     warn(

@@ -661,6 +661,53 @@ mod tests {
         verity_sets(image, &dissect(image, trusted), &options)
     }
 
+    /// With a root hash for the role, the size that the caller gives is that of the data under it; else, of all.
+    #[test]
+    fn the_size_that_is_given_is_for_what_is_trusted() {
+        let (own, other) = (Set::new(erofs(8, 1)), Set::new(erofs(9, 2)));
+        let image = Disk::new().pair(DATA, "1", &own).pair(DATA, "2", &other).image();
+        let sized = |trusted: &[TrustedRootHash], bytes| -> Vec<_> {
+            let data_sizes = &[DataSize { role: Role::Root, bytes }][..];
+            let options = BindOptions { trusted, data_sizes, ..BindOptions::default() };
+            let sets = verity_sets(&image, &dissect(&image, &[]), &options);
+            let code = |set: &VeritySet| set.problem.as_ref().map(Error::code);
+            sets.iter().map(|set| (set.data_size, code(set))).collect()
+        };
+        let root = TrustedRootHash::by_caller(own.root, Role::Root);
+        let usr = TrustedRootHash::by_caller(own.root, Role::Usr);
+        let right = (Some(8 * 4096), None);
+        let wrong = (None, Some("data-size-differs"));
+        for (trusted, bytes, expected) in [
+            (&[root][..], 8 * 4096, [right, (None, None)]),
+            (&[root, usr], 8 * 4096, [right, (None, None)]),
+            (&[root], 9 * 4096, [wrong, (None, None)]),
+            (&[root], 8 * 4096 + 1, [wrong, (None, None)]),
+            (&[], 8 * 4096, [right, wrong]),
+            (&[usr], 8 * 4096, [right, wrong]),
+        ] {
+            assert_eq!(sized(trusted, bytes), expected, "{trusted:?} {bytes}");
+        }
+    }
+
+    /// Where the fault is, is told for a tree in the image, not for one beside it.
+    #[test]
+    fn faults_beside_the_image_have_no_place_in_it() {
+        let set = Set::new(erofs(8, 1));
+        let dir = std::env::temp_dir().join(format!("ddi-core-{}-place", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("a.raw"), &set.data).unwrap();
+        std::fs::write(dir.join("a.verity"), &set.hash).unwrap();
+        let beside = Image::open(dir.join("a.raw")).unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        let behind = crate::testing::image([&set.data[..], &set.hash].concat());
+        for (image, hash_offset, place) in [(beside, None, None), (behind, Some(8 * 4096), Some(8 * 4096))] {
+            let options = BindOptions { hash_offset, ..BindOptions::default() };
+            let sets = verity_sets(&image, &dissect(&image, &[]), &options);
+            assert!(matches!(sets[0].problem, Some(Error::RootHashUnknown { role: Role::Root })));
+            assert_eq!(sets[0].findings[0].offset, place, "{hash_offset:?}");
+        }
+    }
+
     #[test]
     fn of_many_hash_partitions_one_stands_for_those_that_are_not_looked_at() {
         let set = Set::new(erofs(8, 1));

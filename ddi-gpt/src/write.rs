@@ -506,7 +506,7 @@ mod tests {
         let after = LbaRange::new(2053, 16350);
         let fixed = [partition(1).lbas(fixed), partition(2).lbas(after)];
         let with = |size| {
-            let builder = fixed.clone().into_iter().fold(new(8 << 20), Builder::partition);
+            let builder = fixed.into_iter().fold(new(8 << 20), Builder::partition);
             let builder = builder.alignment(512).usable(LbaRange::new(2048, 16350));
             let table = builder.partition(partition(3).size(size)).build();
             table.map(|table| table.gpt().partitions()[2].lbas)

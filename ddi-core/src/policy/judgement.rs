@@ -324,6 +324,60 @@ mod tests {
         assert_eq!(verdict, Permission::Refused);
     }
 
+    /// Blocks that could not be read are no violation, and no permission; what is missing besides is refused all the same.
+    #[test]
+    fn what_could_not_be_read_is_neither_allowed_nor_refused() {
+        let set = Set::new(erofs(20, 1));
+        let disk = Disk::new().pair("root-x86-64", "os", &set);
+        let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+        let cancel = core::sync::atomic::AtomicBool::new(true);
+        let engine = ddi_verity::Options::new().cancel(&cancel);
+        for (policy, verdict) in [
+            ("root=verity", Permission::CouldNotTell),
+            ("root=verity+unprotected", Permission::Allowed),
+            ("root=verity:home=unprotected", Permission::Refused),
+        ] {
+            let image = disk.image();
+            let mut options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
+            options.policy = Some(policy.parse().unwrap());
+            let dissection = DissectionRecord::new(&image, &options);
+            let prove_options = ProveOptions { trusted: &trusted, engine, ..Default::default() };
+            let assessment = prove(&image, &dissection, &prove_options);
+            assert_eq!(assessment.proofs[0].outcome, Outcome::CouldNotTell);
+            let judgement = Judgement::new(&image, &dissection, &options, &assessment);
+            assert_eq!(judgement.verdict(&assessment), verdict, "{policy}");
+        }
+    }
+
+    /// What a machine of another architecture would use counts, another version for the same one does not.
+    #[test]
+    fn another_machine_is_judged_too() {
+        let set = Set::new(erofs(20, 1));
+        let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
+        let same = Disk::new().pair("root-x86-64", "os_2", &set).part("root-x86-64", "os_1", &erofs(20, 9));
+        let foreign = same.clone().part("root-arm64", "os_2", &erofs(20, 9));
+        for (disk, policy, one_architecture, verdict) in [
+            (&same, "root=verity", false, Permission::Allowed),
+            (&foreign, "root=verity", false, Permission::Refused),
+            (&foreign, "root=verity", true, Permission::Allowed),
+            (&foreign, "root=verity+unprotected", false, Permission::Allowed),
+        ] {
+            let image = disk.image();
+            let mut options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
+            options.native = Some(ddi_gpt::Architecture::X86_64);
+            options.one_architecture = one_architecture;
+            options.policy = Some(policy.parse().unwrap());
+            let dissection = DissectionRecord::new(&image, &options);
+            let prove_options = ProveOptions { trusted: &trusted, one_architecture, ..Default::default() };
+            let assessment = prove(&image, &dissection, &prove_options);
+            let judgement = Judgement::new(&image, &dissection, &options, &assessment);
+            let told = (policy, one_architecture);
+            assert_eq!(judgement.verdict(&assessment), verdict, "{told:?} {:?}", dissection.outcome.is_ok());
+            let exposed = judgement.exposed(&assessment).count();
+            assert_eq!(exposed, usize::from(verdict == Permission::Refused), "{told:?}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_dissected_cannot_be_judged() {
         let (judgement, verdict) = judge(&image(vec![7; 8192]), "*", &[]);

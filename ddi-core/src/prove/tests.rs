@@ -65,6 +65,33 @@ fn s7_what_is_not_proven_is_named() {
     assert_eq!((outcome, names), (good, expected.to_vec()));
 }
 
+/// A proof that is for no partition, a tree that is for no data, and a proof for another machine hide nothing.
+#[test]
+fn what_is_not_proven_is_named_beside_what_is_for_nothing() {
+    let (set, other) = (Set::new(erofs(20, 1)), Set::new(erofs(20, 2)));
+    let disk = Disk::new().set(ROOT, "os_1", &set);
+    let named = |disk: &Disk, trusted: &[TrustedRootHash]| -> Vec<_> {
+        let options = ProveOptions { trusted, scope: Scope::All, ..ProveOptions::default() };
+        let assessment = prove_with(&disk.image(), &options);
+        assessment
+            .unproven
+            .iter()
+            .map(|partition| {
+                (partition.to_string().split("):").next().unwrap().to_owned(), partition.is_exposed)
+            })
+            .collect()
+    };
+    let home = disk.clone().part("home", "", &erofs(20, 9));
+    let for_nothing = [trust(&set, Role::Root), trust(&other, Role::Usr)];
+    assert_eq!(named(&home, &for_nothing), [("partition 4 (home".to_owned(), false)]);
+    let stray = disk.clone().part("root-arm64", "os_1", &erofs(20, 9));
+    let stray = stray.part("usr-arm64-verity", "os_1", &other.hash);
+    assert_eq!(named(&stray, &for_nothing[..1]), [("partition 4 (root arm64".to_owned(), true)]);
+    // a root that is proven for that machine: the other is an older version of it
+    let both = disk.set("root-arm64", "os_2", &other).part("root-arm64", "os_1", &erofs(20, 9));
+    assert_eq!(named(&both, &[]), [("partition 7 (root arm64".to_owned(), false)]);
+}
+
 fn prove_trusting(image: &Image, trusted: &[TrustedRootHash]) -> Assessment {
     prove_with(image, &ProveOptions { trusted, ..Default::default() })
 }

@@ -21,6 +21,7 @@ mod format_faults;
 mod hostile;
 mod made_images;
 mod owners;
+mod packages;
 mod partition_tools;
 mod policy;
 mod read;

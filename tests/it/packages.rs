@@ -1,0 +1,65 @@
+//! What people get: each package has what a registry shows, the licences, and nothing that is for us alone.
+
+use std::process::Command;
+
+const PUBLISHED: [&str; 8] =
+    ["ddi-cli", "ddi-core", "ddi-fs", "ddi-gpt", "ddi-io", "ddi-os", "ddi-signature", "ddi-verity"];
+
+fn files_of(package: &str) -> Vec<String> {
+    let listed = Command::new(env!("CARGO"))
+        .args(["package", "--list", "--allow-dirty", "--offline", "--package", package])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(listed.status.success(), "{package}: {}", String::from_utf8_lossy(&listed.stderr));
+    String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_package_has_what_people_need_and_no_more() {
+    for package in PUBLISHED {
+        let files = files_of(package);
+        let main = if package == "ddi-cli" { "src/main.rs" } else { "src/lib.rs" };
+        for wanted in ["Cargo.toml", "README.md", "LICENSE-APACHE", "LICENSE-MIT", main] {
+            assert!(files.iter().any(|file| file == wanted), "{package} has no {wanted}: {files:#?}");
+        }
+        let known = [
+            "Cargo.toml",
+            "Cargo.toml.orig",
+            "Cargo.lock",
+            ".cargo_vcs_info.json",
+            "README.md",
+            "CHANGELOG.md",
+        ];
+        for file in &files {
+            let is_known = known.contains(&file.as_str())
+                || file.starts_with("src/")
+                || file.starts_with("examples/")
+                || file.starts_with("LICENSE-")
+                || package == "ddi-cli" && file.starts_with("tests/data/sample.");
+            assert!(is_known, "{package}: {file}");
+        }
+    }
+}
+
+/// Whoever reads the registry's page finds the way here.
+#[test]
+fn each_manifest_says_what_it_is() {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    for name in PUBLISHED {
+        let package = packages.iter().find(|package| package["name"] == name).unwrap();
+        for field in ["description", "repository", "license", "rust_version"] {
+            assert!(package[field].as_str().is_some_and(|text| !text.is_empty()), "{name}: {field}");
+        }
+        assert!(!package["keywords"].as_array().unwrap().is_empty(), "{name}");
+    }
+    // of those that are not published, none is forgotten
+    let private: Vec<_> = packages.iter().filter(|package| package["publish"].is_array()).collect();
+    assert_eq!(private.len() + PUBLISHED.len(), packages.len());
+}

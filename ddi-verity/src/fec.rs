@@ -14,6 +14,7 @@ mod encode;
 mod kernel;
 mod reed_solomon;
 mod repair;
+mod sum;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod aarch64;
@@ -21,8 +22,9 @@ pub(crate) mod aarch64;
 pub(crate) mod x86_64;
 
 pub use repair::{Repair, RepairSources, Repaired, Sink};
+pub use sum::PendingParity;
 
-pub(crate) use kernel::{COLUMN, Detected, Kernel, Rows, Tables};
+pub(crate) use kernel::{COLUMN, Detected, Factor, Kernel, Rows, Tables};
 
 use crate::error::{Error, Storage};
 use crate::params::MAX_OFFSET;

@@ -25,7 +25,7 @@ use core::str::FromStr;
 
 pub use backend::Backend;
 #[cfg(feature = "fec")]
-pub(crate) use backend::fec_columns;
+pub(crate) use backend::{fec_accumulate, fec_columns};
 
 /// The longest salt that a verity superblock can hold, in bytes.
 pub(crate) const MAX_SALT: usize = 256;

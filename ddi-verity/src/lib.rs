@@ -69,7 +69,9 @@ mod writer;
 
 pub use error::{AlgorithmName, Error, ErrorKind, Storage};
 #[cfg(feature = "fec")]
-pub use fec::{DEFAULT_ROOTS, FecLayout, MAX_ROOTS, MIN_ROOTS, Repair, RepairSources, Repaired, Sink};
+pub use fec::{
+    DEFAULT_ROOTS, FecLayout, MAX_ROOTS, MIN_ROOTS, PendingParity, Repair, RepairSources, Repaired, Sink,
+};
 pub use geometry::{CheckedTree, Geometry, Strictness, Widened, check_geometry};
 pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashError, RootHash};
 pub use layout::{Layout, Level, Placement};

@@ -109,7 +109,21 @@ impl HashTree {
         options: &Options<'_>,
     ) -> Result<RootHash, Error> {
         self.check_may_build(options)?;
-        build::build(self, data, Some(hash), options)
+        build::build(self, data, Some(hash), None, options)
+    }
+
+    /// As [`build`](Self::build); whatever data is not known to be zeros is shown to `observer` in whole blocks, from many
+    /// threads and in no particular order, each once.
+    #[cfg(feature = "fec")]
+    pub(crate) fn build_observed(
+        &self,
+        data: &dyn ReadAt,
+        hash: &dyn WriteAt,
+        observer: &Observer<'_>,
+        options: &Options<'_>,
+    ) -> Result<RootHash, Error> {
+        self.check_may_build(options)?;
+        build::build(self, data, Some(hash), Some(observer), options)
     }
 
     /// As [`build`](Self::build), but the tree goes nowhere.
@@ -117,7 +131,7 @@ impl HashTree {
     /// # Errors
     /// As [`build`](Self::build), but any algorithm will do.
     pub fn root_hash(&self, data: &dyn ReadAt, options: &Options<'_>) -> Result<RootHash, Error> {
-        build::build(self, data, None, options)
+        build::build(self, data, None, None, options)
     }
 
     /// The digest of the top hash block as it is: the root hash that the tree would have if it were intact. Only the top
@@ -193,11 +207,15 @@ impl CheckedTree {
     }
 }
 
+/// Is shown data and its offset in bytes.
+pub(crate) type Observer<'a> = dyn Fn(u64, &[u8]) + Sync + 'a;
+
 /// How one run over the data is cut: claims, parts, and which level's digests stay in memory.
 pub(crate) struct Work<'a> {
     tree: &'a HashTree,
     hasher: BlockHasher,
     zeros: Option<Zeros>,
+    observer: Option<&'a Observer<'a>>,
     workers: usize,
     /// Hash blocks of level 0 in a claim, a power of two.
     claim: u64,
@@ -247,7 +265,18 @@ impl<'a> Work<'a> {
         let hasher = tree.hasher(options);
         let zeros = (!options.every_block).then(|| Zeros::new(tree, &hasher));
         let parts = claims.div_ceil(part) as usize;
-        Work { tree, hasher, zeros, workers, claim, window: window as usize, part, parts, streamed }
+        Work {
+            tree,
+            hasher,
+            zeros,
+            observer: None,
+            workers,
+            claim,
+            window: window as usize,
+            part,
+            parts,
+            streamed,
+        }
     }
 
     /// As [`new`](Self::new), for the calling thread alone.

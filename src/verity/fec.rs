@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use ddi_core::verity::{
-    CheckedTree, DEFAULT_ROOTS, FecLayout, FileSource, HashTree, MAX_ROOTS, MIN_ROOTS, Options, ReadAt,
-    RepairSources, RootHash,
+    CheckedTree, DEFAULT_ROOTS, FecLayout, FileSource, HashTree, MAX_ROOTS, MIN_ROOTS, Options,
+    PendingParity, ReadAt, RepairSources, RootHash,
 };
 
 use super::destination::Destination;
@@ -186,9 +186,21 @@ impl<'a> NewParity<'a> {
         Ok(NewParity { given, own, layout })
     }
 
-    /// Computes it from data and tree. Its file gets its name, if it is one of its own.
+    /// Makes the tree, and the parity of the data on the way.
+    pub(super) fn build(
+        &self,
+        tree: &HashTree,
+        data: &FileSource,
+        hash: &File,
+        options: &Options<'_>,
+    ) -> anyhow::Result<(RootHash, PendingParity)> {
+        Ok(self.layout.build(tree, data, hash, options)?)
+    }
+
+    /// Takes in the tree, and writes it. Its file gets its name, if it is one of its own.
     pub(super) fn write(
         self,
+        pending: PendingParity,
         data: &FileSource,
         hash: &File,
         options: &Options<'_>,
@@ -200,7 +212,7 @@ impl<'a> NewParity<'a> {
             hash.set_len(self.given.offset)?;
             tree = FileSource::new(hash.try_clone()?)?;
         }
-        self.layout.encode(data, &tree, file, self.given.offset, options)?;
+        self.layout.finish(pending, data, &tree, file, self.given.offset, options)?;
         let written =
             WrittenFec { offset: self.given.offset, beside_tree: self.own.is_none(), layout: self.layout };
         if let Some(own) = self.own {

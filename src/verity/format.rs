@@ -90,10 +90,12 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
         if let Some(threads) = args.params.threads {
             options = options.threads(threads);
         }
-        let root_hash = tree.build(&data, out.file(), &options)?;
-        let parity = match parity {
-            Some(parity) => Some(parity.write(&data, out.file(), &options)?),
-            None => None,
+        let (root_hash, parity) = match parity {
+            Some(parity) => {
+                let (root_hash, pending) = parity.build(&tree, &data, out.file(), &options)?;
+                (root_hash, Some(parity.write(pending, &data, out.file(), &options)?))
+            }
+            None => (tree.build(&data, out.file(), &options)?, None),
         };
         // up to the tree, so that the space between is zero whatever was there
         let head = usize::try_from(layout.tree().start - offset)?;

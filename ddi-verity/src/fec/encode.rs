@@ -181,7 +181,7 @@ impl<'a> Encoder<'a> {
 }
 
 /// From a vector for each root to the bytes of each codeword.
-fn interleave(columns: &[[u8; COLUMN]], parity: &mut [u8]) {
+pub(super) fn interleave(columns: &[[u8; COLUMN]], parity: &mut [u8]) {
     let roots = columns.len();
     let mut codeword = [0; MAX_ROOTS];
     for (i, out) in parity.chunks_exact_mut(roots).enumerate() {

@@ -17,12 +17,33 @@ use super::{MAX_ROOTS, MIN_ROOTS};
 /// Width of a column in bytes: what a kernel does in one call.
 pub(crate) const COLUMN: usize = 256;
 
+/// A factor as the kernels want it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Factor {
+    value: u8,
+    /// As a matrix of 8 × 8 bits.
+    pub(crate) affine: u64,
+    /// The products with 0 to 15, and with 16 times that.
+    pub(crate) nibbles: [[u8; 16]; 2],
+}
+
+impl Factor {
+    pub(crate) fn new(value: u8) -> Self {
+        let mut affine = 0;
+        // row 7 - i says which bits of the input make bit i of the output
+        for (bit, out) in (0..8).flat_map(|bit| (0..8).map(move |out| (bit, out))) {
+            let set = multiply(value, 1 << bit) >> out & 1;
+            affine |= u64::from(set) << (8 * (7 - out) + bit);
+        }
+        let products = |shift: u8| core::array::from_fn(|i| multiply(value, (i as u8) << shift));
+        Factor { value, affine, nibbles: [products(0), products(4)] }
+    }
+}
+
 /// The coefficients of a generator as the kernels want them.
 pub(crate) struct Tables {
     pub(crate) code: Code,
-    /// Each as a matrix of 8 × 8 bits.
     pub(crate) affine: [u64; MAX_ROOTS],
-    /// For each, the products with 0 to 15, and with 16 times that.
     pub(crate) nibbles: [[[u8; 16]; 2]; MAX_ROOTS],
 }
 
@@ -31,15 +52,8 @@ impl Tables {
         let code = Code::new(roots);
         let mut tables = Tables { affine: [0; MAX_ROOTS], nibbles: [[[0; 16]; 2]; MAX_ROOTS], code };
         for (t, &coefficient) in tables.code.generator().iter().enumerate() {
-            // row 7 - i says which bits of the input make bit i of the output
-            for (bit, out) in (0..8).flat_map(|bit| (0..8).map(move |out| (bit, out))) {
-                let set = multiply(coefficient, 1 << bit) >> out & 1;
-                tables.affine[t] |= u64::from(set) << (8 * (7 - out) + bit);
-            }
-            for i in 0..16 {
-                tables.nibbles[t][0][usize::from(i)] = multiply(coefficient, i);
-                tables.nibbles[t][1][usize::from(i)] = multiply(coefficient, i << 4);
-            }
+            let factor = Factor::new(coefficient);
+            (tables.affine[t], tables.nibbles[t]) = (factor.affine, factor.nibbles);
         }
         tables
     }
@@ -155,8 +169,20 @@ impl Detected {
             let (mut found, mut expected) = (vec![[0; COLUMN]; roots], vec![[0; COLUMN]; roots]);
             self.columns(rows, 0, &tables, &mut found);
             portable(rows, 0, &tables, &mut expected);
-            found == expected
+            let factor = Factor::new(noise[roots]);
+            let (mut sum, mut expected_sum) = ([roots as u8; COLUMN], [roots as u8; COLUMN]);
+            self.accumulate(&noise[..COLUMN], &factor, &mut sum);
+            accumulate(&noise[..COLUMN], &factor, &mut expected_sum);
+            found == expected && sum == expected_sum
         })
+    }
+
+    /// Adds the products of `bytes` and `factor` to `sum`, of which there are as many, a multiple of 64.
+    pub(crate) fn accumulate(self, bytes: &[u8], factor: &Factor, sum: &mut [u8]) {
+        debug_assert!(bytes.len() == sum.len() && bytes.len().is_multiple_of(64));
+        if !crate::hash::fec_accumulate(self, bytes, factor, sum) {
+            accumulate(bytes, factor, sum);
+        }
     }
 
     /// The parity of a column that begins `at` bytes from the start of each row. `parity` has a place for each root.
@@ -172,6 +198,13 @@ impl Detected {
         {
             last[COLUMN - 1] ^= 1;
         }
+    }
+}
+
+/// One byte at a time.
+fn accumulate(bytes: &[u8], factor: &Factor, sum: &mut [u8]) {
+    for (sum, &byte) in sum.iter_mut().zip(bytes) {
+        *sum ^= multiply(byte, factor.value);
     }
 }
 
@@ -242,6 +275,25 @@ mod tests {
                         portable(rows, at, &tables, &mut expected);
                         assert_eq!(found, expected, "{kernel:?}, {roots} roots, {count} rows of {stride}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_product_of_every_kernel() {
+        let bytes: Vec<u8> = (0..=255).chain((0..=255).rev()).chain(0..64).collect();
+        for kernel in Detected::reported().into_iter().filter(|found| found.0 != Kernel::Wrong) {
+            for factor in (0..=255).map(Factor::new) {
+                for len in [0, 64, 128, 512, 576] {
+                    let mut sum: Vec<u8> = (0..len).map(|i| (i * 7) as u8).collect();
+                    let expected: Vec<u8> = sum
+                        .iter()
+                        .zip(&bytes)
+                        .map(|(sum, &byte)| sum ^ multiply(byte, factor.value))
+                        .collect();
+                    kernel.accumulate(&bytes[..len], &factor, &mut sum);
+                    assert_eq!(sum, expected, "{kernel:?}, {len} bytes");
                 }
             }
         }

@@ -117,6 +117,40 @@ fn vectors() {
     }
 }
 
+/// Along with the tree, by any number of threads, with holes and without; and where that is too much, in a second pass.
+#[test]
+fn in_one_pass_with_the_tree() {
+    for (blocks, size, shape) in [
+        (1, 4096, Shape::Separate),
+        (300, 512, Shape::Gap),
+        (3000, 4096, Shape::Separate),
+        (700, 1024, Shape::Bare),
+    ] {
+        for (roots, holes) in [(2, false), (2, true), (3, false), (4, true), (5, false), (24, false)] {
+            let (mut data, hash, tree, end, _) = sources(blocks, size, shape);
+            if holes {
+                let len = data.len();
+                data[len / 4..len / 2].fill(0);
+            }
+            let fec = FecLayout::new(&tree, roots, end).unwrap();
+            for threads in [1, 3] {
+                let options = Options::new().threads(threads);
+                let new = Mutex::new(hash.clone());
+                let (root, pending) = fec.build(&tree, &data, &new, &options).unwrap();
+                let hash = new.into_inner().unwrap();
+                assert_eq!(root, tree.root_hash(&data, &options).unwrap());
+                let (one, two) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+                fec.finish(pending, &data, &hash, &one, 512, &options).unwrap();
+                fec.encode(&data, &hash, &two, 512, &options).unwrap();
+                assert!(
+                    one.into_inner().unwrap() == two.into_inner().unwrap(),
+                    "{blocks} {size} {roots} {threads}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn one_thread_or_many() {
     let (data, hash, tree, end, _) = sources(3000, 4096, Shape::Separate);

@@ -425,7 +425,36 @@ impl Backend {
     }
 }
 
-/// Runs a kernel of forward error correction; `false` if that is the portable one.
+/// Calls a function of the kernel that was detected; `false` if that is the portable one.
+#[cfg(feature = "fec")]
+macro_rules! fec_call {
+    ($detected:ident, $call:ident($($argument:ident),*)) => {
+        fec_call!(@ $detected, $call, ($($argument),*),
+            "x86_64" Ssse3 => crate::fec::x86_64::ssse3,
+            "x86_64" Avx2 => crate::fec::x86_64::avx2,
+            "x86_64" Avx512 => crate::fec::x86_64::avx512,
+            "x86_64" Gfni256 => crate::fec::x86_64::gfni256,
+            "x86_64" Gfni512 => crate::fec::x86_64::gfni512,
+            "aarch64" Neon => crate::fec::aarch64::neon
+        )
+    };
+    (@ $detected:ident, $call:ident, $arguments:tt, $($architecture:literal $kernel:ident => $module:path),*) => {
+        match $detected.kernel() {
+            $(
+                #[cfg(target_arch = $architecture)]
+                crate::fec::Kernel::$kernel => {
+                    use $module as kernel;
+                    // SAFETY: there is no such `Detected` unless the features of its kernel were detected.
+                    unsafe { kernel::$call $arguments }
+                    true
+                }
+            )*
+            _ => false,
+        }
+    };
+}
+
+/// Parity of columns.
 #[cfg(feature = "fec")]
 pub(crate) fn fec_columns(
     detected: crate::fec::Detected,
@@ -434,31 +463,18 @@ pub(crate) fn fec_columns(
     tables: &crate::fec::Tables,
     parity: &mut [[u8; crate::fec::COLUMN]],
 ) -> bool {
-    use crate::fec::Kernel;
-    macro_rules! run {
-        ($($architecture:literal $kernel:ident => $module:path),*) => {
-            match detected.kernel() {
-                $(
-                    #[cfg(target_arch = $architecture)]
-                    Kernel::$kernel => {
-                        use $module as kernel;
-                        // SAFETY: there is no such `Detected` unless the features of its kernel were detected.
-                        unsafe { kernel::columns(rows, at, tables, parity) }
-                        true
-                    }
-                )*
-                _ => false,
-            }
-        };
-    }
-    run!(
-        "x86_64" Ssse3 => crate::fec::x86_64::ssse3,
-        "x86_64" Avx2 => crate::fec::x86_64::avx2,
-        "x86_64" Avx512 => crate::fec::x86_64::avx512,
-        "x86_64" Gfni256 => crate::fec::x86_64::gfni256,
-        "x86_64" Gfni512 => crate::fec::x86_64::gfni512,
-        "aarch64" Neon => crate::fec::aarch64::neon
-    )
+    fec_call!(detected, columns(rows, at, tables, parity))
+}
+
+/// Adds the products of bytes and a factor.
+#[cfg(feature = "fec")]
+pub(crate) fn fec_accumulate(
+    detected: crate::fec::Detected,
+    bytes: &[u8],
+    factor: &crate::fec::Factor,
+    sum: &mut [u8],
+) -> bool {
+    fec_call!(detected, accumulate(bytes, factor, sum))
 }
 
 impl fmt::Debug for Backend {

@@ -6,7 +6,7 @@ use crate::error::{Error, Storage};
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
-use crate::tree::{Feed, HashTree, Work, batch, clear_tail, read};
+use crate::tree::{Feed, HashTree, Observer, Work, batch, clear_tail, read};
 use ddi_io::ReadAt;
 use ddi_io::WriteAt;
 
@@ -14,14 +14,15 @@ pub(super) fn build(
     tree: &HashTree,
     data: &dyn ReadAt,
     hash: Option<&dyn WriteAt>,
+    observer: Option<&Observer<'_>>,
     options: &Options<'_>,
 ) -> Result<RootHash, Error> {
     tree.check_size(Storage::Data, data.size())?;
     let control = Control::new(options, tree.params.data_size());
     if tree.layout.levels().is_empty() {
-        return single_block(tree, data, &control, options);
+        return single_block(tree, data, observer, &control, options);
     }
-    let work = Work::new(tree, options);
+    let work = Work { observer, ..Work::new(tree, options) };
     let digests = parallel::run(
         &control,
         work.workers,
@@ -37,6 +38,7 @@ pub(super) fn build(
 fn single_block(
     tree: &HashTree,
     data: &dyn ReadAt,
+    observer: Option<&Observer<'_>>,
     control: &Control<'_>,
     options: &Options<'_>,
 ) -> Result<RootHash, Error> {
@@ -47,6 +49,9 @@ fn single_block(
         || vec![0; tree.params.data_block_size() as usize],
         |block, _| {
             read(data, Storage::Data, 0, block)?;
+            if let Some(observer) = observer {
+                observer(0, block);
+            }
             control.advance(block.len() as u64);
             Ok(tree.hasher(options).hash_block(block))
         },

@@ -82,6 +82,7 @@ impl<'a> Feed<'a> {
                 found: memory.len() as u64,
             })?;
             self.work.hash_to_slots(None, blocks, self.block_size, out, slot);
+            self.show(offset, blocks);
             return Ok(());
         }
         if self.buf.len() < len {
@@ -89,6 +90,13 @@ impl<'a> Feed<'a> {
         }
         read(source, Storage::Data, offset, &mut self.buf[..len])?;
         self.work.hash_to_slots(None, &self.buf[..len], self.block_size, out, slot);
+        self.show(offset, &self.buf[..len]);
         Ok(())
+    }
+
+    fn show(&self, offset: u64, blocks: &[u8]) {
+        if let Some(observer) = self.work.observer {
+            observer(offset, blocks);
+        }
     }
 }

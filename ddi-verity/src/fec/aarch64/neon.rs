@@ -5,7 +5,7 @@ use core::arch::aarch64::*;
 use zerocopy::transmute;
 
 use crate::fec::MAX_ROOTS;
-use crate::fec::kernel::{COLUMN, Rows, Tables, for_roots};
+use crate::fec::kernel::{COLUMN, Factor, Rows, Tables, for_roots};
 
 #[target_feature(enable = "neon")]
 pub(crate) fn columns(rows: Rows<'_>, at: usize, tables: &Tables, parity: &mut [[u8; COLUMN]]) {
@@ -49,5 +49,18 @@ fn columns_of<const R: usize, const V: usize>(
                 out[v] = transmute!(p[v]);
             }
         }
+    }
+}
+
+#[target_feature(enable = "neon")]
+pub(crate) fn accumulate(bytes: &[u8], factor: &Factor, sum: &mut [u8]) {
+    let mask = vdupq_n_u8(15);
+    let [first, second] = factor.nibbles;
+    let (first, second): (uint8x16_t, uint8x16_t) = (transmute!(first), transmute!(second));
+    for (bytes, sum) in bytes.as_chunks::<16>().0.iter().zip(sum.as_chunks_mut::<16>().0) {
+        let (symbols, before): (uint8x16_t, uint8x16_t) = (transmute!(*bytes), transmute!(*sum));
+        let low = vqtbl1q_u8(first, vandq_u8(symbols, mask));
+        let high = vqtbl1q_u8(second, vshrq_n_u8::<4>(symbols));
+        *sum = transmute!(veorq_u8(before, veorq_u8(low, high)));
     }
 }

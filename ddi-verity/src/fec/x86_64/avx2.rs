@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use zerocopy::transmute;
 
 use crate::fec::MAX_ROOTS;
-use crate::fec::kernel::{COLUMN, Rows, Tables, for_roots};
+use crate::fec::kernel::{COLUMN, Factor, Rows, Tables, for_roots};
 
 #[target_feature(enable = "avx2")]
 pub(crate) fn columns(rows: Rows<'_>, at: usize, tables: &Tables, parity: &mut [[u8; COLUMN]]) {
@@ -49,5 +49,19 @@ fn columns_of<const R: usize, const V: usize>(
                 out[v] = transmute!(p[v]);
             }
         }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+pub(crate) fn accumulate(bytes: &[u8], factor: &Factor, sum: &mut [u8]) {
+    let mask = _mm256_set1_epi8(15);
+    let [first, second] = factor.nibbles;
+    let (first, second) =
+        (_mm256_broadcastsi128_si256(transmute!(first)), _mm256_broadcastsi128_si256(transmute!(second)));
+    for (bytes, sum) in bytes.as_chunks::<32>().0.iter().zip(sum.as_chunks_mut::<32>().0) {
+        let (symbols, before): (__m256i, __m256i) = (transmute!(*bytes), transmute!(*sum));
+        let low = _mm256_shuffle_epi8(first, _mm256_and_si256(symbols, mask));
+        let high = _mm256_shuffle_epi8(second, _mm256_and_si256(_mm256_srli_epi64::<4>(symbols), mask));
+        *sum = transmute!(_mm256_xor_si256(before, _mm256_xor_si256(low, high)));
     }
 }

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use zerocopy::transmute;
 
 use crate::fec::MAX_ROOTS;
-use crate::fec::kernel::{COLUMN, Rows, Tables, for_roots};
+use crate::fec::kernel::{COLUMN, Factor, Rows, Tables, for_roots};
 
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(crate) fn columns(rows: Rows<'_>, at: usize, tables: &Tables, parity: &mut [[u8; COLUMN]]) {
@@ -49,5 +49,19 @@ fn columns_of<const R: usize, const V: usize>(
                 out[v] = transmute!(p[v]);
             }
         }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(crate) fn accumulate(bytes: &[u8], factor: &Factor, sum: &mut [u8]) {
+    let mask = _mm512_set1_epi8(15);
+    let [first, second] = factor.nibbles;
+    let (first, second) =
+        (_mm512_broadcast_i32x4(transmute!(first)), _mm512_broadcast_i32x4(transmute!(second)));
+    for (bytes, sum) in bytes.as_chunks::<64>().0.iter().zip(sum.as_chunks_mut::<64>().0) {
+        let (symbols, before): (__m512i, __m512i) = (transmute!(*bytes), transmute!(*sum));
+        let low = _mm512_shuffle_epi8(first, _mm512_and_si512(symbols, mask));
+        let high = _mm512_shuffle_epi8(second, _mm512_and_si512(_mm512_srli_epi64::<4>(symbols), mask));
+        *sum = transmute!(_mm512_xor_si512(before, _mm512_xor_si512(low, high)));
     }
 }

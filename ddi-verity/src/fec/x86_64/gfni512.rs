@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use zerocopy::transmute;
 
 use crate::fec::MAX_ROOTS;
-use crate::fec::kernel::{COLUMN, Rows, Tables, for_roots};
+use crate::fec::kernel::{COLUMN, Factor, Rows, Tables, for_roots};
 
 #[target_feature(enable = "avx512f,avx512bw,gfni")]
 pub(crate) fn columns(rows: Rows<'_>, at: usize, tables: &Tables, parity: &mut [[u8; COLUMN]]) {
@@ -43,5 +43,14 @@ fn columns_of<const R: usize, const V: usize>(
                 out[v] = transmute!(p[v]);
             }
         }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,gfni")]
+pub(crate) fn accumulate(bytes: &[u8], factor: &Factor, sum: &mut [u8]) {
+    let matrix = _mm512_set1_epi64(factor.affine.cast_signed());
+    for (bytes, sum) in bytes.as_chunks::<64>().0.iter().zip(sum.as_chunks_mut::<64>().0) {
+        let (symbols, before): (__m512i, __m512i) = (transmute!(*bytes), transmute!(*sum));
+        *sum = transmute!(_mm512_xor_si512(before, _mm512_gf2p8affine_epi64_epi8::<0>(symbols, matrix)));
     }
 }

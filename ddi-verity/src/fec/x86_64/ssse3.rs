@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use zerocopy::transmute;
 
 use crate::fec::MAX_ROOTS;
-use crate::fec::kernel::{COLUMN, Rows, Tables, for_roots};
+use crate::fec::kernel::{COLUMN, Factor, Rows, Tables, for_roots};
 
 #[target_feature(enable = "ssse3")]
 pub(crate) fn columns(rows: Rows<'_>, at: usize, tables: &Tables, parity: &mut [[u8; COLUMN]]) {
@@ -49,5 +49,18 @@ fn columns_of<const R: usize, const V: usize>(
                 out[v] = transmute!(p[v]);
             }
         }
+    }
+}
+
+#[target_feature(enable = "ssse3")]
+pub(crate) fn accumulate(bytes: &[u8], factor: &Factor, sum: &mut [u8]) {
+    let mask = _mm_set1_epi8(15);
+    let [first, second] = factor.nibbles;
+    let (first, second): (__m128i, __m128i) = (transmute!(first), transmute!(second));
+    for (bytes, sum) in bytes.as_chunks::<16>().0.iter().zip(sum.as_chunks_mut::<16>().0) {
+        let (symbols, before): (__m128i, __m128i) = (transmute!(*bytes), transmute!(*sum));
+        let low = _mm_shuffle_epi8(first, _mm_and_si128(symbols, mask));
+        let high = _mm_shuffle_epi8(second, _mm_and_si128(_mm_srli_epi64::<4>(symbols), mask));
+        *sum = transmute!(_mm_xor_si128(before, _mm_xor_si128(low, high)));
     }
 }

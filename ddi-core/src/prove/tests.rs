@@ -219,6 +219,20 @@ fn damage_is_found_and_named() {
     }
 }
 
+/// Who opens the proven partition is told the same.
+#[test]
+fn widened_rules_are_told_of_what_is_opened() {
+    let set = Set::new(erofs(8, 1)).with_tail(&[0; 8192]);
+    let image = Disk::new().set(ROOT, "", &set).image();
+    let trusted = [trust(&set, Role::Root)];
+    let options = ProveOptions { trusted: &trusted, ..Default::default() };
+    let dissect = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
+    let sets = verity_sets(&image, &DissectionRecord::new(&image, &dissect), &options.bind());
+    let opened = ProvenPartition::open(&image, &sets[0], &options).unwrap();
+    assert_eq!(opened.widened(), [Widening::Verity(ddi_verity::Widened::UnprotectedTail(8192))]);
+    assert_eq!(opened.content(), Some(FsKind::Erofs));
+}
+
 /// What was widened is told of damaged data too.
 #[test]
 fn widened_rules_are_told_of_what_is_damaged() {
@@ -333,7 +347,8 @@ fn tails_are_zero_and_behind_the_file_system() {
     assert_eq!(prove_set(&not_zero, zeros, strict), (Some("tail-not-zero"), vec![]));
     assert_eq!(prove_set(&not_zero, zeros, Strictness::ANY), (None, told));
     // each byte of it counts, and the first is told, also behind what is read at a time
-    for bytes in [&[0][..], &[8191], &[65535], &[65536], &[69631], &[65535, 65536], &[3, 69000]] {
+    for bytes in [&[0][..], &[8191], &[65535], &[65536], &[69631], &[65535, 65536], &[3, 60000], &[3, 69000]]
+    {
         let mut tail = vec![0; 69632];
         bytes.iter().for_each(|at| tail[*at] = 1);
         let image = Disk::new().set(ROOT, "", &whole.clone().with_tail(&tail)).image();
@@ -579,6 +594,14 @@ fn trees_beside_and_behind_a_bare_image() {
     let behind = image([&set.data[..], &set.hash].concat());
     let trusted = [trust(&set, Role::Root)];
     let options = |hash_offset| ProveOptions { trusted: &trusted, hash_offset, ..Default::default() };
+    // the tree that the caller names, not the one beside it
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("b.raw"), [&set.data[..], &set.hash].concat()).unwrap();
+    std::fs::write(dir.join("b.verity"), Set::new(erofs(8, 2)).hash).unwrap();
+    let both = Image::open(dir.join("b.raw")).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(both.sidecars().verity.is_some());
+    assert_eq!(prove_with(&both, &options(Some(8 * 4096))).outcome, Outcome::TrustedAndProven);
     assert_eq!(prove_with(&behind, &options(Some(8 * 4096))).outcome, Outcome::TrustedAndProven);
     for wrong in [None, Some(0), Some(4096), Some(100), Some(1 << 40), Some(u64::MAX)] {
         let outcome = prove_with(&behind, &options(wrong)).outcome;

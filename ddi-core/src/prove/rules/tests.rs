@@ -289,3 +289,25 @@ fn readers_have_features() {
         assert!(manifest.contains(&format!("\n{} = [", feature(kind))), "{}", feature(kind));
     }
 }
+
+/// A file system need not fill the last block of the data, however large that is.
+#[test]
+fn the_last_block_may_be_padded() {
+    let nothing = ProveOptions {
+        tail: TailRule::Nothing,
+        strictness: ddi_verity::Strictness::ANY,
+        ..Default::default()
+    };
+    for (zeros, block_size, code) in [
+        (4096, 16384, None),
+        (4 * 4096, 16384, Some("content-too-small")),
+        (4096, 4096, Some("content-too-small")),
+    ] {
+        let mut data = erofs(16, 1);
+        let size = data.len() - zeros;
+        data[1060..1064].copy_from_slice(&(size as u32 / 4096).to_le_bytes());
+        data[size..].fill(0);
+        let set = Set::with(data, HashType::Normal, Algorithm::Sha256, block_size);
+        assert_eq!(problem(&set, &nothing), code, "{zeros} {block_size}");
+    }
+}

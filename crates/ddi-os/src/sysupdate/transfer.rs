@@ -322,6 +322,8 @@ mod tests {
         }
         let whole = Transfer::parse("a", b"\xff").unwrap_err();
         assert_eq!((whole.code(), whole.to_string().as_str()), ("transfer-not-utf-8", "not UTF-8"));
+        let first = Transfer::parse("a", b"nonsense").unwrap_err();
+        assert!(first.line == 1 && first.to_string().starts_with("line 1: "), "{first}");
         let text = good().replacen("Max=3", "Max=1", 1);
         let error = Transfer::parse("a", text.as_bytes()).unwrap_err();
         assert!(

@@ -7,6 +7,7 @@ use std::fmt::{Display, Write};
 use std::path::Path;
 
 use ddi_core::fs::{FsKind, Usage};
+use ddi_core::gpt::PartitionType;
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Examined;
 use ddi_core::{
@@ -214,7 +215,14 @@ fn partitions(report: &Report) -> String {
     ]);
     // entries of a broken table are shown as far as they make sense, and not all of them
     let is_broken = report.kind == ImageKind::BrokenTable;
-    let is_shown = |partition: &&PartitionReport| !is_broken || partition.range.is_some();
+    let is_known = |entry: &EntryFacts| match entry {
+        EntryFacts::Gpt { partition_type, .. } => {
+            matches!(partition_type, PartitionType::Designated(..)) || partition_type.common_name().is_some()
+        }
+        _ => true,
+    };
+    let is_shown =
+        |partition: &&PartitionReport| !is_broken || partition.range.is_some() || is_known(&partition.entry);
     let most = if is_broken { MAX_BROKEN } else { usize::MAX };
     let shown = report.partitions.iter().filter(is_shown).take(most);
     let left_out = report.partitions.len().saturating_sub(shown.clone().count());

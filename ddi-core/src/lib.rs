@@ -64,7 +64,9 @@ pub use prove::partition::ProvenPartition;
 pub use prove::{
     Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Unfit, Widening, prove,
 };
-pub use report::finding::{Beside, BesideProblem, Finding, InsideProblem, LabelOddity, Oddity, Severity};
+pub use report::finding::{
+    Authority, Beside, BesideProblem, Finding, InsideProblem, LabelOddity, Oddity, Severity,
+};
 pub use report::{
     Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions, SignatureFacts,
     VerityColumn,

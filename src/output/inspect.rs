@@ -385,7 +385,7 @@ fn finding(finding: &Finding) -> String {
     if let Some(offset) = finding.offset {
         let _ = write!(text, " (byte {offset})");
     }
-    let _ = writeln!(text, " [{}]", finding.code());
+    let _ = writeln!(text, " [{}] ({})", finding.code(), finding.authority());
     text
 }
 

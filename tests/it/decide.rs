@@ -691,3 +691,34 @@ fn f9_a_ca_is_trusted_and_not_the_leaf() {
     let ended = ddi(["verify", &path, "--certificate", &file("expired.pem")]);
     assert!(ended.code == Some(3) && !ended.stdout.contains(says), "{ended:?}");
 }
+
+/// F3: the signatures of two versions are swapped: each is good, and systemd takes the one that is for the other data.
+#[test]
+fn f3_a_signature_of_other_data_is_told() {
+    let Some(corpus) = crate::support::corpus() else { return };
+    let mut bytes = fs::read(corpus.join("images/ab.raw")).unwrap();
+    let truth: serde_json::Value =
+        serde_json::from_slice(&fs::read(corpus.join("expected/ab.json")).unwrap()).unwrap();
+    let at = |number: u64| {
+        let partitions = truth["partitions"].as_array().unwrap();
+        let found = partitions.iter().find(|part| part["number"] == number).unwrap();
+        let field = |name: &str| found[name].as_u64().unwrap() as usize;
+        field("offset")..field("offset") + field("size")
+    };
+    let (first, second) = (bytes[at(4)].to_vec(), bytes[at(7)].to_vec());
+    let folder = Folder::new();
+    let good = folder.write("good.raw", &bytes);
+    bytes[at(4)].copy_from_slice(&second);
+    bytes[at(7)].copy_from_slice(&first);
+    let swapped = folder.write("swapped.raw", &bytes);
+    let certificate = corpus.join("keys/a.crt.pem");
+    let inspect = |path: &str| {
+        let json = ddi(["inspect", path, "--json", "--certificate", certificate.to_str().unwrap()]).json();
+        let findings = json["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|finding| finding["code"] == "signature-of-other-data")
+    };
+    assert_eq!(inspect(&good), None);
+    let finding = inspect(&swapped).unwrap();
+    assert_eq!((&finding["partition"], &finding["severity"]), (&7.into(), &"error".into()));
+    assert_eq!(finding["authority"], "systemd 257");
+}

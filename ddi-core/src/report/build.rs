@@ -499,8 +499,15 @@ fn verity_findings(
                     match state {
                         SignatureState::Verified(_) => {}
                         SignatureState::Unchecked => add(Oddity::SignatureNotChecked { role }),
-                        // there is a finding already: about the binding, or the partition
-                        SignatureState::OtherRootHash { .. } => {}
+                        SignatureState::OtherRootHash { found } => {
+                            let chosen = dissection.chosen(role.signature());
+                            let is_used =
+                                matches!(place, SignaturePlace::Partition(number) if chosen == Some(*number));
+                            if set.selected && is_used && set.signature.map(|own| own.number) != Some(chosen)
+                            {
+                                add(Oddity::SignatureOfOtherData { role, found: *found });
+                            }
+                        }
                         SignatureState::Failed(_) if set.signature.is_none() && !beside => {}
                         state => add(Oddity::SignatureNotVerified { role, state: state.clone() }),
                     }

@@ -278,6 +278,13 @@ pub enum Oddity {
         /// What came of checking it.
         state: SignatureState,
     },
+    /// The signature partition that systemd uses is for other data than that which it uses.
+    SignatureOfOtherData {
+        /// What they are for.
+        role: Role,
+        /// The root hash that it is for.
+        found: RootHash,
+    },
     /// The root hash is put together from GUIDs.
     RootHashGuessed {
         /// What it is for.
@@ -406,6 +413,7 @@ impl Oddity {
                 "signature-other-root-hash"
             }
             Oddity::SignatureNotVerified { .. } => "signature-not-trusted",
+            Oddity::SignatureOfOtherData { .. } => "signature-of-other-data",
             Oddity::RootHashGuessed { .. } => "root-hash-guessed",
             Oddity::RootHashUnknown { .. } => "root-hash-unknown",
             Oddity::RootHashesDiffer { .. } => "root-hashes-differ",
@@ -443,6 +451,7 @@ impl Oddity {
             Oddity::Dissect(_)
             | Oddity::Unreadable(_)
             | Oddity::Outside
+            | Oddity::SignatureOfOtherData { .. }
             | Oddity::Binding(_)
             | Oddity::VersionsMixed { .. }
             | Oddity::Verity { .. }
@@ -479,6 +488,88 @@ impl Oddity {
             | Oddity::RootHashGuessed { .. }
             | Oddity::ForeignArchitecture { .. }
             | Oddity::BesideUnused { .. } => Severity::Note,
+        }
+    }
+}
+
+/// Whose rule it is that a [`Finding`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Authority {
+    /// The UEFI specification: partition tables.
+    Uefi,
+    /// The Discoverable Partitions Specification.
+    Dps,
+    /// What systemd does, as of the version that was looked at.
+    Systemd,
+    /// The format of dm-verity, or of a file system: the kernel's rule.
+    Linux,
+    /// Nobody else's: what ddi finds worth knowing.
+    Ddi,
+}
+
+impl Authority {
+    /// `UEFI`, `DPS`, `systemd 257`, `Linux`, `ddi`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Authority::Uefi => "UEFI",
+            Authority::Dps => "DPS",
+            Authority::Systemd => "systemd 257",
+            Authority::Linux => "Linux",
+            Authority::Ddi => "ddi",
+        }
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Oddity {
+    /// Whose rule it is.
+    pub fn authority(&self) -> Authority {
+        match self {
+            Oddity::Table(ddi_gpt::Oddity::DiskTruncated { .. }) => Authority::Linux,
+            Oddity::TableCopy { .. }
+            | Oddity::TablesDiffer(_)
+            | Oddity::Table(_)
+            | Oddity::GptBehindMbr
+            | Oddity::Outside => Authority::Uefi,
+            Oddity::Dissect(error) if error.is_our_own() => Authority::Uefi,
+            Oddity::NotChosen(_)
+            | Oddity::UnknownType { .. }
+            | Oddity::ForeignArchitecture { .. }
+            | Oddity::RootHashGuessed { .. } => Authority::Dps,
+            Oddity::Dissect(_)
+            | Oddity::TableBehindFileSystem { .. }
+            | Oddity::TableOver { .. }
+            | Oddity::SignatureOfOtherData { .. }
+            | Oddity::RootHashesDiffer { .. }
+            | Oddity::VersionsMixed { .. }
+            | Oddity::Signature(_)
+            | Oddity::Beside { .. }
+            | Oddity::BesideUnused { .. } => Authority::Systemd,
+            Oddity::Verity { .. }
+            | Oddity::FileSystem(_)
+            | Oddity::FileSystemTooLarge { .. }
+            | Oddity::PassedOver(_)
+            | Oddity::Unreadable(_)
+            | Oddity::Inside(_) => Authority::Linux,
+            Oddity::VeritySuperblockBehind { .. }
+            | Oddity::GapNotZero { .. }
+            | Oddity::GapsNotRead { .. }
+            | Oddity::Unprotected { .. }
+            | Oddity::Unsigned { .. }
+            | Oddity::SignatureNotChecked { .. }
+            | Oddity::SignatureNotVerified { .. }
+            | Oddity::RootHashUnknown { .. }
+            | Oddity::Binding(_)
+            | Oddity::Geometry { .. }
+            | Oddity::UnrecognisedContent { .. }
+            | Oddity::UnfitContent { .. }
+            | Oddity::Label(_) => Authority::Ddi,
         }
     }
 }
@@ -540,6 +631,10 @@ impl fmt::Display for Oddity {
             Oddity::SignatureNotVerified { role, state } => {
                 write!(f, "the signature for the root hash of {role} vouches for nothing: {state}")
             }
+            Oddity::SignatureOfOtherData { role, found } => write!(
+                f,
+                "the signature that is used for {role} is for other data, of the root hash {found}: systemd refuses to activate it"
+            ),
             Oddity::RootHashGuessed { role } => {
                 write!(
                     f,
@@ -615,6 +710,11 @@ impl Finding {
     /// Stable name for programs, in kebab case.
     pub fn code(&self) -> &'static str {
         self.what.code()
+    }
+
+    /// Whose rule it is.
+    pub fn authority(&self) -> Authority {
+        self.what.authority()
     }
 }
 

@@ -256,6 +256,7 @@ fn part(part: Part) -> Value {
 fn finding(finding: &Finding) -> Value {
     json!({
         "severity": finding.severity.name(),
+        "authority": finding.authority().name(),
         "code": finding.code(),
         "message": finding.to_string(),
         "partition": finding.partition,

@@ -277,7 +277,7 @@ const NOTHING_SIZE: u64 = 1024;
 /// image[8] = 1;
 /// let found = ddi_fs::probe(&image)?.unwrap();
 /// assert_eq!(found.kind.name(), "DM_verity_hash");
-/// # Ok::<(), ddi_fs::Error>(())
+/// # Ok::<(), ddi_fs::probe::Error>(())
 /// ```
 pub fn probe(source: &dyn ReadAt) -> Result<Option<Probe>, Error> {
     probe_with(source, &Options::default())

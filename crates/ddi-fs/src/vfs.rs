@@ -44,7 +44,7 @@ impl Place {
 /// directory (systemd mounts a tmpfs). Paths are resolved in here: see [`locate`](Tree::locate).
 ///
 /// ```
-/// let nothing = ddi_core::files::Tree::new(None);
+/// let nothing = ddi_fs::Tree::new(None);
 /// assert!(nothing.resolve(b"/../../etc/passwd").is_err());
 /// assert_eq!(nothing.resolve(b"/..").unwrap(), nothing.root());
 /// ```

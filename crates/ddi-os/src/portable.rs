@@ -81,7 +81,7 @@ struct Unit {
 /// The prefix that `portablectl` takes from the name of an image file; `None` if none can be.
 ///
 /// ```
-/// use ddi_os::check::portable_prefix;
+/// use ddi_os::portable_prefix;
 ///
 /// assert_eq!(portable_prefix("foobar_0.7.23.raw").as_deref(), Some("foobar"));
 /// assert_eq!(portable_prefix("foo-bar.raw").as_deref(), Some("foo-bar"));
@@ -103,7 +103,7 @@ pub fn portable_prefix(file_name: &str) -> Option<String> {
 /// Does the unit belong to one of these prefixes? With none, every unit that can be attached does.
 ///
 /// ```
-/// use ddi_os::check::portable_unit_matches;
+/// use ddi_os::portable_unit_matches;
 ///
 /// assert!(portable_unit_matches("foo-bar.service", &["foo"]));
 /// assert!(portable_unit_matches("foo@.socket", &["foo"]));

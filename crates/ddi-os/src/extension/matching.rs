@@ -169,8 +169,8 @@ impl ExtensionMismatch {
 /// Does an extension with this release file go with that host? Without a scope, that is not asked.
 ///
 /// ```
-/// use ddi_core::check::{ExtensionHost, ExtensionMatch, ExtensionMismatch, match_extension};
-/// use ddi_core::metadata::{EnvFile, ExtensionClass};
+/// use ddi_os::{ExtensionHost, ExtensionMatch, ExtensionMismatch, match_extension};
+/// use ddi_os::metadata::{EnvFile, ExtensionClass};
 ///
 /// let os_release = EnvFile::parse(b"ID=debian\nVERSION_ID=13\n").unwrap();
 /// let host = ExtensionHost { os_release: &os_release, architecture: "x86-64", tree: None };

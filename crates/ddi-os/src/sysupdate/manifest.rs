@@ -85,7 +85,7 @@ impl fmt::Display for Date {
 /// What a `SHA256SUMS` says. Whoever wrote it says so.
 ///
 /// ```
-/// use ddi_os::update::Manifest;
+/// use ddi_os::sysupdate::Manifest;
 /// let text = format!("{} *os_7.raw\n", "ab".repeat(32));
 /// assert_eq!(Manifest::parse(text.as_bytes()).unwrap().files[0].name, "os_7.raw");
 /// ```

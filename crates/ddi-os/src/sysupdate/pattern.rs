@@ -18,7 +18,7 @@ enum Element {
 /// Markers, and the literal text between them; with a `/`, those of a path.
 ///
 /// ```
-/// use ddi_os::update::Pattern;
+/// use ddi_os::sysupdate::Pattern;
 /// let pattern: Pattern = "os_@v_@u.root.xz".parse().unwrap();
 /// let fields = pattern.fields("os_7.1_4f68bce3e8cd4db196e7fbcaf984b709.root.xz").unwrap();
 /// assert_eq!(fields.version, "7.1");

@@ -189,13 +189,17 @@ impl Dissection {
 
     /// The same for answers that need not be authenticated: [`Assurance::Intact`] for blocks that match a root hash from
     /// anywhere, [`Assurance::Claimed`] for whatever is there. A protected file system is read through its proof in any case.
+    /// One besides root and `/usr` that cannot be opened stays closed: what is asked of it is an error.
     ///
     /// # Errors
     /// As [`mount`](Self::mount).
     pub fn mount_at_least(&self, least: Assurance) -> Result<MountedTree, Unreadable> {
         let options = self.prove_options();
         let contents = Contents::new(&self.inner.image, &self.inner.record, self.verity_sets(), &options);
-        let (files, _) = contents.whole()?;
+        let (mut files, left_out) = contents.whole()?;
+        for (designator, _) in left_out {
+            files.close(designator, self.inner.record.chosen(designator));
+        }
         Ok(MountedTree::new(files, least))
     }
 
@@ -241,7 +245,7 @@ mod tests {
     use super::*;
     use crate::mount::ReadError;
     use crate::policy::judgement::Permission;
-    use crate::testing::{Disk, DiskImage as _, Set, erofs};
+    use crate::testing::{Disk, DiskImage as _, Set, erofs, luks};
 
     fn trusting(set: &Set) -> Trust {
         Trust::root_hash(set.root)
@@ -325,6 +329,23 @@ mod tests {
             nobody.read("/etc/os-release").unwrap_err(),
             ReadError::NotProven { assurance: Assurance::Intact, .. }
         ));
+    }
+
+    /// A home partition that cannot be opened: nobody takes the empty directory below for it.
+    #[test]
+    fn what_cannot_be_opened_is_not_absent() {
+        let set = Set::new(erofs(300, 1));
+        let disk = Disk::new().set("root-x86-64", "os", &set).part("home", "", &luks());
+        let disk = disk.image().dissect(&trusting(&set));
+        for (least, code) in [
+            (Assurance::Authenticated, "not-protected"),
+            (Assurance::Claimed, "unsupported-file-system-feature"),
+        ] {
+            let tree = disk.mount_at_least(least).unwrap();
+            let error = tree.read("/home/user/file").unwrap_err();
+            assert!(error.code() == code && !error.is_absent(), "{error}: {}", error.code());
+            assert!(tree.read("/etc/os-release").unwrap_err().is_absent());
+        }
     }
 
     /// Sets are looked for once, whatever is asked, and however often.

@@ -23,6 +23,7 @@
     )
 )]
 
+mod closed;
 mod tree;
 
 use std::fmt;
@@ -153,6 +154,25 @@ pub struct Files {
 }
 
 impl Files {
+    /// What could not be opened is closed, and not a hole through which one sees what lies below.
+    pub(crate) fn close(&mut self, designator: Designator, number: Option<u32>) {
+        let place = MOUNT_POINTS.iter().find(|(mounted, _)| *mounted == designator);
+        let name = place.map_or(&b"efi"[..], |(_, name)| name);
+        let (fs, touched) = Watched::over(Arc::new(closed::Closed));
+        let (kind, assurance) = (fs.kind(), Assurance::Claimed);
+        let closed = Mounted {
+            designator: Some(designator),
+            number,
+            kind,
+            assurance,
+            trusted: None,
+            read_only: true,
+            fs,
+            touched,
+        };
+        self.mount(name, closed);
+    }
+
     /// The same files, as if none of them had been read.
     #[must_use]
     pub fn unread(&self) -> Self {

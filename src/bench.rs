@@ -9,7 +9,7 @@ use ddi_core::verity::{
 };
 
 use crate::cli::BenchArgs;
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
 /// What `veritysetup format` has unless told otherwise.
 const BLOCK_SIZE: usize = 4096;
@@ -53,7 +53,7 @@ pub(crate) struct Measured {
     pub(crate) trees: Vec<(usize, Speed)>,
 }
 
-pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitStatus> {
     let algorithm = Algorithm::from_name(&args.hash)
         .filter(|algorithm| *algorithm != Algorithm::Sha1)
         .with_context(|| format!("{}: not one of sha256, sha384, sha512", args.hash))?;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     let measured =
         Measured { cpu: cpu(), threads, algorithm, chosen, backends, data_size, from_file, used, trees };
     output::bench(&measured, args.json)?;
-    Ok(Outcome::Good)
+    Ok(ExitStatus::Good)
 }
 
 fn named(algorithm: Algorithm, name: &str) -> anyhow::Result<Backend> {

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use ddi_core::fs::{Folder, Tree};
+use ddi_core::fs::{Folder, Vfs};
 use ddi_core::gpt::Architecture;
 use ddi_core::signature::Certificates;
 use ddi_core::{
-    Assurance, Contents, DataSize, DissectionRecord, Files, Image, ProveOptions, Severity, TrustedRootHash,
-    Unreadable, VeritySet, verity_sets,
+    Assurance, Contents, DataSize, DissectionRecord, Files, Image, MountError, ProveOptions, Severity,
+    TrustedRootHash, VeritySet, verity_sets,
 };
 use ddi_os::metadata::{EnvFile, ExtensionClass, Found, MAX_FILE, Metadata};
 use ddi_os::{
@@ -23,10 +23,10 @@ use ddi_os::{
 
 use crate::cli::{CheckArgs, ExtensionArgs, GoldenArgs, PortableArgs, TrustArgs};
 use crate::verify::open;
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
 /// `ddi check portable`
-pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<ExitStatus> {
     let trust = Trust::load(&args.reading.trust)?;
     let root = Layer::open(&args.image, &args.reading, &trust)?;
     let open = |path: &PathBuf| Layer::open(path, &args.reading, &trust);
@@ -45,7 +45,7 @@ pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<Outcome> {
 }
 
 /// `ddi check extension`
-pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<ExitStatus> {
     let trust = Trust::load(&args.reading.trust)?;
     let host = Host::new(args, &trust)?;
     let open = |path: &PathBuf| Layer::open(path, &args.reading, &trust);
@@ -76,7 +76,7 @@ pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<Outcome> {
 }
 
 /// `ddi check golden`
-pub(crate) fn golden(args: &GoldenArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn golden(args: &GoldenArgs) -> anyhow::Result<ExitStatus> {
     let trust = Trust::load(&args.reading.trust)?;
     let opened = Opened::new(&args.image, &args.reading, &trust)?;
     let options = trust.options();
@@ -117,9 +117,9 @@ impl Trust {
         &self,
         check: &'static str,
         path: &Path,
-        result: Result<CheckReport, Unreadable>,
+        result: Result<CheckReport, MountError>,
         json: bool,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<ExitStatus> {
         let mut report = match result {
             Ok(report) => report,
             Err(error) => {
@@ -140,7 +140,7 @@ impl Trust {
                 "ddi: trust options",
             );
         }
-        let outcome = if report.passed() { Outcome::Good } else { Outcome::Bad };
+        let outcome = if report.passed() { ExitStatus::Good } else { ExitStatus::Bad };
         output::check(path, &report, outcome, json)?;
         Ok(outcome)
     }
@@ -196,7 +196,7 @@ impl Layer {
         Ok(Layer { path: path.to_owned(), opened: Opened::new(path, args, trust)? })
     }
 
-    fn files(&self, trust: &Trust) -> Result<Files, Unreadable> {
+    fn files(&self, trust: &Trust) -> Result<Files, MountError> {
         self.opened.contents(&trust.options()).system()
     }
 
@@ -214,7 +214,7 @@ impl Layer {
 struct Host {
     os_release: EnvFile,
     /// Its files, if more than an os-release is known.
-    tree: Option<Tree>,
+    tree: Option<Vfs>,
     architecture: Option<Architecture>,
     assurance: Assurance,
     /// Whether it is the user's own word, or an image's.
@@ -236,7 +236,7 @@ impl Host {
     fn open(path: &Path, args: &CheckArgs, trust: &Trust) -> anyhow::Result<Self> {
         let shown = || path.display().to_string();
         if path.is_dir() {
-            let tree = Tree::new(Some(Arc::new(Folder::open(path).with_context(shown)?)));
+            let tree = Vfs::new(Some(Arc::new(Folder::open(path).with_context(shown)?)));
             let found = os_release_of(&tree).with_context(shown)?;
             let place = path.join(String::from_utf8_lossy(&found.path).trim_start_matches('/'));
             return Ok(Host {
@@ -254,7 +254,7 @@ impl Host {
         let opened = Opened::new(path, args, trust)?;
         let files = match opened.contents(&trust.options()).system() {
             Ok(files) => files,
-            Err(error @ Unreadable::Refused(ddi_core::Error::NothingRecognised)) => {
+            Err(error @ MountError::Refused(ddi_core::Error::NothingRecognised)) => {
                 let hint = "an os-release of any name is given with --host-os-release";
                 return Err(error).with_context(|| format!("{}: {hint}", shown()));
             }
@@ -284,7 +284,7 @@ impl Host {
 }
 
 /// The os-release in that tree: links in it stay inside.
-fn os_release_of(tree: &Tree) -> anyhow::Result<Found<EnvFile>> {
+fn os_release_of(tree: &Vfs) -> anyhow::Result<Found<EnvFile>> {
     Metadata::read(tree, None).os_release?.context("there is no os-release in it")
 }
 

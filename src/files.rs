@@ -8,13 +8,13 @@ mod extract;
 use std::ffi::OsStr;
 
 use anyhow::{Context, anyhow};
-use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Tree, Walk};
+use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Vfs, Walk};
 use ddi_core::gpt::Designator;
 use ddi_core::{
-    Assurance, Contents, DissectionRecord, ErrorKind, Files, Mounted, ProveOptions, Unreadable, verity_sets,
+    Assurance, Contents, DissectionRecord, ErrorKind, Files, MountError, Mounted, ProveOptions, verity_sets,
 };
 
-use crate::Outcome;
+use crate::ExitStatus;
 use crate::cli::{CatArgs, FilesArgs, LsArgs, MtreeArgs};
 use crate::output::{self, Entry, Lines, Shape};
 use crate::verify::open;
@@ -24,13 +24,13 @@ pub(crate) use extract::run as extract;
 /// Why there is no answer, and what that means.
 #[derive(Debug)]
 pub(crate) struct Stop {
-    outcome: Outcome,
+    outcome: ExitStatus,
     error: anyhow::Error,
 }
 
 impl From<anyhow::Error> for Stop {
     fn from(error: anyhow::Error) -> Self {
-        Stop { outcome: Outcome::Unknown, error }
+        Stop { outcome: ExitStatus::Unknown, error }
     }
 }
 
@@ -48,32 +48,32 @@ impl Stop {
 }
 
 /// What it means that a file cannot be read.
-fn outcome_of(error: &Error) -> Outcome {
+fn outcome_of(error: &Error) -> ExitStatus {
     match error.code() {
-        "mismatch" | "corrupt-file-system" | "directory-loop" => Outcome::Bad,
-        _ => Outcome::Unknown,
+        "mismatch" | "corrupt-file-system" | "directory-loop" => ExitStatus::Bad,
+        _ => ExitStatus::Unknown,
     }
 }
 
-impl From<Unreadable> for Stop {
-    fn from(error: Unreadable) -> Self {
+impl From<MountError> for Stop {
+    fn from(error: MountError) -> Self {
         let outcome = match &error {
-            Unreadable::Refused(
+            MountError::Refused(
                 ddi_core::Error::NothingRecognised | ddi_core::Error::NotMountable { .. },
-            ) => Outcome::Unknown,
-            Unreadable::Refused(_) => Outcome::Bad,
-            Unreadable::Unproven(inner) => match inner.kind() {
-                ErrorKind::Io | ErrorKind::Usage => Outcome::Unknown,
-                _ => Outcome::Bad,
+            ) => ExitStatus::Unknown,
+            MountError::Refused(_) => ExitStatus::Bad,
+            MountError::Unproven(inner) => match inner.kind() {
+                ErrorKind::Io | ErrorKind::Usage => ExitStatus::Unknown,
+                _ => ExitStatus::Bad,
             },
-            Unreadable::FileSystem(inner) => outcome_of(inner),
-            _ => Outcome::Unknown,
+            MountError::FileSystem(inner) => outcome_of(inner),
+            _ => ExitStatus::Unknown,
         };
         let hint = match &error {
-            Unreadable::Refused(
+            MountError::Refused(
                 ddi_core::Error::NothingRecognised | ddi_core::Error::NotMountable { .. },
             ) => "",
-            Unreadable::Refused(_) => "; --partition shows one file system of it alone",
+            MountError::Refused(_) => "; --partition shows one file system of it alone",
             _ => "",
         };
         Stop { outcome, error: anyhow!("{error}{hint}") }
@@ -81,7 +81,7 @@ impl From<Unreadable> for Stop {
 }
 
 /// Says on stderr why there is no answer, or not all of it.
-fn ended(args: &FilesArgs, result: Result<Outcome, Stop>) -> anyhow::Result<Outcome> {
+fn ended(args: &FilesArgs, result: Result<ExitStatus, Stop>) -> anyhow::Result<ExitStatus> {
     let Stop { outcome, error } = match result {
         Ok(outcome) => return Ok(outcome),
         Err(stop) => stop,
@@ -92,7 +92,7 @@ fn ended(args: &FilesArgs, result: Result<Outcome, Stop>) -> anyhow::Result<Outc
 
 /// The files that were asked for.
 pub(crate) struct Opened {
-    tree: Tree,
+    tree: Vfs,
     files: Files,
     /// The top-level directory that each file system is on; empty for the root.
     names: Vec<Vec<u8>>,
@@ -148,7 +148,7 @@ impl Opened {
     }
 
     /// What it came to, if all that was asked for was looked at.
-    fn complete(&self, outcome: Outcome) -> Result<Outcome, Stop> {
+    fn complete(&self, outcome: ExitStatus) -> Result<ExitStatus, Stop> {
         self.meter.check()?;
         Ok(outcome)
     }
@@ -183,11 +183,11 @@ impl Opened {
         };
         Err(match mounted.assurance {
             Assurance::Intact => Stop {
-                outcome: Outcome::Unvouched,
+                outcome: ExitStatus::Unvouched,
                 error: anyhow!("{what} has a part in the answer, and nobody vouches for its root hash"),
             },
             _ => Stop {
-                outcome: Outcome::Bad,
+                outcome: ExitStatus::Bad,
                 error: anyhow!(
                     "{what} has a part in the answer, and is not protected by a hash tree; \
                      --partition shows one file system alone"
@@ -232,7 +232,7 @@ fn partition(name: &str, dissection: &DissectionRecord, contents: &Contents<'_>)
 #[derive(Default)]
 struct Problems {
     count: u64,
-    worst: Option<Outcome>,
+    worst: Option<ExitStatus>,
 }
 
 /// Files that are complained about one by one.
@@ -243,9 +243,9 @@ impl Problems {
         self.extend([(outcome_of(error), format!("{}: {error}", output::shown_name(path)))]);
     }
 
-    fn extend(&mut self, problems: impl IntoIterator<Item = (Outcome, String)>) {
+    fn extend(&mut self, problems: impl IntoIterator<Item = (ExitStatus, String)>) {
         for (outcome, text) in problems {
-            self.worst = self.worst.filter(|worst| *worst == Outcome::Bad).or(Some(outcome));
+            self.worst = self.worst.filter(|worst| *worst == ExitStatus::Bad).or(Some(outcome));
             self.count += 1;
             if self.count <= MAX_TOLD {
                 output::error(&anyhow!(text));
@@ -253,11 +253,11 @@ impl Problems {
         }
     }
 
-    fn finish(self) -> Outcome {
+    fn finish(self) -> ExitStatus {
         if self.count > MAX_TOLD {
             output::error(&anyhow!("{} more like that", self.count - MAX_TOLD));
         }
-        self.worst.unwrap_or(Outcome::Good)
+        self.worst.unwrap_or(ExitStatus::Good)
     }
 }
 
@@ -267,11 +267,11 @@ fn joined(path: &[u8], relative: &[u8]) -> Vec<u8> {
     [base, relative].concat()
 }
 
-pub(crate) fn ls(args: &LsArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn ls(args: &LsArgs) -> anyhow::Result<ExitStatus> {
     ended(&args.files, list(args))
 }
 
-fn list(args: &LsArgs) -> Result<Outcome, Stop> {
+fn list(args: &LsArgs) -> Result<ExitStatus, Stop> {
     let opened = Opened::new(&args.files)?;
     let asked = &*opened.asked(&args.path, !args.long);
     let (place, path) = opened.locate(asked, !args.long)?;
@@ -353,7 +353,7 @@ fn list(args: &LsArgs) -> Result<Outcome, Stop> {
     opened.complete(problems.finish())
 }
 
-pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<ExitStatus> {
     let print = || {
         let opened = Opened::new(&args.files)?;
         print_file(&opened, &opened.asked(&args.path, true))
@@ -362,7 +362,7 @@ pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<Outcome> {
 }
 
 /// The content of a file, to stdout.
-fn print_file(opened: &Opened, asked: &[u8]) -> Result<Outcome, Stop> {
+fn print_file(opened: &Opened, asked: &[u8]) -> Result<ExitStatus, Stop> {
     let (place, _) = opened.locate(asked, true)?;
     let stat = opened.tree.stat(place).map_err(|error| Stop::at(asked, error))?;
     opened.allow(false)?;
@@ -377,15 +377,15 @@ fn print_file(opened: &Opened, asked: &[u8]) -> Result<Outcome, Stop> {
     printing.finish()?;
     match read {
         Err(error) if !printing.is_closed() => Err(Stop::at(asked, error)),
-        _ => opened.complete(Outcome::Good),
+        _ => opened.complete(ExitStatus::Good),
     }
 }
 
-pub(crate) fn mtree(args: &MtreeArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn mtree(args: &MtreeArgs) -> anyhow::Result<ExitStatus> {
     ended(&args.files, tell_tree(args))
 }
 
-fn tell_tree(args: &MtreeArgs) -> Result<Outcome, Stop> {
+fn tell_tree(args: &MtreeArgs) -> Result<ExitStatus, Stop> {
     let opened = Opened::new(&args.files)?;
     let asked = &*opened.asked(&args.path, true);
     let (start, path) = opened.locate(asked, true)?;

@@ -3,16 +3,18 @@
 use std::path::Path;
 
 use ddi_core::gpt::Designator;
-use ddi_core::{Contents, DissectionRecord, ImageFile, Judgement, ProveOptions, Report, ReportOptions};
-use ddi_os::Inside;
+use ddi_core::{
+    Contents, DissectionRecord, ImageFile, PolicyEvaluation, ProveOptions, Report, ReportOptions,
+};
+use ddi_os::SystemFacts;
 
 use crate::cli::InspectArgs;
 use crate::output::Inspected;
 use crate::trust::policy;
 use crate::verify::{open, strict};
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
-pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
     let trusted = args.trust.root_hashes()?;
     let certificates = args.trust.certificates.load()?;
     let policy = args.image_policy.as_deref().map(policy).transpose()?;
@@ -34,11 +36,14 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
     prove.hash_offset = args.hash_offset;
     let contents = Contents::new(&image, &dissection, &report.verity, &prove);
     let has_esp = dissection.chosen(Designator::Esp).is_some();
-    let inside = Inside::read(&contents, report.name.as_deref(), has_esp);
-    Inside::note(&inside, &mut report);
+    let inside = SystemFacts::read(&contents, report.name.as_deref(), has_esp);
+    SystemFacts::note(&inside, &mut report);
 
     let judgement = policy.map(|policy| {
-        (policy, Judgement::foresee(&image, &dissection, &options.dissect, &report.verity, options.trusted))
+        (
+            policy,
+            PolicyEvaluation::foresee(&image, &dissection, &options.dissect, &report.verity, options.trusted),
+        )
     });
     let packed = args.image != Path::new("-");
     let refused_table = args.strict.then(|| strict(&image)).flatten();
@@ -54,5 +59,5 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<Outcome> {
         judgement: judgement.as_ref(),
     };
     output::inspect(&inspected, args.json)?;
-    Ok(if report.broken() || refused_table.is_some() { Outcome::Bad } else { Outcome::Good })
+    Ok(if report.broken() || refused_table.is_some() { ExitStatus::Bad } else { ExitStatus::Good })
 }

@@ -22,7 +22,7 @@ use crate::cli::{CheckCommand, Cli, Command, PolicyCommand, VerityCommand};
 
 /// What the exit status says. The numbers are promised in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum ExitStatus {
     /// 0: proven under a root hash that the caller trusts; or, for commands that prove nothing, all is well.
     Good = 0,
     /// 1: not proven, broken, or forbidden.
@@ -33,14 +33,14 @@ enum Outcome {
     Unvouched = 3,
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        ExitCode::from(outcome as u8)
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        ExitCode::from(status as u8)
     }
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let status = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Read(args) => read::run(&args),
@@ -61,10 +61,10 @@ fn main() -> ExitCode {
         Command::Verity(VerityCommand::Repair(args)) => verity::repair::run(&args),
         Command::Verity(VerityCommand::Dump(args)) => verity::dump::run(&args),
     };
-    outcome
+    status
         .unwrap_or_else(|error| {
             output::error(&error);
-            Outcome::Unknown
+            ExitStatus::Unknown
         })
         .into()
 }

@@ -2,22 +2,22 @@
 
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Options;
-use ddi_core::{DissectionRecord, Judgement, Permission, ProveOptions, prove};
+use ddi_core::{Access, DissectionRecord, PolicyEvaluation, ProveOptions, prove};
 
 use crate::cli::{PolicyCheckArgs, PolicyShowArgs};
 use crate::output::PolicyChecked;
 use crate::trust::policy;
 use crate::verify::open;
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
 /// `ddi policy show`
-pub(crate) fn show(args: &PolicyShowArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn show(args: &PolicyShowArgs) -> anyhow::Result<ExitStatus> {
     output::policy(&policy(&args.policy)?, args.json)?;
-    Ok(Outcome::Good)
+    Ok(ExitStatus::Good)
 }
 
 /// `ddi policy check`
-pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<ExitStatus> {
     let policy: ImagePolicy = policy(&args.policy)?;
     let trusted = args.trust.root_hashes()?;
     let certificates = args.trust.certificates.load()?;
@@ -41,12 +41,12 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<Outcome> {
     let assessment = prove(&image, &dissection, &options);
     drop(progress);
 
-    let judgement = Judgement::new(&image, &dissection, &dissect, &assessment);
+    let judgement = PolicyEvaluation::new(&image, &dissection, &dissect, &assessment);
     let permission = judgement.verdict(&assessment);
     let outcome = match permission {
-        Permission::Allowed => Outcome::Good,
-        Permission::Refused => Outcome::Bad,
-        Permission::CouldNotTell => Outcome::Unknown,
+        Access::Allowed => ExitStatus::Good,
+        Access::Refused => ExitStatus::Bad,
+        Access::Unknown => ExitStatus::Unknown,
     };
     let checked = PolicyChecked {
         path: &args.image,

@@ -13,9 +13,9 @@ use ddi_core::{
 use crate::cli::ReadArgs;
 use crate::verify::open;
 use crate::verity::destination::replace;
-use crate::{Outcome, output, overwrite};
+use crate::{ExitStatus, output, overwrite};
 
-pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<ExitStatus> {
     let trusted = args.trust.root_hashes()?;
     if let Some(output) = &args.output {
         let beside = ddi_core::sidecar_paths(&args.image);
@@ -52,12 +52,16 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
     let vouched = |set: &&VeritySet| is_wanted(set) && set.trusted(&trusted).is_some();
     let Some(set) = sets.iter().find(vouched).or_else(|| sets.iter().find(is_wanted)) else {
         let hint = "it is not protected by a hash tree of the image; --unverified reads it as it is";
-        return refuse(args, anyhow!(hint), Outcome::Bad);
+        return refuse(args, anyhow!(hint), ExitStatus::Bad);
     };
     // a root hash was given for it, and it is another one
     let given = trusted.iter().find(|given| given.role() == set.role);
     if let Some(given) = given.filter(|given| set.root_hash.is_none_or(|known| known.hash != *given.hash())) {
-        return refuse(args, anyhow!("it is not what the root hash {} is for", given.hash()), Outcome::Bad);
+        return refuse(
+            args,
+            anyhow!("it is not what the root hash {} is for", given.hash()),
+            ExitStatus::Bad,
+        );
     }
     let partition = match ProvenPartition::open(&image, set, &options) {
         Ok(partition) => partition,
@@ -68,7 +72,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Outcome> {
     };
     if partition.trusted().is_none() && !args.integrity_only {
         let hint = "nobody vouches for its root hash; --integrity-only reads what matches it nevertheless";
-        return refuse(args, anyhow!(hint), Outcome::Unvouched);
+        return refuse(args, anyhow!(hint), ExitStatus::Unvouched);
     }
     copy(args, &partition)
 }
@@ -118,22 +122,22 @@ impl Wanted {
 }
 
 /// Says on stderr why no byte came out, and ends.
-fn refuse(args: &ReadArgs, why: anyhow::Error, outcome: Outcome) -> anyhow::Result<Outcome> {
+fn refuse(args: &ReadArgs, why: anyhow::Error, outcome: ExitStatus) -> anyhow::Result<ExitStatus> {
     output::error(&why.context(format!("{}: partition {}", args.image.display(), args.partition)));
     Ok(outcome)
 }
 
 /// What it means that a partition could not be opened, or not be read.
-fn outcome_of(error: &ddi_core::Error) -> Outcome {
+fn outcome_of(error: &ddi_core::Error) -> ExitStatus {
     match (error, error.kind()) {
         (ddi_core::Error::RootHashUnknown { .. } | ddi_core::Error::NothingRecognised, _)
-        | (_, ErrorKind::Io | ErrorKind::Usage) => Outcome::Unknown,
-        _ => Outcome::Bad,
+        | (_, ErrorKind::Io | ErrorKind::Usage) => ExitStatus::Unknown,
+        _ => ExitStatus::Bad,
     }
 }
 
 /// Copies the bytes that are wanted to where they are wanted.
-fn copy(args: &ReadArgs, source: &dyn ReadAt) -> anyhow::Result<Outcome> {
+fn copy(args: &ReadArgs, source: &dyn ReadAt) -> anyhow::Result<ExitStatus> {
     let rest = source.size().checked_sub(args.offset);
     let size = match (rest, args.size) {
         (Some(rest), None) => rest,
@@ -148,12 +152,12 @@ fn copy(args: &ReadArgs, source: &dyn ReadAt) -> anyhow::Result<Outcome> {
         }
     };
     match copied {
-        Ok(()) => Ok(Outcome::Good),
+        Ok(()) => Ok(ExitStatus::Good),
         Err(error) => match error.downcast::<output::Unreadable>() {
             // what came out before it was good
             Ok(output::Unreadable(error)) => {
                 let is_mismatch = error.kind() == io::ErrorKind::InvalidData;
-                let outcome = if is_mismatch { Outcome::Bad } else { Outcome::Unknown };
+                let outcome = if is_mismatch { ExitStatus::Bad } else { ExitStatus::Unknown };
                 refuse(args, error.into(), outcome)
             }
             Err(error) => Err(error),

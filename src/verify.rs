@@ -6,16 +6,16 @@ use anyhow::Context;
 use ddi_core::gpt::{Architecture, Mode};
 use ddi_core::verity::{HashTree, Options, Placement, ReadAt, RootHash, Section, Superblock};
 use ddi_core::{
-    Damage, DissectOptions, DissectionRecord, Image, ImageFile, Judgement, Permission, Proof, ProveOptions,
-    SpoolOptions, Table, TrustedRootHash, VeritySettings, prove,
+    Access, Damage, DissectOptions, DissectionRecord, Image, ImageFile, PolicyEvaluation, Proof,
+    ProveOptions, SpoolOptions, Table, TrustedRootHash, VeritySettings, prove,
 };
 
 use crate::cli::{SelectArgs, UnpackArgs, VerifyArgs};
 use crate::output::Verified;
 use crate::trust::policy;
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
-pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitStatus> {
     let trusted = args.trust.root_hashes()?;
     let certificates = args.trust.certificates.load()?;
     let policy = args.image_policy.as_deref().map(policy).transpose()?;
@@ -44,22 +44,22 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     // what the damage means, should there be any
     let damage = Damage::find_all(&image, &dissection, &assessment.proofs, &options);
 
-    let judgement = Judgement::new(&image, &dissection, &dissect, &assessment);
+    let judgement = PolicyEvaluation::new(&image, &dissection, &dissect, &assessment);
     let permission = judgement.verdict(&assessment);
     let mut outcome = match assessment.outcome {
-        ddi_core::Outcome::TrustedAndProven => Outcome::Good,
-        ddi_core::Outcome::IntactUnvouched if args.integrity_only => Outcome::Good,
-        ddi_core::Outcome::IntactUnvouched => Outcome::Unvouched,
-        ddi_core::Outcome::CouldNotTell => Outcome::Unknown,
-        ddi_core::Outcome::NotProven => Outcome::Bad,
+        ddi_core::Outcome::Verified => ExitStatus::Good,
+        ddi_core::Outcome::Intact if args.integrity_only => ExitStatus::Good,
+        ddi_core::Outcome::Intact => ExitStatus::Unvouched,
+        ddi_core::Outcome::Unknown => ExitStatus::Unknown,
+        ddi_core::Outcome::Failed => ExitStatus::Bad,
     };
     outcome = match (policy, permission) {
-        (Some(_), Permission::Refused) => Outcome::Bad,
-        (Some(_), Permission::CouldNotTell) if outcome != Outcome::Bad => Outcome::Unknown,
+        (Some(_), Access::Refused) => ExitStatus::Bad,
+        (Some(_), Access::Unknown) if outcome != ExitStatus::Bad => ExitStatus::Unknown,
         _ => outcome,
     };
     if refused_table.is_some() {
-        outcome = Outcome::Bad;
+        outcome = ExitStatus::Bad;
     }
     let tree_root_hashes: Vec<Option<RootHash>> =
         assessment.proofs.iter().map(|proof| guessed_wrong(&image, proof)).collect();

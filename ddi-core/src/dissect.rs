@@ -41,7 +41,7 @@ use crate::error::Error;
 use crate::image::Image;
 use crate::image::file::Sidecars;
 use crate::policy::{Encryption, Facts, ImagePolicy, Presence};
-use crate::report::finding::Beside;
+use crate::report::finding::Sidecar;
 use crate::trust::{KnownRootHash, Role, TrustedRootHash};
 use ddi_fs::{FsKind, probe as fs};
 
@@ -62,7 +62,7 @@ pub struct VeritySettings {
     /// The hash tree is in a file beside the image, which then must not have a partition table.
     pub external: bool,
     /// What systemd would read beside the image, and is malformed.
-    malformed: Option<Beside>,
+    malformed: Option<Sidecar>,
 }
 
 impl VeritySettings {
@@ -78,8 +78,8 @@ impl VeritySettings {
             .first()
             .is_some_and(|known| sidecars.signatures.iter().any(|signature| signature.role == known.role));
         settings.external = sidecars.verity.is_some();
-        let is_read = |(role, what): &&(Role, Beside)| match what {
-            Beside::RootHashSignature | Beside::UsrHashSignature => {
+        let is_read = |(role, what): &&(Role, Sidecar)| match what {
+            Sidecar::RootHashSignature | Sidecar::UsrHashSignature => {
                 settings.first().is_some_and(|known| known.role == *role)
             }
             _ => given.first().is_none(),
@@ -90,7 +90,7 @@ impl VeritySettings {
 
     /// A file or attribute beside the image that counts, and is malformed: that is an error of its own, and no reason to look
     /// for something else.
-    pub fn malformed(&self) -> Option<Beside> {
+    pub fn malformed(&self) -> Option<Sidecar> {
         self.malformed
     }
 
@@ -160,7 +160,7 @@ pub struct DissectOptions {
     /// Partitions labelled as half written or pending.
     pub transient: Transient,
     /// What may be used; `None` allows everything. Read as systemd reads it: by what is *there*, not by what was proven.
-    /// See [`Judgement`](crate::Judgement) for the other reading.
+    /// See [`PolicyEvaluation`](crate::PolicyEvaluation) for the other reading.
     pub policy: Option<ImagePolicy>,
     /// Which labels are considered.
     pub filter: ImageFilter,

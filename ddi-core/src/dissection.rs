@@ -19,9 +19,9 @@ use std::sync::{Arc, OnceLock};
 use crate::dissect::{DissectOptions, DissectionRecord, VeritySettings};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
-use crate::mount::{Contents, MountedTree, Unreadable};
+use crate::mount::{Contents, MountError, MountedTree};
 use crate::policy::ImagePolicy;
-use crate::policy::judgement::Judgement;
+use crate::policy::evaluation::PolicyEvaluation;
 use crate::prove::damage::Damage;
 use crate::prove::partition::ProvenPartition;
 use crate::prove::{Assessment, Outcome, ProveOptions, prove_sets};
@@ -132,7 +132,7 @@ impl Dissection {
     /// answer, not an error.
     pub fn verify(&self) -> Result<Assessment, Error> {
         let assessment = self.verify_with(&self.prove_options());
-        if assessment.outcome == Outcome::CouldNotTell {
+        if assessment.outcome == Outcome::Unknown {
             let problem = assessment.proofs.iter().find_map(|proof| proof.problem.clone());
             if let Some(error) = problem.or_else(|| assessment.refused.clone()) {
                 return Err(error);
@@ -182,8 +182,8 @@ impl Dissection {
     /// caller trusts vouches for is an error.
     ///
     /// # Errors
-    /// [`Unreadable`]: systemd would refuse the image; root or `/usr` cannot be opened.
-    pub fn mount(&self) -> Result<MountedTree, Unreadable> {
+    /// [`MountError`]: systemd would refuse the image; root or `/usr` cannot be opened.
+    pub fn mount(&self) -> Result<MountedTree, MountError> {
         self.mount_at_least(Assurance::Authenticated)
     }
 
@@ -193,7 +193,7 @@ impl Dissection {
     ///
     /// # Errors
     /// As [`mount`](Self::mount).
-    pub fn mount_at_least(&self, least: Assurance) -> Result<MountedTree, Unreadable> {
+    pub fn mount_at_least(&self, least: Assurance) -> Result<MountedTree, MountError> {
         let options = self.prove_options();
         let contents = Contents::new(&self.inner.image, &self.inner.record, self.verity_sets(), &options);
         let (mut files, left_out) = contents.whole()?;
@@ -216,11 +216,11 @@ impl Dissection {
     }
 
     /// What `policy` says to the image by what was proven of it.
-    pub fn evaluate(&self, policy: &ImagePolicy, assessment: &Assessment) -> Judgement {
+    pub fn evaluate(&self, policy: &ImagePolicy, assessment: &Assessment) -> PolicyEvaluation {
         let mut options = self.inner.options.clone();
         options.policy = Some(*policy);
         let record = DissectionRecord::new(&self.inner.image, &options);
-        Judgement::new(&self.inner.image, &record, &options, assessment)
+        PolicyEvaluation::new(&self.inner.image, &record, &options, assessment)
     }
 
     /// Which files lie in the blocks that did not match, for each proof of `assessment`; `None` where all of them do.
@@ -244,7 +244,7 @@ mod tests {
 
     use super::*;
     use crate::mount::ReadError;
-    use crate::policy::judgement::Permission;
+    use crate::policy::evaluation::Access;
     use crate::testing::{Disk, DiskImage as _, Set, erofs, luks};
 
     fn trusting(set: &Set) -> Trust {
@@ -369,7 +369,7 @@ mod tests {
             let assessment = disk.verify().unwrap();
             disk.evaluate(&policy.parse().unwrap(), &assessment).verdict(&assessment)
         };
-        assert_eq!(verdict("root=verity"), Permission::Allowed);
-        assert_eq!(verdict("root=signed"), Permission::Refused);
+        assert_eq!(verdict("root=verity"), Access::Allowed);
+        assert_eq!(verdict("root=signed"), Access::Refused);
     }
 }

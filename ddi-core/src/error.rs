@@ -10,7 +10,7 @@ use ddi_verity::RootHash;
 use crate::image::mbr;
 use crate::policy::Violation;
 use crate::prove::Unfit;
-use crate::report::finding::Beside;
+use crate::report::finding::Sidecar;
 use crate::trust::{KnownRootHash, Role};
 use ddi_fs::{FsKind, probe as fs};
 use ddi_io::UnpackError;
@@ -100,7 +100,7 @@ pub enum Error {
     /// A root hash or signature beside the image that is not what it must be (systemd's `verity_settings_load()`).
     Malformed {
         /// Which.
-        what: Beside,
+        what: Sidecar,
     },
     /// Hash data beside an image that has a partition table (step C2).
     ExternalVerityWithTable,

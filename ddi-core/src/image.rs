@@ -63,7 +63,7 @@ pub enum Table {
 
 /// One partition of the table in use, of either kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct PartitionRange {
     pub(crate) number: u32,
     pub(crate) range: ByteRange,
 }
@@ -83,7 +83,7 @@ pub struct Image {
 
 /// A partition and what is in it, once somebody has asked.
 struct Part {
-    place: Place,
+    place: PartitionRange,
     // of most partitions of a large table nobody asks
     looked: OnceLock<Box<ProbeResult>>,
     /// What it says, not the signature itself, of which there may be thousands.
@@ -435,7 +435,7 @@ fn parts(table: &Table) -> Vec<Part> {
                 && Role::ALL.iter().any(|role| Some(role.signature()) == designator)
         })
     };
-    let part = |place: Place| {
+    let part = |place: PartitionRange| {
         let mut is_left_out = false;
         if is_signature(place.number) {
             match left.checked_sub(place.range.size) {
@@ -448,14 +448,14 @@ fn parts(table: &Table) -> Vec<Part> {
     places(table).into_iter().map(part).collect()
 }
 
-fn places(table: &Table) -> Vec<Place> {
+fn places(table: &Table) -> Vec<PartitionRange> {
     match table {
         Table::Gpt(gpt) => {
-            gpt.partitions().iter().map(|p| Place { number: p.number, range: p.range }).collect()
+            gpt.partitions().iter().map(|p| PartitionRange { number: p.number, range: p.range }).collect()
         }
         Table::Mbr(_, partitions) => {
             let range = |p: &mbr::Partition| ByteRange { offset: p.offset, size: p.size };
-            partitions.iter().map(|p| Place { number: p.number, range: range(p) }).collect()
+            partitions.iter().map(|p| PartitionRange { number: p.number, range: range(p) }).collect()
         }
         Table::Broken(_) | Table::BrokenMbr(..) | Table::None => Vec::new(),
     }

@@ -57,21 +57,21 @@ pub use dissection::Dissection;
 pub use error::{BindingError, Error, ErrorKind, Step};
 pub use image::file::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
 pub use image::{Image, ProbeResult, Table, mbr};
-pub use mount::{Contents, DirEntry, Files, MAX_FILE_SIZE, Mounted, MountedTree, ReadError, Unreadable};
-pub use policy::judgement::{Judgement, Permission, Ruling};
+pub use mount::{Contents, DirEntry, Files, MAX_FILE_SIZE, MountError, Mounted, MountedTree, ReadError};
+pub use policy::evaluation::{Access, PolicyEvaluation, PolicyResult};
 pub use prove::damage::{Damage, DamagedBlocks};
 pub use prove::partition::ProvenPartition;
 pub use prove::{
-    Assessment, ContentRule, Outcome, Proof, ProveOptions, Scope, TailRule, Unfit, Widening, prove,
+    Assessment, ContentRule, Exception, Outcome, Proof, ProveOptions, Scope, TailRule, Unfit, prove,
 };
 pub use report::finding::{
-    Authority, Beside, BesideProblem, Finding, InsideProblem, LabelOddity, Oddity, Severity,
+    Authority, FactError, Finding, FindingKind, LabelAnomaly, Severity, Sidecar, SidecarError,
 };
 pub use report::{
     Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions, SignatureFacts,
     VerityColumn,
 };
 pub use trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
-pub use trust::{Assurance, DataSize, KnownRootHash, Role, RootHashOrigin, Trust, TrustedRootHash, Word};
+pub use trust::{Assurance, DataSize, KnownRootHash, Role, RootHashOrigin, Trust, TrustedRootHash, Voucher};
 pub use unproven::Unproven;
-pub use verity_set::{BindOptions, Part, VeritySet, verity_sets};
+pub use verity_set::{BindOptions, Extent, VeritySet, verity_sets};

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   DissectionRecord ─▶ which partition ┐
-//!   VeritySet  ─▶ ProvenPartition ┴▶ files::open ─▶ Mounted ─▶ Files: a Tree and how far it can be relied upon
+//!   VeritySet  ─▶ ProvenPartition ┴▶ files::open ─▶ Mounted ─▶ Files: a Vfs and how far it can be relied upon
 //! ```
 //!
 //! A partition that a hash tree protects, and whose root hash is known, is read through its
@@ -45,7 +45,7 @@ use ddi_fs::{Place, Touched, Watched};
 pub use tree::{DirEntry, MAX_FILE_SIZE, MountedTree, ReadError};
 
 use ddi_fs::FsKind;
-use ddi_fs::{self as files, FileSystem, FileType, Tree};
+use ddi_fs::{self as files, FileSystem, FileType, Vfs};
 
 /// Where systemd mounts each designator that has a file system of its own, but for the ESP: see [`Contents::whole`].
 const MOUNT_POINTS: [(Designator, &[u8]); 5] = [
@@ -59,7 +59,7 @@ const MOUNT_POINTS: [(Designator, &[u8]); 5] = [
 /// Why the files of a partition cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Unreadable {
+pub enum MountError {
     /// Systemd would refuse the image, so there is nothing that could be put together.
     Refused(Error),
     /// It is protected, and cannot be opened under its root hash.
@@ -74,40 +74,40 @@ pub enum Unreadable {
     FileSystem(files::Error),
 }
 
-impl Unreadable {
+impl MountError {
     /// Stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Unreadable::Refused(error) | Unreadable::Unproven(error) | Unreadable::Source(error) => {
+            MountError::Refused(error) | MountError::Unproven(error) | MountError::Source(error) => {
                 error.code()
             }
-            Unreadable::Unrecognised => "unrecognised-file-system",
-            Unreadable::Encrypted => "encrypted",
-            Unreadable::FileSystem(error) => error.code(),
+            MountError::Unrecognised => "unrecognised-file-system",
+            MountError::Encrypted => "encrypted",
+            MountError::FileSystem(error) => error.code(),
         }
     }
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unreadable::Refused(error) => write!(f, "systemd would refuse the image: {error}"),
-            Unreadable::Unproven(error) | Unreadable::Source(error) => error.fmt(f),
-            Unreadable::Unrecognised => f.write_str("no file system is recognised"),
-            Unreadable::Encrypted => f.write_str("it is encrypted"),
-            Unreadable::FileSystem(error) => error.fmt(f),
+            MountError::Refused(error) => write!(f, "systemd would refuse the image: {error}"),
+            MountError::Unproven(error) | MountError::Source(error) => error.fmt(f),
+            MountError::Unrecognised => f.write_str("no file system is recognised"),
+            MountError::Encrypted => f.write_str("it is encrypted"),
+            MountError::FileSystem(error) => error.fmt(f),
         }
     }
 }
 
-impl core::error::Error for Unreadable {
+impl core::error::Error for MountError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Unreadable::Refused(error) | Unreadable::Unproven(error) | Unreadable::Source(error) => {
+            MountError::Refused(error) | MountError::Unproven(error) | MountError::Source(error) => {
                 Some(error)
             }
-            Unreadable::FileSystem(error) => Some(error),
-            Unreadable::Unrecognised | Unreadable::Encrypted => None,
+            MountError::FileSystem(error) => Some(error),
+            MountError::Unrecognised | MountError::Encrypted => None,
         }
     }
 }
@@ -148,7 +148,7 @@ impl Mounted {
 #[non_exhaustive]
 pub struct Files {
     /// The files.
-    pub tree: Tree,
+    pub tree: Vfs,
     /// What the tree is made of, root first.
     pub mounted: Vec<Mounted>,
 }
@@ -176,13 +176,13 @@ impl Files {
     /// The same files, as if none of them had been read.
     #[must_use]
     pub fn unread(&self) -> Self {
-        let mut tree = Tree::new(None);
+        let mut tree = Vfs::new(None);
         let mut mounted = Vec::new();
         let names = self.tree.file_systems().map(|(name, _)| name);
         for (name, below) in names.zip(&self.mounted) {
             let (fs, touched) = Watched::over(Arc::clone(&below.fs));
             tree = match name {
-                b"" => Tree::new(Some(Arc::clone(&fs))),
+                b"" => Vfs::new(Some(Arc::clone(&fs))),
                 name => tree.with_mount(name, Arc::clone(&fs)),
             };
             mounted.push(Mounted { fs, touched, ..below.clone() });
@@ -191,7 +191,7 @@ impl Files {
     }
 
     /// `tree` is made of `mounted`, root first.
-    pub fn new(tree: Tree, mounted: Vec<Mounted>) -> Self {
+    pub fn new(tree: Vfs, mounted: Vec<Mounted>) -> Self {
         Files { tree, mounted }
     }
 
@@ -201,7 +201,7 @@ impl Files {
         self.mounted.iter().map(|mounted| mounted.assurance).min().unwrap_or_default()
     }
 
-    /// The file at `path`, and its path without links: [`Tree::locate`]. That there are directories to mount on, or mounted, is
+    /// The file at `path`, and its path without links: [`Vfs::locate`]. That there are directories to mount on, or mounted, is
     /// all that is learned on the way from those file systems whose root directory is passed; from here on, a look at a root
     /// directory counts.
     ///
@@ -233,7 +233,7 @@ impl Files {
     ///
     /// # Errors
     /// As [`vouch`](Self::vouch): then nothing of the answer comes out.
-    pub fn answer<T>(&self, least: Assurance, read: impl FnOnce(&Tree) -> T) -> Result<T, &Mounted> {
+    pub fn answer<T>(&self, least: Assurance, read: impl FnOnce(&Vfs) -> T) -> Result<T, &Mounted> {
         self.count_roots();
         let answer = read(&self.tree);
         self.vouch(least, false)?;
@@ -244,7 +244,7 @@ impl Files {
 impl From<Mounted> for Files {
     /// The files of one file system alone.
     fn from(mounted: Mounted) -> Self {
-        Files { tree: Tree::new(Some(Arc::clone(&mounted.fs))), mounted: vec![mounted] }
+        Files { tree: Vfs::new(Some(Arc::clone(&mounted.fs))), mounted: vec![mounted] }
     }
 }
 
@@ -291,15 +291,15 @@ impl<'a> Contents<'a> {
     /// tree.
     ///
     /// # Errors
-    /// [`Unreadable::Refused`]; if one of the two is there and cannot be opened, why.
-    pub fn system(&self) -> Result<Files, Unreadable> {
+    /// [`MountError::Refused`]; if one of the two is there and cannot be opened, why.
+    pub fn system(&self) -> Result<Files, MountError> {
         if let Err(error) = &self.dissection.outcome {
-            return Err(Unreadable::Refused(error.clone()));
+            return Err(MountError::Refused(error.clone()));
         }
         let root = self.designated(Designator::Root).transpose()?;
         let usr = self.designated(Designator::Usr).transpose()?;
         let mut files =
-            Files { tree: Tree::new(root.as_ref().map(|root| Arc::clone(&root.fs))), mounted: Vec::new() };
+            Files { tree: Vfs::new(root.as_ref().map(|root| Arc::clone(&root.fs))), mounted: Vec::new() };
         files.mounted.extend(root);
         if let Some(usr) = usr {
             files.mount(b"usr", usr);
@@ -313,7 +313,7 @@ impl<'a> Contents<'a> {
     ///
     /// # Errors
     /// As [`system`](Self::system).
-    pub fn whole(&self) -> Result<(Files, Vec<(Designator, Unreadable)>), Unreadable> {
+    pub fn whole(&self) -> Result<(Files, Vec<(Designator, MountError)>), MountError> {
         let mut files = self.system()?;
         let mut left_out = Vec::new();
         let mut open = |designator| match self.designated(designator) {
@@ -346,7 +346,7 @@ impl<'a> Contents<'a> {
 
     /// The partition that is the choice for `designator`; `None` if there is none. Also in an image that is refused as a
     /// whole.
-    pub fn designated(&self, designator: Designator) -> Option<Result<Mounted, Unreadable>> {
+    pub fn designated(&self, designator: Designator) -> Option<Result<Mounted, MountError>> {
         let bare = self.dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare);
         match self.dissection.chosen(designator) {
             Some(number) => Some(self.open(Some(number), Some(designator))),
@@ -361,7 +361,7 @@ impl<'a> Contents<'a> {
     }
 
     /// The partition with that number; `None` if there is none.
-    pub fn partition(&self, number: u32) -> Option<Result<Mounted, Unreadable>> {
+    pub fn partition(&self, number: u32) -> Option<Result<Mounted, MountError>> {
         self.image.range(number)?;
         let designator = Designator::ALL
             .into_iter()
@@ -369,10 +369,10 @@ impl<'a> Contents<'a> {
         Some(self.open(Some(number), designator))
     }
 
-    fn open(&self, number: Option<u32>, designator: Option<Designator>) -> Result<Mounted, Unreadable> {
+    fn open(&self, number: Option<u32>, designator: Option<Designator>) -> Result<Mounted, MountError> {
         let (bytes, kind, assurance, trusted) = match self.prove(number, designator)? {
             Some(proven) => {
-                let kind = proven.content().ok_or(Unreadable::Unrecognised)?;
+                let kind = proven.content().ok_or(MountError::Unrecognised)?;
                 let trusted = proven.trusted();
                 let assurance = if trusted.is_some() { Assurance::Authenticated } else { Assurance::Intact };
                 let bytes: Arc<dyn ReadAt> = Arc::new(proven);
@@ -384,9 +384,9 @@ impl<'a> Contents<'a> {
             }
         };
         if kind == FsKind::CryptoLuks {
-            return Err(Unreadable::Encrypted);
+            return Err(MountError::Encrypted);
         }
-        let fs = files::open_within(bytes, kind, self.image.meter()).map_err(Unreadable::FileSystem)?;
+        let fs = files::open_within(bytes, kind, self.image.meter()).map_err(MountError::FileSystem)?;
         let read_only = number.is_some_and(|number| self.is_read_only(number));
         let (fs, touched) = Watched::over(fs);
         Ok(Mounted { designator, number, kind, assurance, trusted, read_only, fs, touched })
@@ -410,7 +410,7 @@ impl<'a> Contents<'a> {
         &self,
         number: Option<u32>,
         designator: Option<Designator>,
-    ) -> Result<Option<ProvenPartition>, Unreadable> {
+    ) -> Result<Option<ProvenPartition>, MountError> {
         let Some((sets, options)) = self.proof else { return Ok(None) };
         // a bare image is a root file system, and a tree for usr says nothing of that
         let is_for_it = |set: &VeritySet| number.is_some() || set.role == Role::Root;
@@ -428,30 +428,30 @@ impl<'a> Contents<'a> {
             && known.is_none_or(|known| !given.vouches_for(&known.hash, known.role))
         {
             let (role, root_hash) = (given.role(), (*given).into());
-            return Err(Unreadable::Unproven(Error::NoDataForRootHash { role, root_hash }));
+            return Err(MountError::Unproven(Error::NoDataForRootHash { role, root_hash }));
         }
         match set {
             Some(set) => {
-                ProvenPartition::open(self.image, set, options).map(Some).map_err(Unreadable::Unproven)
+                ProvenPartition::open(self.image, set, options).map(Some).map_err(MountError::Unproven)
             }
             None => Ok(None),
         }
     }
 
     /// The bytes as they are.
-    fn raw(&self, number: Option<u32>) -> Result<(Arc<dyn ReadAt>, FsKind), Unreadable> {
+    fn raw(&self, number: Option<u32>) -> Result<(Arc<dyn ReadAt>, FsKind), MountError> {
         let looked = match number {
             Some(number) => self.image.probe(number),
             None => Some(self.image.whole()),
         };
         let probe = looked.and_then(|looked| looked.any().ok().flatten());
-        let kind = probe.map(|probe| probe.kind).ok_or(Unreadable::Unrecognised)?;
+        let kind = probe.map(|probe| probe.kind).ok_or(MountError::Unrecognised)?;
         let source = self.image.shared_source();
         let Some(range) = number.and_then(|number| self.image.range(number)) else {
             return Ok((source, kind));
         };
         let section = Section::new(source, range.offset, range.size).map_err(|error| {
-            Unreadable::Source(Error::Io {
+            MountError::Source(Error::Io {
                 step: Step::Open,
                 offset: Some(range.offset),
                 error: Arc::new(error),
@@ -463,18 +463,18 @@ impl<'a> Contents<'a> {
 
 impl Files {
     fn mount(&mut self, name: &[u8], mounted: Mounted) {
-        let tree = std::mem::replace(&mut self.tree, Tree::new(None));
+        let tree = std::mem::replace(&mut self.tree, Vfs::new(None));
         self.tree = tree.with_mount(name, Arc::clone(&mounted.fs));
         self.mounted.push(mounted);
     }
 }
 
-fn is_directory(tree: &Tree, path: &[u8]) -> bool {
+fn is_directory(tree: &Vfs, path: &[u8]) -> bool {
     let stat = tree.resolve(path).and_then(|place| tree.stat(place));
     stat.is_ok_and(|stat| stat.file_type == FileType::Directory)
 }
 
-fn is_empty_directory(tree: &Tree, path: &[u8]) -> bool {
+fn is_empty_directory(tree: &Vfs, path: &[u8]) -> bool {
     let mut empty = true;
     let listed = tree.resolve(path).and_then(|place| {
         tree.list(place, &mut |_, _| {
@@ -494,7 +494,7 @@ mod tests {
     use crate::verity_set::verity_sets;
 
     /// Why the root partition of `disk` cannot be read: the file systems of these tests are superblocks alone.
-    fn unreadable(disk: &Disk, trusted: &[TrustedRootHash]) -> Unreadable {
+    fn unreadable(disk: &Disk, trusted: &[TrustedRootHash]) -> MountError {
         let image = disk.image();
         let verity = VeritySettings::new(None, image.sidecars());
         let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
@@ -504,8 +504,8 @@ mod tests {
         contents.designated(Designator::Root).unwrap().unwrap_err()
     }
 
-    fn is_without_root(error: &Unreadable) -> bool {
-        matches!(error, Unreadable::Unproven(Error::UnfitContent { unfit: Unfit::RootDirectory(_), .. }))
+    fn is_without_root(error: &MountError) -> bool {
+        matches!(error, MountError::Unproven(Error::UnfitContent { unfit: Unfit::RootDirectory(_), .. }))
     }
 
     #[test]
@@ -524,10 +524,10 @@ mod tests {
         assert!(is_without_root(&unreadable(&disk, &[])));
         let other = TrustedRootHash::by_caller("11".repeat(32).parse().unwrap(), Role::Root);
         let error = unreadable(&disk, &[other]);
-        assert!(matches!(error, Unreadable::Unproven(_)), "{error:?}");
+        assert!(matches!(error, MountError::Unproven(_)), "{error:?}");
         let damaged = disk.edit_number(1, |part| part.content[1100] ^= 1);
         let error = unreadable(&damaged, &[]);
-        assert!(matches!(error, Unreadable::Unproven(Error::Verity { .. })), "{error:?}");
+        assert!(matches!(error, MountError::Unproven(Error::Verity { .. })), "{error:?}");
     }
 
     /// A bare image is a root file system: a root hash for usr opens nothing, though every block matches it.
@@ -551,7 +551,7 @@ mod tests {
         }
         let error = open(&[usr]);
         assert!(
-            matches!(error, Unreadable::Unproven(Error::NoDataForRootHash { role: Role::Usr, .. })),
+            matches!(error, MountError::Unproven(Error::NoDataForRootHash { role: Role::Usr, .. })),
             "{error:?}"
         );
     }
@@ -564,6 +564,6 @@ mod tests {
         let dissection =
             DissectionRecord::new(&image, &DissectOptions::new(VeritySettings::new(None, image.sidecars())));
         let error = Contents::unproven(&image, &dissection).system().unwrap_err();
-        assert!(matches!(error, Unreadable::Refused(Error::DataMissing { .. })), "{error:?}");
+        assert!(matches!(error, MountError::Refused(Error::DataMissing { .. })), "{error:?}");
     }
 }

@@ -42,8 +42,8 @@
 )]
 
 mod check;
+pub(crate) mod evaluation;
 mod flags;
-pub(crate) mod judgement;
 mod named;
 mod parse;
 
@@ -51,7 +51,7 @@ use core::fmt;
 
 use ddi_gpt::Designator;
 
-pub use check::{Decision, Encryption, Facts, Presence, Proof, Reading, Refusal, Violation};
+pub use check::{Decision, Encryption, Facts, Presence, ProofLevel, Reading, Refusal, Violation};
 use ddi_fs::FsKind;
 pub use flags::Flags;
 pub use parse::{ParseError, ParseErrorKind, Skipped};

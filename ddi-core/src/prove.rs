@@ -2,10 +2,10 @@
 //!
 //! | [`Outcome`] | every block matches | somebody vouches for the root hash | exit status |
 //! | --- | --- | --- | --- |
-//! | [`TrustedAndProven`](Outcome::TrustedAndProven) | yes | yes | 0 |
-//! | [`NotProven`](Outcome::NotProven) | no, or it is not even protected | | 1 |
-//! | [`CouldNotTell`](Outcome::CouldNotTell) | it was not possible to look | | 2 |
-//! | [`IntactUnvouched`](Outcome::IntactUnvouched) | yes | no | 3 |
+//! | [`Verified`](Outcome::Verified) | yes | yes | 0 |
+//! | [`Failed`](Outcome::Failed) | no, or it is not even protected | | 1 |
+//! | [`Unknown`](Outcome::Unknown) | it was not possible to look | | 2 |
+//! | [`Intact`](Outcome::Intact) | yes | no | 3 |
 //!
 //! # What a root hash does not say
 //!
@@ -19,7 +19,7 @@
 //!   whose root directory can be read. Hash blocks are none: whoever chooses blocks of the image chooses a few bytes of
 //!   their digests, but never so many.
 //!
-//! Both can be widened, and [`Proof::widened`] then says so. The second is not needed for a role whose size the caller
+//! Both can be widened, and [`Proof::exceptions`] then says so. The second is not needed for a role whose size the caller
 //! vouches for ([`ProveOptions::data_sizes`]): a tree over that many bytes has hash blocks where it says.
 #![cfg_attr(
     not(test),
@@ -54,9 +54,9 @@ use crate::image::Image;
 use crate::policy::{self, Facts};
 use crate::prove::partition::{ProvenPartition, section, sources};
 use crate::trust::signature::CheckedSignature;
-use crate::trust::{DataSize, KnownRootHash, Role, TrustedRootHash, Word};
+use crate::trust::{DataSize, KnownRootHash, Role, TrustedRootHash, Voucher};
 use crate::unproven::{Unproven, unproven};
-use crate::verity_set::{BindOptions, Part, VeritySet, verity_sets};
+use crate::verity_set::{BindOptions, Extent, VeritySet, verity_sets};
 use ddi_fs::FsKind;
 use ddi_fs::probe as fs;
 use ddi_io::ReadOnce;
@@ -136,33 +136,33 @@ impl fmt::Debug for ProveOptions<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Every block matches a root hash that the caller trusts.
-    TrustedAndProven,
+    Verified,
     /// Every block matches a root hash that nobody vouches for.
-    IntactUnvouched,
+    Intact,
     /// It was not possible to look.
-    CouldNotTell,
+    Unknown,
     /// Not every block matches, or there is nothing to match.
-    NotProven,
+    Failed,
 }
 
 impl Outcome {
     /// The exit status of a program that reports it.
     pub fn exit_status(self) -> u8 {
         match self {
-            Outcome::TrustedAndProven => 0,
-            Outcome::NotProven => 1,
-            Outcome::CouldNotTell => 2,
-            Outcome::IntactUnvouched => 3,
+            Outcome::Verified => 0,
+            Outcome::Failed => 1,
+            Outcome::Unknown => 2,
+            Outcome::Intact => 3,
         }
     }
 
     /// `trusted-and-proven`, `intact-unvouched`, `could-not-tell`, `not-proven`.
     pub fn name(self) -> &'static str {
         match self {
-            Outcome::TrustedAndProven => "trusted-and-proven",
-            Outcome::IntactUnvouched => "intact-unvouched",
-            Outcome::CouldNotTell => "could-not-tell",
-            Outcome::NotProven => "not-proven",
+            Outcome::Verified => "trusted-and-proven",
+            Outcome::Intact => "intact-unvouched",
+            Outcome::Unknown => "could-not-tell",
+            Outcome::Failed => "not-proven",
         }
     }
 
@@ -170,10 +170,10 @@ impl Outcome {
     #[must_use]
     pub fn worst(self, other: Self) -> Self {
         let rank = |outcome| match outcome {
-            Outcome::TrustedAndProven => 0,
-            Outcome::IntactUnvouched => 1,
-            Outcome::CouldNotTell => 2,
-            Outcome::NotProven => 3,
+            Outcome::Verified => 0,
+            Outcome::Intact => 1,
+            Outcome::Unknown => 2,
+            Outcome::Failed => 3,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -181,20 +181,18 @@ impl Outcome {
     /// What it comes to when `error` stood in the way.
     fn of(error: &Error) -> Self {
         match (error, error.kind()) {
-            (Error::RootHashUnknown { .. }, _) | (_, ErrorKind::Io | ErrorKind::Usage) => {
-                Outcome::CouldNotTell
-            }
-            _ => Outcome::NotProven,
+            (Error::RootHashUnknown { .. }, _) | (_, ErrorKind::Io | ErrorKind::Usage) => Outcome::Unknown,
+            _ => Outcome::Failed,
         }
     }
 }
 
-/// A rule that was widened, and that this image would have broken.
+/// A rule that this image breaks, and that the caller set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Widening {
+pub enum Exception {
     /// Of the verity parameters or the geometry.
-    Verity(ddi_verity::Widened),
+    Verity(ddi_verity::GeometryException),
     /// Nothing recognised in the data.
     UnrecognisedContent,
     /// A file system in the data that hash blocks could be taken for; see [`Unfit`].
@@ -211,17 +209,17 @@ pub enum Widening {
     },
 }
 
-impl fmt::Display for Widening {
+impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Widening::Verity(widened) => widened.fmt(f),
-            Widening::UnrecognisedContent => {
+            Exception::Verity(exception) => exception.fmt(f),
+            Exception::UnrecognisedContent => {
                 f.write_str("the data holds nothing that is recognised as a file system")
             }
-            Widening::UnfitContent { kind } => {
+            Exception::UnfitContent { kind } => {
                 write!(f, "that the data holds {} does not bind their size", kind.name())
             }
-            Widening::ContentTooLarge { claimed, available } => {
+            Exception::ContentTooLarge { claimed, available } => {
                 write!(f, "the file system claims {claimed} bytes, {available} are there")
             }
         }
@@ -237,9 +235,9 @@ pub struct Proof {
     /// The machine that it is for, if the partition type says so.
     pub architecture: Option<Architecture>,
     /// The data, if there is any.
-    pub data: Option<Part>,
+    pub data: Option<Extent>,
     /// The hash tree, if there is one.
-    pub hash: Option<Part>,
+    pub hash: Option<Extent>,
     /// Does systemd choose it?
     pub selected: bool,
     /// The root hash that it was proven against, and where that is from.
@@ -255,7 +253,7 @@ pub struct Proof {
     /// What is in the data, read as proven bytes. `None` if nothing is recognised in it, or not every block matches.
     pub content: Option<Box<fs::Probe>>,
     /// Rules that would have been broken, had the options not widened them.
-    pub widened: Vec<Widening>,
+    pub exceptions: Vec<Exception>,
     /// Why there is no verdict.
     pub problem: Option<Error>,
     /// What it is worth.
@@ -281,7 +279,7 @@ impl Assessment {
     /// Returns true if every protected block matches a root hash that the caller trusts, and nothing else stands in the way.
     /// What is not protected, [`unproven`](Self::unproven) names.
     pub fn is_authentic(&self) -> bool {
-        self.outcome == Outcome::TrustedAndProven
+        self.outcome == Outcome::Verified
     }
 
     /// Stable name for programs: that of the [outcome](Outcome::name).
@@ -316,13 +314,13 @@ impl Assessment {
         let about =
             |proof: &&Proof| proof.role.data() == designator && proof.data.map(|data| data.number) == number;
         // the worst of them, should there be several
-        let worth = |proof: &Proof| match (proof.outcome, proof.trusted.map(|trusted| trusted.word())) {
-            (Outcome::TrustedAndProven, Some(Word::Certificate(_))) => policy::Proof::Signature,
-            (Outcome::TrustedAndProven, Some(Word::Caller)) => policy::Proof::RootHash,
-            (Outcome::IntactUnvouched, _) => policy::Proof::Intact,
-            _ => policy::Proof::None,
+        let worth = |proof: &Proof| match (proof.outcome, proof.trusted.map(|trusted| trusted.voucher())) {
+            (Outcome::Verified, Some(Voucher::Certificate(_))) => policy::ProofLevel::Signature,
+            (Outcome::Verified, Some(Voucher::Caller)) => policy::ProofLevel::RootHash,
+            (Outcome::Intact, _) => policy::ProofLevel::Intact,
+            _ => policy::ProofLevel::None,
         };
-        facts.proof = self.proofs.iter().filter(about).map(worth).min().unwrap_or(policy::Proof::None);
+        facts.proof = self.proofs.iter().filter(about).map(worth).min().unwrap_or(policy::ProofLevel::None);
         facts
     }
 }
@@ -339,18 +337,15 @@ fn shown(name: &str) -> String {
 impl fmt::Display for Assessment {
     /// What it comes to, as a sentence fit for a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_whole =
-            |proof: &Proof| matches!(proof.outcome, Outcome::TrustedAndProven | Outcome::IntactUnvouched);
+        let is_whole = |proof: &Proof| matches!(proof.outcome, Outcome::Verified | Outcome::Intact);
         match self.outcome {
-            Outcome::TrustedAndProven => self.write_proven(f),
-            Outcome::IntactUnvouched => {
-                f.write_str("every block matches, but nobody vouches for the root hash")
-            }
-            Outcome::CouldNotTell if self.proofs.iter().any(is_whole) => {
+            Outcome::Verified => self.write_proven(f),
+            Outcome::Intact => f.write_str("every block matches, but nobody vouches for the root hash"),
+            Outcome::Unknown if self.proofs.iter().any(is_whole) => {
                 f.write_str("not everything could be looked at")
             }
-            Outcome::CouldNotTell => f.write_str("nothing is proven"),
-            Outcome::NotProven => f.write_str("do not trust this image"),
+            Outcome::Unknown => f.write_str("nothing is proven"),
+            Outcome::Failed => f.write_str("do not trust this image"),
         }
     }
 }
@@ -393,10 +388,10 @@ pub(crate) fn prove_sets(
     let mut outcome = match (proofs.first(), &refused) {
         (Some(first), _) => first.outcome,
         (None, Some(error)) => match error.kind() {
-            ErrorKind::Mismatch => Outcome::NotProven,
-            _ => Outcome::CouldNotTell,
+            ErrorKind::Mismatch => Outcome::Failed,
+            _ => Outcome::Unknown,
         },
-        (None, None) => Outcome::NotProven,
+        (None, None) => Outcome::Failed,
     };
     for proof in &proofs {
         outcome = outcome.worst(proof.outcome);
@@ -415,7 +410,7 @@ pub(crate) fn prove_sets(
     let unproven = unproven(image, dissection, sets, &proofs);
     // the same image, on another machine: what is proven there is nothing
     if !options.one_architecture && unproven.iter().any(|partition| partition.is_exposed) {
-        outcome = outcome.worst(Outcome::NotProven);
+        outcome = outcome.worst(Outcome::Failed);
     }
     Assessment { proofs, unproven, refused, outcome }
 }
@@ -452,7 +447,7 @@ fn in_scope<'s>(
 fn unprotected(image: &Image, dissection: &DissectionRecord, in_scope: &[&VeritySet]) -> Vec<Proof> {
     let bare = dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare);
     if bare {
-        let whole = Part {
+        let whole = Extent {
             number: None,
             range: ByteRange { offset: 0, size: image.source().size() },
             external: false,
@@ -464,7 +459,7 @@ fn unprotected(image: &Image, dissection: &DissectionRecord, in_scope: &[&Verity
         let number = dissection.chosen(role.data())?;
         let protected = in_scope.iter().any(|set| set.data.is_some_and(|data| data.number == Some(number)));
         let range = image.range(number).filter(|_| !protected)?;
-        Some(Proof::without_tree(*role, Part { number: Some(number), range, external: false }))
+        Some(Proof::without_tree(*role, Extent { number: Some(number), range, external: false }))
     };
     Role::ALL.iter().filter_map(alone).collect()
 }
@@ -482,16 +477,16 @@ fn prove_set(image: &Image, set: &VeritySet, options: &ProveOptions<'_>, before:
         signatures: set.signatures.clone(),
         verdict: None,
         content: None,
-        widened: Vec::new(),
+        exceptions: Vec::new(),
         problem: None,
-        outcome: Outcome::NotProven,
+        outcome: Outcome::Failed,
     };
     match verify(image, set, options, before, total, &mut proof) {
         Ok(verdict) => {
             proof.outcome = match (verdict.is_proven(), &proof.trusted) {
-                (true, Some(_)) => Outcome::TrustedAndProven,
-                (true, None) => Outcome::IntactUnvouched,
-                (false, _) => Outcome::NotProven,
+                (true, Some(_)) => Outcome::Verified,
+                (true, None) => Outcome::Intact,
+                (false, _) => Outcome::Failed,
             };
             proof.verdict = Some(verdict);
         }
@@ -511,7 +506,7 @@ fn verify(
     total: u64,
     proof: &mut Proof,
 ) -> Result<Verdict, Error> {
-    let widened = &mut proof.widened;
+    let exceptions = &mut proof.exceptions;
     if let Some(problem) = &set.problem {
         return Err(problem.clone());
     }
@@ -521,7 +516,7 @@ fn verify(
     };
     let failed = |error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) };
     let (data_source, hash_source) = sources(image, set, data)?;
-    let tree = check(image, set, tree, data, options, widened)?;
+    let tree = check(image, set, tree, data, options, exceptions)?;
     let relay = |done: u64, _: u64| {
         if let Some(progress) = options.progress {
             progress(before.saturating_add(done), total);
@@ -532,9 +527,9 @@ fn verify(
     if verdict.is_proven() {
         // what was looked at before was not proven then, and storage may change: once more, by proven bytes
         let proven = ProvenPartition::open(image, set, options)?;
-        for found in proven.widened() {
-            if !widened.contains(found) {
-                widened.push(*found);
+        for found in proven.exceptions() {
+            if !exceptions.contains(found) {
+                exceptions.push(*found);
             }
         }
         proof.content = proven.probe().cloned().map(Box::new);
@@ -547,27 +542,27 @@ fn check(
     image: &Image,
     set: &VeritySet,
     tree: &HashTree,
-    data: Part,
+    data: Extent,
     options: &ProveOptions<'_>,
-    widened: &mut Vec<Widening>,
+    exceptions: &mut Vec<Exception>,
 ) -> Result<CheckedTree, Error> {
     // the rest is for proven bytes to say: these may be damaged
     let content = check_content(image, set, tree, data, options.tail, Depth::Superblock);
     let checked = check_size(image, set, tree, data, (options.strictness, options.tail), u64::MAX)?;
-    widened.extend(checked.geometry().widened.iter().copied().map(Widening::Verity));
-    content.map(drop).or_else(|error| widen(error, options.content).map(|found| widened.push(found)))?;
+    exceptions.extend(checked.geometry().exceptions.iter().copied().map(Exception::Verity));
+    content.map(drop).or_else(|error| widen(error, options.content).map(|found| exceptions.push(found)))?;
     Ok(checked)
 }
 
 /// A rule on content that is broken, if `rule` allows that.
-pub(crate) fn widen(error: Error, rule: ContentRule) -> Result<Widening, Error> {
+pub(crate) fn widen(error: Error, rule: ContentRule) -> Result<Exception, Error> {
     match (rule, error) {
         (ContentRule::Any, Error::UnrecognisedContent { .. } | Error::AmbiguousFileSystem { .. }) => {
-            Ok(Widening::UnrecognisedContent)
+            Ok(Exception::UnrecognisedContent)
         }
-        (ContentRule::Any, Error::UnfitContent { kind, .. }) => Ok(Widening::UnfitContent { kind }),
+        (ContentRule::Any, Error::UnfitContent { kind, .. }) => Ok(Exception::UnfitContent { kind }),
         (ContentRule::Any, Error::ContentTooLarge { claimed, available, .. }) => {
-            Ok(Widening::ContentTooLarge { claimed, available })
+            Ok(Exception::ContentTooLarge { claimed, available })
         }
         (_, error) => Err(error),
     }
@@ -579,7 +574,7 @@ pub(crate) fn check_size(
     image: &Image,
     set: &VeritySet,
     tree: &HashTree,
-    data: Part,
+    data: Extent,
     (strictness, tail): (Strictness, TailRule),
     read_at_most: u64,
 ) -> Result<CheckedTree, Error> {
@@ -632,7 +627,7 @@ pub(crate) fn check_content(
     image: &Image,
     set: &VeritySet,
     tree: &HashTree,
-    data: Part,
+    data: Extent,
     tail: TailRule,
     depth: Depth,
 ) -> Result<Bound, Error> {
@@ -656,7 +651,7 @@ pub(crate) fn check_content(
 /// The same of `bytes`, in which `probe` was found. `io` makes an error of one that `bytes` gave.
 pub(crate) fn judge(
     set: &VeritySet,
-    data: Part,
+    data: Extent,
     tree: &HashTree,
     look: Look<'_>,
     bytes: &Arc<dyn ReadAt>,
@@ -684,7 +679,7 @@ pub(crate) fn judge(
 
 impl Proof {
     /// A partition that is not protected.
-    fn without_tree(role: Role, data: Part) -> Self {
+    fn without_tree(role: Role, data: Extent) -> Self {
         let mut proof = Self::empty(role, Error::Unprotected { role, partition: data.number });
         proof.selected = true;
         proof.data = Some(data);
@@ -718,8 +713,8 @@ impl Proof {
             signatures: Vec::new(),
             verdict: None,
             content: None,
-            widened: Vec::new(),
-            outcome: Outcome::NotProven,
+            exceptions: Vec::new(),
+            outcome: Outcome::Failed,
             problem: Some(problem),
         }
     }

@@ -290,9 +290,9 @@ impl Report {
     pub fn record(&mut self, assessment: &Assessment) {
         for proof in &assessment.proofs {
             let assurance = match proof.outcome {
-                Outcome::TrustedAndProven => Assurance::Authenticated,
-                Outcome::IntactUnvouched => Assurance::Intact,
-                Outcome::CouldNotTell | Outcome::NotProven => continue,
+                Outcome::Verified => Assurance::Authenticated,
+                Outcome::Intact => Assurance::Intact,
+                Outcome::Unknown | Outcome::Failed => continue,
             };
             let (Some(data), Some(probe)) = (proof.data, &proof.content) else { continue };
             let (content, raised) = match data.number {

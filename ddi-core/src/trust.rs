@@ -198,7 +198,7 @@ impl KnownRootHash {
 /// Whose word makes a root hash trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Word {
+pub enum Voucher {
     /// The caller named the root hash itself.
     Caller,
     /// A certificate that the caller trusts: the root hash was signed with its key.
@@ -222,21 +222,21 @@ pub enum Word {
 pub struct TrustedRootHash {
     hash: RootHash,
     role: Role,
-    word: Word,
+    voucher: Voucher,
 }
 
 impl TrustedRootHash {
     /// On the word of the caller: `hash` must come from a place that whoever made the image cannot write to, never
     /// from the image or from beside it.
     pub fn by_caller(hash: RootHash, role: Role) -> Self {
-        TrustedRootHash { hash, role, word: Word::Caller }
+        TrustedRootHash { hash, role, voucher: Voucher::Caller }
     }
 
     /// On the word of whoever holds the key of a certificate that the caller trusts. The signature covers the root hash
     /// alone: that it is for `role` is what the caller says.
     pub fn by_signature(verified: &VerifiedRootHash, role: Role) -> Self {
-        let word = Word::Certificate(verified.signer().certificate.fingerprint());
-        TrustedRootHash { hash: *verified.root_hash(), role, word }
+        let voucher = Voucher::Certificate(verified.signer().certificate.fingerprint());
+        TrustedRootHash { hash: *verified.root_hash(), role, voucher }
     }
 
     /// The hash.
@@ -250,8 +250,8 @@ impl TrustedRootHash {
     }
 
     /// Whose word it is.
-    pub fn word(&self) -> Word {
-        self.word
+    pub fn voucher(&self) -> Voucher {
+        self.voucher
     }
 
     /// Is it this very hash, for this very role, that is vouched for?

@@ -91,8 +91,7 @@ pub(crate) fn unproven(
             .filter_map(|designator| Some((dissection.chosen(designator)?, designator, None)))
             .collect(),
     };
-    let is_proven =
-        |proof: &&Proof| matches!(proof.outcome, Outcome::TrustedAndProven | Outcome::IntactUnvouched);
+    let is_proven = |proof: &&Proof| matches!(proof.outcome, Outcome::Verified | Outcome::Intact);
     let proven = || proofs.iter().filter(is_proven).map(|proof| proof.architecture);
     let protected = |number| sets.iter().any(|set| set.data.is_some_and(|data| data.number == Some(number)));
     found

@@ -40,7 +40,7 @@ use ddi_verity::{Examined, HashTree, Placement, RootHash, SUPERBLOCK_SIZE, Super
 use crate::dissect::DissectionRecord;
 use crate::error::{BindingError, Error};
 use crate::image::{Image, Table};
-use crate::report::finding::{Finding, Oddity};
+use crate::report::finding::{Finding, FindingKind};
 use crate::trust::signature::{CheckedSignature, SignatureFacts, SignaturePlace, SignatureState};
 use crate::trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 
@@ -53,11 +53,11 @@ pub struct VeritySet {
     /// The machine that it is for, if the partition type says so.
     pub architecture: Option<Architecture>,
     /// The data.
-    pub data: Option<Part>,
+    pub data: Option<Extent>,
     /// Superblock and hash tree.
-    pub hash: Part,
+    pub hash: Extent,
     /// The signature partition.
-    pub signature: Option<Part>,
+    pub signature: Option<Extent>,
     /// Every signature that is there for its root hash, or should be, and what came of checking it.
     pub signatures: Vec<CheckedSignature>,
     /// Does systemd choose its data and its hash partition?
@@ -86,7 +86,7 @@ pub struct VeritySet {
 
 /// Where one part of a set is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct Extent {
     /// Number of the partition; `None` for a file beside a bare image, or the bare image itself.
     pub number: Option<u32>,
     /// The bytes, in the image or in the file beside it.
@@ -129,9 +129,9 @@ struct Candidate {
     architecture: Option<Architecture>,
 }
 
-impl From<&Candidate> for Part {
+impl From<&Candidate> for Extent {
     fn from(candidate: &Candidate) -> Self {
-        Part { number: Some(candidate.number), range: candidate.range, external: false }
+        Extent { number: Some(candidate.number), range: candidate.range, external: false }
     }
 }
 
@@ -208,7 +208,7 @@ impl Binder<'_> {
         let mut sets: Vec<VeritySet> = looked_at.into_iter().map(|hash| self.bind(hash)).collect();
         if let [first, rest @ ..] = left_out {
             let (role, partition, others) = (first.role, first.number, rest.len());
-            let mut set = VeritySet::new(role, Part::from(*first));
+            let mut set = VeritySet::new(role, Extent::from(*first));
             set.architecture = first.architecture;
             set.fail(Error::NotSearched { role, partition, others });
             sets.push(set);
@@ -219,7 +219,7 @@ impl Binder<'_> {
 
     fn bind(&self, hash: &Candidate) -> VeritySet {
         let role = hash.role;
-        let mut set = VeritySet::new(role, Part::from(hash));
+        let mut set = VeritySet::new(role, Extent::from(hash));
         set.architecture = hash.architecture;
         let data = self.like(&self.data, hash);
         if let Some(section) = self.image.partition_metadata(hash.number) {
@@ -233,14 +233,14 @@ impl Binder<'_> {
             set.fail(Error::NotSearched { role, partition: hash.number, others: 0 });
         }
         let data = bound.or_else(|| self.chosen_or_only(hash, role.hash(), role.data(), &data));
-        set.data = data.map(Part::from);
+        set.data = data.map(Extent::from);
         let is_chosen = |number, designator| self.dissection.chosen(designator) == Some(number);
         set.selected = is_chosen(hash.number, role.hash())
             && data.is_some_and(|data| is_chosen(data.number, role.data()));
 
         set.root_hash = self.given(hash, data);
         let signature = self.signature_for(&mut set, hash);
-        set.signature = signature.map(|(candidate, _)| Part::from(&candidate));
+        set.signature = signature.map(|(candidate, _)| Extent::from(&candidate));
         let origin = RootHashOrigin::SignaturePartition;
         let by_signature = signature.map(|(_, hash)| KnownRootHash { hash, role, origin });
         let by_guids = data.and_then(|data| {
@@ -462,7 +462,7 @@ fn beside(image: &Image, known: &KnownRootHash, options: &BindOptions<'_>) -> Op
         RootHashOrigin::Caller | RootHashOrigin::Xattr | RootHashOrigin::Sidecar => true,
         RootHashOrigin::SignaturePartition | RootHashOrigin::PartitionGuids => state.verified().is_some(),
     };
-    is_meant.then_some(CheckedSignature { place: SignaturePlace::Beside, state })
+    is_meant.then_some(CheckedSignature { place: SignaturePlace::Sidecar, state })
 }
 
 /// A bare image with a tree beside or behind it. By a root hash for usr it is a set for usr, which says nothing of the root
@@ -472,18 +472,18 @@ fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
     let named = options.trusted.iter().find(|trusted| trusted.role() == Role::Root);
     let root_hash = named.map(|&trusted| trusted.into()).or_else(|| known(image, options).next());
     let role = root_hash.map_or(Role::Root, |known: KnownRootHash| known.role);
-    let whole = Part { number: None, range: ByteRange { offset: 0, size }, external: false };
+    let whole = Extent { number: None, range: ByteRange { offset: 0, size }, external: false };
     let mut set = match (options.hash_offset, &image.sidecars().verity) {
         (Some(offset), _) => {
             let hash = ByteRange { offset, size: size.saturating_sub(offset) };
-            let mut set = VeritySet::new(role, Part { range: hash, ..whole });
-            set.data = Some(Part { range: ByteRange { offset: 0, size: offset.min(size) }, ..whole });
+            let mut set = VeritySet::new(role, Extent { range: hash, ..whole });
+            set.data = Some(Extent { range: ByteRange { offset: 0, size: offset.min(size) }, ..whole });
             set.read_tree(image.metadata(), offset);
             set
         }
         (None, Some(file)) => {
             let range = ByteRange { offset: 0, size: file.size() };
-            let mut set = VeritySet::new(role, Part { number: None, range, external: true });
+            let mut set = VeritySet::new(role, Extent { number: None, range, external: true });
             set.data = Some(whole);
             set.read_tree(file, 0);
             set
@@ -510,7 +510,7 @@ fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
 }
 
 impl VeritySet {
-    fn new(role: Role, hash: Part) -> Self {
+    fn new(role: Role, hash: Extent) -> Self {
         VeritySet {
             role,
             architecture: None,
@@ -534,10 +534,10 @@ impl VeritySet {
     /// The first problem is the one that counts; all of them are findings.
     fn fail(&mut self, error: Error) {
         let what = match &error {
-            Error::Binding(error) => Oddity::Binding(error.clone()),
-            Error::Verity { role, error, .. } => Oddity::Verity { role: *role, error: error.clone() },
-            Error::RootHashUnknown { role } => Oddity::RootHashUnknown { role: *role },
-            other => Oddity::Unreadable(other.clone()),
+            Error::Binding(error) => FindingKind::Binding(error.clone()),
+            Error::Verity { role, error, .. } => FindingKind::Verity { role: *role, error: error.clone() },
+            Error::RootHashUnknown { role } => FindingKind::RootHashUnknown { role: *role },
+            other => FindingKind::MountError(other.clone()),
         };
         let mut finding = Finding::new(what);
         finding.partition = match &error {
@@ -568,7 +568,7 @@ impl VeritySet {
 
     /// What does not fit, but is for the proof to judge, which names the blocks.
     fn note(&mut self, error: BindingError) {
-        let mut finding = Finding::new(Oddity::Binding(Box::new(error)));
+        let mut finding = Finding::new(FindingKind::Binding(Box::new(error)));
         finding.partition = error.partition();
         self.findings.push(finding);
     }
@@ -748,9 +748,9 @@ mod tests {
             assert!(sets.iter().any(|set| set.named(&trusted).is_some()), "{others}");
             let options = ProveOptions { trusted: &trusted, ..ProveOptions::default() };
             let proven = prove(&image, &dissect(&image, &trusted), &options).outcome;
-            assert_eq!(proven, Outcome::TrustedAndProven, "{others}");
+            assert_eq!(proven, Outcome::Verified, "{others}");
             let unnamed = prove(&image, &dissect(&image, &[]), &ProveOptions::default()).outcome;
-            assert_eq!(unnamed, Outcome::NotProven, "{others}");
+            assert_eq!(unnamed, Outcome::Failed, "{others}");
         }
     }
 

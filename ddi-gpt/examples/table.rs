@@ -16,8 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let size = file.metadata()?.len();
     let examination = ddi_gpt::examine(size, block_size, |offset, buf| file.read_exact_at(buf, offset))?;
 
-    for oddity in examination.oddities() {
-        println!("odd: {oddity}");
+    for anomaly in examination.anomalies() {
+        println!("odd: {anomaly}");
     }
     for side in [Side::Primary, Side::Backup] {
         if let Err(error) = &examination.copy(side).outcome {

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::anomaly::{Anomaly, find_anomalies};
 use crate::copy::{Disk, Truncated};
-use crate::oddity::{Oddity, find_oddities};
 use crate::source::Source;
 use crate::{BlockSize, Error, Header, Lba, LbaRange, ProtectiveMbr, Side, TableCopy};
 
@@ -49,7 +49,7 @@ pub fn examine<E>(
         protective_mbr,
         primary: TableCopy::absent(Side::Primary, Lba(1), &found),
         backup: TableCopy::absent(Side::Backup, Lba(0), &found),
-        oddities: Vec::new(),
+        anomalies: Vec::new(),
     };
     if let Ok(Some(block_size)) = found {
         let disk = Disk { size: disk_size, block_size };
@@ -69,7 +69,7 @@ pub fn examine<E>(
             examination.block_size = Ok(None);
         }
     }
-    examination.oddities = find_oddities(&examination);
+    examination.anomalies = find_anomalies(&examination);
     Ok(examination)
 }
 
@@ -92,7 +92,7 @@ pub struct Examination {
     pub primary: TableCopy,
     /// The copy at the end of the disk: in the last block, or where the primary header says if there is no good one.
     pub backup: TableCopy,
-    pub(crate) oddities: Vec<Oddity>,
+    pub(crate) anomalies: Vec<Anomaly>,
 }
 
 impl Examination {
@@ -104,8 +104,8 @@ impl Examination {
     }
 
     /// What is unusual and breaks no rule, or none that matters.
-    pub fn oddities(&self) -> &[Oddity] {
-        &self.oddities
+    pub fn anomalies(&self) -> &[Anomaly] {
+        &self.anomalies
     }
 
     /// One of the two copies.
@@ -218,7 +218,7 @@ mod tests {
             let examination = disk.examine();
             assert_eq!(examination.block_size, Ok(Some(block_size)));
             assert_eq!(examination.gpt(Mode::Tolerant).unwrap().condition(), Condition::BackupOnly);
-            let odd = examination.oddities().contains(&Oddity::BlockSizeFromBackup);
+            let odd = examination.anomalies().contains(&Anomaly::BlockSizeFromBackup);
             assert_eq!(odd, block_size != BlockSize::B512);
         }
     }
@@ -258,7 +258,7 @@ mod tests {
                 let disk = TestDisk { bytes: vec![byte; size], block_size: BlockSize::B512 };
                 let examination = disk.examine();
                 assert_eq!(examination.block_size, Ok(None));
-                assert!(!examination.is_gpt() && examination.oddities().is_empty());
+                assert!(!examination.is_gpt() && examination.anomalies().is_empty());
                 assert_eq!(examination.gpt(Mode::Tolerant).unwrap_err(), Error::NoTable);
                 assert_eq!(examination.boot_sector.is_some(), size >= 512);
                 if size < 512 {

@@ -57,6 +57,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod anomaly;
 mod attributes;
 mod block;
 mod copy;
@@ -71,7 +72,6 @@ mod guid;
 mod header;
 mod mbr;
 mod name;
-mod oddity;
 #[cfg(test)]
 mod properties;
 mod source;
@@ -81,6 +81,7 @@ mod testing;
 mod version;
 mod write;
 
+pub use anomaly::Anomaly;
 pub use attributes::{AttributeEffect, Attributes};
 pub use block::{BlockSize, ByteRange, Lba, LbaRange};
 pub use copy::{MAX_ARRAY_SIZE, Side, TableCopy};
@@ -98,7 +99,6 @@ pub use guid::Guid;
 pub use header::Header;
 pub use mbr::{BootRecord, BootRecordEntry, ProtectiveMbr};
 pub use name::Name;
-pub use oddity::Oddity;
 pub use table::{Condition, Gpt, Mode, Partition};
 pub use version::{compare_version_bytes, compare_versions};
 pub use write::{Builder, NewPartition, WrittenTable};

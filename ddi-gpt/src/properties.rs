@@ -252,7 +252,7 @@ proptest! {
             }
         }
         let examination = disk.examine_as(forced);
-        let shown = format!("{examination:?} {:?}", examination.oddities());
+        let shown = format!("{examination:?} {:?}", examination.anomalies());
         prop_assert!(!shown.is_empty());
         for mode in [Mode::Tolerant, Mode::Strict] {
             match examination.gpt(mode) {

@@ -6,15 +6,16 @@ use core::fmt;
 
 use crate::copy::{Disk, Truncated};
 use crate::{
-    AttributeEffect, Attributes, BlockSize, Builder, ByteRange, Difference, Error, Examination, Guid, Header,
-    Lba, LbaRange, Name, NewPartition, Oddity, PartitionType, ProtectiveMbr, Side, TableCopy, difference,
+    Anomaly, AttributeEffect, Attributes, BlockSize, Builder, ByteRange, Difference, Error, Examination,
+    Guid, Header, Lba, LbaRange, Name, NewPartition, PartitionType, ProtectiveMbr, Side, TableCopy,
+    difference,
 };
 
 /// How much may be wrong with a table that is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
     /// One good copy will do, and the protective MBR need only be one: as libblkid has it. [`Gpt::condition`] and
-    /// [`Gpt::oddities`] say what is amiss.
+    /// [`Gpt::anomalies`] say what is amiss.
     #[default]
     Tolerant,
     /// Two good and equal copies in their places, and a proper protective MBR.
@@ -69,7 +70,7 @@ pub struct Gpt {
     condition: Condition,
     differences: Vec<Difference>,
     other_error: Option<Error>,
-    oddities: Vec<Oddity>,
+    anomalies: Vec<Anomaly>,
 }
 
 /// A partition of a [`Gpt`].
@@ -159,7 +160,7 @@ impl Examination {
             condition,
             differences,
             other_error,
-            oddities: self.oddities.clone(),
+            anomalies: self.anomalies.clone(),
         };
         gpt.check_other_array(self.copy(chosen.side.other()))?;
         match mode {
@@ -204,7 +205,7 @@ impl Gpt {
         &self.header
     }
 
-    /// The blocks that partitions may use. Only with [`Oddity::DiskTruncated`] do they go on past the end of the disk.
+    /// The blocks that partitions may use. Only with [`Anomaly::DiskTruncated`] do they go on past the end of the disk.
     pub fn usable(&self) -> LbaRange {
         self.header.usable()
     }
@@ -251,8 +252,8 @@ impl Gpt {
     }
 
     /// What is unusual and breaks no rule, or none that matters.
-    pub fn oddities(&self) -> &[Oddity] {
-        &self.oddities
+    pub fn anomalies(&self) -> &[Anomaly] {
+        &self.anomalies
     }
 
     /// A builder that makes this table again, numbers, order and usable range included, with arrays in their usual places.
@@ -332,7 +333,9 @@ mod tests {
             assert_eq!((gpt.block_size(), gpt.disk_size()), (block_size, 1 << 20));
             assert_eq!((gpt.entry_count(), gpt.entry_size()), (128, 128));
             assert_eq!(gpt.disk_guid(), Guid::from_u128(99));
-            assert!(gpt.oddities().is_empty() && gpt.differences().is_empty() && gpt.other_error().is_none());
+            assert!(
+                gpt.anomalies().is_empty() && gpt.differences().is_empty() && gpt.other_error().is_none()
+            );
             let numbers: Vec<u32> = gpt.partitions().iter().map(|p| p.number).collect();
             assert_eq!(numbers, [1, 2, 5]);
             let esp = gpt.partition(5).unwrap();
@@ -411,7 +414,7 @@ mod tests {
         let mut disk = TestDisk::new(BlockSize::B512);
         disk.bytes[446 + 16 + 4] = 0x0c;
         let gpt = disk.gpt(Mode::Tolerant).unwrap();
-        assert_eq!((gpt.condition(), gpt.oddities()), (Condition::Intact, &[Oddity::HybridMbr][..]));
+        assert_eq!((gpt.condition(), gpt.anomalies()), (Condition::Intact, &[Anomaly::HybridMbr][..]));
         assert!(gpt.protective_mbr().is_hybrid());
         let error = Error::MbrNotProper { start: 1, size: 2047, expected: 2047, hybrid: true };
         assert_eq!(disk.gpt(Mode::Strict).unwrap_err(), error);
@@ -426,7 +429,7 @@ mod tests {
             let now = Lba(disk.last_lba());
             let gpt = disk.gpt(Mode::Tolerant).unwrap();
             assert_eq!(gpt.condition(), Condition::BackupMisplaced);
-            assert!(gpt.oddities().contains(&Oddity::DiskGrown { then, now }));
+            assert!(gpt.anomalies().contains(&Anomaly::DiskGrown { then, now }));
             assert_eq!(gpt.partitions().len(), 3);
             let error = Error::BackupMisplaced { found: then, expected: now };
             assert_eq!(disk.gpt(Mode::Strict).unwrap_err(), error);
@@ -444,8 +447,8 @@ mod tests {
         disk.bytes.truncate(120 * 512);
         let gpt = disk.gpt(Mode::Tolerant).unwrap();
         assert_eq!((gpt.condition(), gpt.partitions().len()), (Condition::PrimaryOnly, 3));
-        let truncated = Oddity::DiskTruncated { last_usable: Lba(2014), now: Lba(119) };
-        assert!(gpt.oddities().contains(&truncated));
+        let truncated = Anomaly::DiskTruncated { last_usable: Lba(2014), now: Lba(119) };
+        assert!(gpt.anomalies().contains(&truncated));
         assert!(matches!(disk.gpt(Mode::Strict), Err(Error::NoValidCopy { .. })));
 
         disk.bytes.truncate(119 * 512);
@@ -489,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn oddities() {
+    fn anomalies() {
         let mut disk = TestDisk::new(BlockSize::B512);
         disk.bytes.extend([0; 100]);
         for side in [Side::Primary, Side::Backup] {
@@ -504,21 +507,21 @@ mod tests {
         }
         let found = disk.gpt(Mode::Strict).unwrap();
         let array = disk.array_offset(Side::Primary) as u64;
-        for oddity in [
-            Oddity::PartialBlock { offset: 1 << 20, bytes: 100 },
-            Oddity::NilGuid { side: Side::Primary, number: 2, offset: array + 128 },
-            Oddity::HiddenName { side: Side::Primary, number: 2, offset: array + 128 },
-            Oddity::EntryBytesNotZero { side: Side::Primary, number: 3, offset: array + 256, entries: 2 },
+        for anomaly in [
+            Anomaly::PartialBlock { offset: 1 << 20, bytes: 100 },
+            Anomaly::NilGuid { side: Side::Primary, number: 2, offset: array + 128 },
+            Anomaly::HiddenName { side: Side::Primary, number: 2, offset: array + 128 },
+            Anomaly::EntryBytesNotZero { side: Side::Primary, number: 3, offset: array + 256, entries: 2 },
         ] {
-            assert!(found.oddities().contains(&oddity), "{oddity:?} {:?}", found.oddities());
+            assert!(found.anomalies().contains(&anomaly), "{anomaly:?} {:?}", found.anomalies());
         }
-        assert_eq!(found.oddities().len(), 7);
+        assert_eq!(found.anomalies().len(), 7);
 
         let mut disk = TestDisk::new(BlockSize::B512);
         disk.bytes[512 + 100] = 1;
         disk.bytes[512 + 200] = 2;
-        let reserved = Oddity::ReservedNotZero { side: Side::Primary, offset: 612, bytes: 2 };
-        assert_eq!(disk.examine().oddities(), [reserved]);
+        let reserved = Anomaly::ReservedNotZero { side: Side::Primary, offset: 612, bytes: 2 };
+        assert_eq!(disk.examine().anomalies(), [reserved]);
     }
 
     /// A backup that is whole and lies is told as it is, whatever the primary says.

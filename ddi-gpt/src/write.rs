@@ -455,7 +455,7 @@ mod tests {
             assert_eq!(tail + tail_bytes.len() as u64, size);
             assert_eq!(head_bytes.len() % block_size.bytes() as usize, 0);
             assert_eq!(gpt.header().partition_entry_lba.get(), 2);
-            assert!(gpt.oddities().is_empty(), "{:?}", gpt.oddities());
+            assert!(gpt.anomalies().is_empty(), "{:?}", gpt.anomalies());
         }
     }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::io;
 
-use crate::geometry::Widened;
+use crate::geometry::GeometryException;
 use crate::hash::Algorithm;
 
 /// Which of the sources of a verity device is meant.
@@ -165,7 +165,7 @@ pub enum Error {
         expected: u64,
     },
     /// Allowed by the format, refused by the [`Strictness`](crate::Strictness) in force.
-    NotAllowed(Widened),
+    NotAllowed(GeometryException),
     /// The algorithm is accepted for reading only.
     ReadOnlyAlgorithm {
         /// Which.
@@ -378,7 +378,7 @@ impl fmt::Display for Error {
             TooShort { storage, needed, found } => {
                 write!(f, "{storage} ends at byte {found}, needed up to {needed}")
             }
-            NotAllowed(widened) => write!(f, "{widened}, which is not allowed here"),
+            NotAllowed(exception) => write!(f, "{exception}, which is not allowed here"),
             ReadOnlyAlgorithm { algorithm } => {
                 write!(f, "{} is accepted for reading only", algorithm.name())
             }

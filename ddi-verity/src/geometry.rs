@@ -49,10 +49,10 @@ impl Strictness {
         Strictness { unprotected_tail: true, chrome_os: true, sha1: true, large_blocks: true };
 }
 
-/// A rule that was widened for this image.
+/// Something unusual in this image that the caller allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Widened {
+pub enum GeometryException {
     /// This many bytes of data lie behind the last protected block.
     UnprotectedTail(u64),
     /// Hash type 0.
@@ -63,14 +63,14 @@ pub enum Widened {
     LargeBlocks(u32),
 }
 
-impl fmt::Display for Widened {
+impl fmt::Display for GeometryException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Widened::UnprotectedTail(1) => write!(f, "1 byte of data is not protected"),
-            Widened::UnprotectedTail(bytes) => write!(f, "{bytes} bytes of data are not protected"),
-            Widened::ChromeOs => write!(f, "hash type is 0"),
-            Widened::Sha1 => write!(f, "hash algorithm is sha1"),
-            Widened::LargeBlocks(size) => write!(f, "block size is {size}"),
+            GeometryException::UnprotectedTail(1) => write!(f, "1 byte of data is not protected"),
+            GeometryException::UnprotectedTail(bytes) => write!(f, "{bytes} bytes of data are not protected"),
+            GeometryException::ChromeOs => write!(f, "hash type is 0"),
+            GeometryException::Sha1 => write!(f, "hash algorithm is sha1"),
+            GeometryException::LargeBlocks(size) => write!(f, "block size is {size}"),
         }
     }
 }
@@ -79,7 +79,7 @@ impl fmt::Display for Widened {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Geometry {
     /// What would have been refused without an option; empty for an image that is fit for the strict default.
-    pub widened: Vec<Widened>,
+    pub exceptions: Vec<GeometryException>,
     /// Bytes of the hash source behind the tree. Nothing reads them.
     pub unused_hash_bytes: u64,
 }
@@ -120,7 +120,7 @@ impl HashTree {
     /// Then there is nothing to check against sizes. True of a tree that the caller made; never of one whose superblock was
     /// read from storage, unless the number of data blocks is known from elsewhere.
     pub fn vouched(self) -> CheckedTree {
-        CheckedTree { tree: self, geometry: Geometry { widened: Vec::new(), unused_hash_bytes: 0 } }
+        CheckedTree { tree: self, geometry: Geometry { exceptions: Vec::new(), unused_hash_bytes: 0 } }
     }
 }
 
@@ -147,11 +147,11 @@ pub fn check_geometry(
         return Err(Error::TooShort { storage: Storage::Hash, needed, found: hash_size });
     }
 
-    let mut widened = Vec::new();
-    let mut check = |is_so: bool, allowed: bool, what: Widened| match (is_so, allowed) {
+    let mut exceptions = Vec::new();
+    let mut check = |is_so: bool, allowed: bool, what: GeometryException| match (is_so, allowed) {
         (false, _) => Ok(()),
         (true, true) => {
-            widened.push(what);
+            exceptions.push(what);
             Ok(())
         }
         (true, false) => Err(Error::NotAllowed(what)),
@@ -159,13 +159,13 @@ pub fn check_geometry(
     if tail > 0 && !strictness.unprotected_tail {
         return Err(Error::DataSize { expected: protected, found: data_size });
     }
-    check(tail > 0, true, Widened::UnprotectedTail(tail))?;
-    check(params.hash_type() == HashType::ChromeOs, strictness.chrome_os, Widened::ChromeOs)?;
-    check(params.algorithm() == Algorithm::Sha1, strictness.sha1, Widened::Sha1)?;
+    check(tail > 0, true, GeometryException::UnprotectedTail(tail))?;
+    check(params.hash_type() == HashType::ChromeOs, strictness.chrome_os, GeometryException::ChromeOs)?;
+    check(params.algorithm() == Algorithm::Sha1, strictness.sha1, GeometryException::Sha1)?;
     let largest = params.data_block_size().max(params.hash_block_size());
-    check(largest > 4096, strictness.large_blocks, Widened::LargeBlocks(largest))?;
+    check(largest > 4096, strictness.large_blocks, GeometryException::LargeBlocks(largest))?;
     let unused_hash_bytes = hash_size.saturating_sub(layout.tree().end);
-    Ok(CheckedTree { geometry: Geometry { widened, unused_hash_bytes }, tree })
+    Ok(CheckedTree { geometry: Geometry { exceptions, unused_hash_bytes }, tree })
 }
 
 #[cfg(test)]
@@ -198,13 +198,13 @@ mod tests {
 
     #[test]
     fn data_must_have_the_size_that_is_named() {
-        assert_eq!(check(USUAL, (DATA, HASH), Strictness::STRICT).unwrap().widened, []);
+        assert_eq!(check(USUAL, (DATA, HASH), Strictness::STRICT).unwrap().exceptions, []);
         for (found, ok) in [(DATA + 1, true), (DATA + 4096, true), (DATA - 1, false), (0, false)] {
             let strict = check(USUAL, (found, HASH), Strictness::STRICT).unwrap_err();
             let wide = check(USUAL, (found, HASH), Strictness::ANY);
             if ok {
                 assert!(matches!(strict, Error::DataSize { expected: DATA, found: f } if f == found));
-                assert_eq!(wide.unwrap().widened, [Widened::UnprotectedTail(found - DATA)]);
+                assert_eq!(wide.unwrap().exceptions, [GeometryException::UnprotectedTail(found - DATA)]);
             } else {
                 for error in [strict, wide.unwrap_err()] {
                     assert!(matches!(error, Error::TooShort { storage: Storage::Data, needed: DATA, .. }));
@@ -223,38 +223,38 @@ mod tests {
     #[test]
     fn the_unusual_must_be_asked_for() {
         use {Algorithm::*, HashType::*};
-        for (params, strictness, widened) in [
+        for (params, strictness, exception) in [
             (
                 (ChromeOs, Sha256, 4096),
                 Strictness { chrome_os: true, ..Default::default() },
-                Widened::ChromeOs,
+                GeometryException::ChromeOs,
             ),
-            ((Normal, Sha1, 4096), Strictness { sha1: true, ..Default::default() }, Widened::Sha1),
+            ((Normal, Sha1, 4096), Strictness { sha1: true, ..Default::default() }, GeometryException::Sha1),
             (
                 (Normal, Sha256, 8192),
                 Strictness { large_blocks: true, ..Default::default() },
-                Widened::LargeBlocks(8192),
+                GeometryException::LargeBlocks(8192),
             ),
         ] {
             let error = check(params, (DATA, 1 << 20), Strictness::STRICT).unwrap_err();
-            assert!(matches!(error, Error::NotAllowed(what) if what == widened), "{error}");
-            assert_eq!(check(params, (DATA, 1 << 20), strictness).unwrap().widened, [widened]);
+            assert!(matches!(error, Error::NotAllowed(what) if what == exception), "{error}");
+            assert_eq!(check(params, (DATA, 1 << 20), strictness).unwrap().exceptions, [exception]);
         }
         for params in [(Normal, Sha384, 512), (Normal, Sha512, 1024), (Normal, Sha256, 2048)] {
-            assert_eq!(check(params, (DATA, 1 << 20), Strictness::STRICT).unwrap().widened, []);
+            assert_eq!(check(params, (DATA, 1 << 20), Strictness::STRICT).unwrap().exceptions, []);
         }
     }
 
     #[test]
     fn widened_rules_as_text() {
-        for (widened, text) in [
-            (Widened::UnprotectedTail(1), "1 byte of data is not protected"),
-            (Widened::UnprotectedTail(512), "512 bytes of data are not protected"),
-            (Widened::ChromeOs, "hash type is 0"),
-            (Widened::Sha1, "hash algorithm is sha1"),
-            (Widened::LargeBlocks(8192), "block size is 8192"),
+        for (exception, text) in [
+            (GeometryException::UnprotectedTail(1), "1 byte of data is not protected"),
+            (GeometryException::UnprotectedTail(512), "512 bytes of data are not protected"),
+            (GeometryException::ChromeOs, "hash type is 0"),
+            (GeometryException::Sha1, "hash algorithm is sha1"),
+            (GeometryException::LargeBlocks(8192), "block size is 8192"),
         ] {
-            assert_eq!(widened.to_string(), text);
+            assert_eq!(exception.to_string(), text);
         }
     }
 }

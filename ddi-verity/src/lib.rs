@@ -72,7 +72,7 @@ pub use error::{AlgorithmName, Error, ErrorKind, Storage};
 pub use fec::{
     DEFAULT_ROOTS, FecLayout, MAX_ROOTS, MIN_ROOTS, PendingParity, Repair, RepairSources, Repaired, Sink,
 };
-pub use geometry::{CheckedTree, Geometry, Strictness, Widened, check_geometry};
+pub use geometry::{CheckedTree, Geometry, GeometryException, Strictness, check_geometry};
 pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashError, RootHash};
 pub use layout::{Layout, Level, Placement};
 pub use options::{MAX_THREADS, Options};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs};
 
-use ddi_core::fs::{self as files, Budget, FileType, Step, Tree, Walk};
+use ddi_core::fs::{self as files, Budget, FileType, Step, Vfs, Walk};
 use ddi_core::fs::FsKind;
 use ddi_core::gpt::{BlockSize, Builder, Guid, Name, NewPartition, PartitionType, verity_guids};
 use ddi_core::verity::{Algorithm, HashTree, HashType, Options, Params, Placement, Salt, Superblock};
@@ -102,7 +102,7 @@ fn told(kind: FsKind, size: usize, runs: &[Run]) -> Option<String> {
     for (at, run) in runs {
         bytes[*at..at + run.len()].copy_from_slice(run);
     }
-    let tree = Tree::new(Some(files::open(Arc::new(bytes), kind).ok()?));
+    let tree = Vfs::new(Some(files::open(Arc::new(bytes), kind).ok()?));
     let mut told = String::new();
     let outcome = Walk::new(Budget::default()).tree(&tree, tree.root(), &mut |walk, visit| {
         let stat = visit.stat?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddi_core::fs::FsKind;
-use ddi_core::fs::{self as files, Budget, Error, FileType, Step, Tree, Walk};
+use ddi_core::fs::{self as files, Budget, Error, FileType, Step, Vfs, Walk};
 
 use super::input::{Input, Sparse, let_others_panic};
 
@@ -51,7 +51,7 @@ fn walk(input: &[u8], kind: FsKind) {
         Ok(fs) => fs,
         Err(error) => return drop((error.to_string(), error.code())),
     };
-    let tree = Tree::new(Some(fs));
+    let tree = Vfs::new(Some(fs));
     let outcome = Walk::new(BUDGET).tree(&tree, tree.root(), &mut |walk, visit| {
         let name = visit.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         assert!(

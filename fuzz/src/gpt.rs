@@ -289,8 +289,8 @@ fn check(disk: &Sparse, block: Option<u64>) {
     if let Ok(gpt) = &tolerant {
         facts_are_sound(gpt, disk);
     }
-    for oddity in examination.oddities() {
-        drop((oddity.to_string(), oddity.code(), oddity.offset()));
+    for anomaly in examination.anomalies() {
+        drop((anomaly.to_string(), anomaly.code(), anomaly.offset()));
     }
     for copy in [&examination.primary, &examination.backup] {
         let _ = (copy.entries().count(), copy.outcome.as_ref().map_err(ToString::to_string));

@@ -10,9 +10,9 @@ use ddi_core::verity::{
     Superblock,
 };
 use ddi_core::{
-    Assessment, BindOptions, DissectOptions, DissectionRecord, Image, Judgement, Outcome, ProveOptions,
-    ProvenPartition, Report, ReportOptions, Role, TrustedRootHash, VeritySet, VeritySettings, prove,
-    verity_sets,
+    Assessment, BindOptions, DissectOptions, DissectionRecord, Image, Outcome, PolicyEvaluation,
+    ProveOptions, ProvenPartition, Report, ReportOptions, Role, TrustedRootHash, VeritySet, VeritySettings,
+    prove, verity_sets,
 };
 
 use super::gpt::repair;
@@ -45,7 +45,7 @@ pub fn image(input: &[u8]) {
     let report = Report::of(&image, &dissection, &options);
     drop((format!("{report:?}"), report.broken()));
     let judgement =
-        Judgement::foresee(&image, &dissection, &options.dissect, &report.verity, options.trusted);
+        PolicyEvaluation::foresee(&image, &dissection, &options.dissect, &report.verity, options.trusted);
     judgement.violations().for_each(|violation| drop(violation.to_string()));
     if let Err(error) = &dissection.outcome {
         drop((error.to_string(), error.code(), error.kind(), error.partition(), error.systemd_errno()));
@@ -66,7 +66,7 @@ pub fn image(input: &[u8]) {
     let dissection = DissectionRecord::new(&image, &dissect);
     let assessment = prove(&image, &dissection, &options);
     proven_means_proven(&image, &dissection, &assessment, &options);
-    let judgement = Judgement::new(&image, &dissection, &dissect, &assessment);
+    let judgement = PolicyEvaluation::new(&image, &dissection, &dissect, &assessment);
     let _ = judgement.verdict(&assessment).name();
 }
 
@@ -81,7 +81,7 @@ fn proven_means_proven(
         if let Some(problem) = &proof.problem {
             drop((problem.to_string(), problem.code()));
         }
-        let is_proven = matches!(proof.outcome, Outcome::TrustedAndProven | Outcome::IntactUnvouched);
+        let is_proven = matches!(proof.outcome, Outcome::Verified | Outcome::Intact);
         if !is_proven {
             continue;
         }
@@ -94,11 +94,11 @@ fn proven_means_proven(
         image.source().read_exact_at(data.range.offset, &mut bytes).expect("data lies on the disk");
         assert_eq!(naive(params, &bytes, &[]).1, root);
         let vouched = options.trusted.iter().any(|trusted| trusted.vouches_for(&root, proof.role));
-        assert_eq!(proof.outcome == Outcome::TrustedAndProven, vouched);
+        assert_eq!(proof.outcome == Outcome::Verified, vouched);
     }
-    if assessment.outcome == Outcome::TrustedAndProven {
+    if assessment.outcome == Outcome::Verified {
         assert!(!assessment.proofs.is_empty());
-        assert!(assessment.proofs.iter().all(|proof| proof.outcome == Outcome::TrustedAndProven));
+        assert!(assessment.proofs.iter().all(|proof| proof.outcome == Outcome::Verified));
     }
     for set in &sets {
         let Ok(partition) = ProvenPartition::open(image, set, options) else { continue };
@@ -149,7 +149,7 @@ pub fn format(input: &[u8]) {
     if trusted.is_empty() {
         return;
     }
-    assert_eq!(outcome(bytes.clone(), &trusted), Outcome::TrustedAndProven, "{layout:?}");
+    assert_eq!(outcome(bytes.clone(), &trusted), Outcome::Verified, "{layout:?}");
     let mut changed = bytes.clone();
     let end = bytes.len();
     for (at, byte) in layout.changes.iter().take(4) {
@@ -173,9 +173,9 @@ pub fn format(input: &[u8]) {
     }
     let found = outcome(changed, &trusted);
     if protected {
-        assert_ne!(found, Outcome::TrustedAndProven, "{layout:?}");
+        assert_ne!(found, Outcome::Verified, "{layout:?}");
     } else if rest == bytes {
-        assert_eq!(found, Outcome::TrustedAndProven, "{layout:?}");
+        assert_eq!(found, Outcome::Verified, "{layout:?}");
     }
 }
 

@@ -56,7 +56,7 @@ pub fn superblock(input: &[u8]) {
     assert_eq!(u128::from(layout.tree().end), offset);
     let end = layout.tree().end;
     if let Ok(checked) = check_geometry(tree, params.data_size(), end, Strictness::STRICT) {
-        assert!(checked.geometry().widened.is_empty() && params.algorithm() != Algorithm::Sha1);
+        assert!(checked.geometry().exceptions.is_empty() && params.algorithm() != Algorithm::Sha1);
     }
 }
 

@@ -8,10 +8,10 @@ use ddi_core::verity::FileSource;
 use ddi_os::{BootOptions, UkiFile, boot};
 
 use super::{Opened, Trust};
-use crate::Outcome;
+use crate::ExitStatus;
 use crate::cli::BootArgs;
 
-pub(crate) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &BootArgs) -> anyhow::Result<ExitStatus> {
     let mut trust = Trust::load(&args.reading.trust)?;
     // nothing authenticates an ESP: what is demanded is asked of the system and of the command lines, by the check itself
     let demanded = std::mem::take(&mut trust.demanded);

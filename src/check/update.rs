@@ -12,12 +12,12 @@ use ddi_os::{UpdateOptions, update};
 
 use crate::cli::UpdateArgs;
 use crate::verify::open;
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
 /// Largest definition that is read.
 const MAX_DEFINITION: u64 = 1 << 20;
 
-pub(crate) fn run(args: &UpdateArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &UpdateArgs) -> anyhow::Result<ExitStatus> {
     let mut transfers = Vec::new();
     for folder in &args.definitions {
         transfers.extend(definitions(folder)?);
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &UpdateArgs) -> anyhow::Result<Outcome> {
     options.keyring = args.keyring.as_deref();
     options.image = image.as_ref();
     let report = update(&directory, &options).with_context(|| args.set.display().to_string())?;
-    let outcome = if report.passed() { Outcome::Good } else { Outcome::Bad };
+    let outcome = if report.passed() { ExitStatus::Good } else { ExitStatus::Bad };
     output::check(&args.set, &report, outcome, args.json)?;
     Ok(outcome)
 }

@@ -24,18 +24,18 @@ use rustix::process::geteuid;
 
 use super::{MAX_TOLD, Opened, Stop, ended, joined, print_file};
 use crate::cli::ExtractArgs;
-use crate::{Outcome, output, overwrite};
+use crate::{ExitStatus, output, overwrite};
 
 /// What is extracted, inside our folder.
 const ITEM: &str = "item";
 /// Bytes of names that are read at once.
 const NAMES: usize = 1 << 13;
 
-pub(crate) fn run(args: &ExtractArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &ExtractArgs) -> anyhow::Result<ExitStatus> {
     ended(&args.files, extract(args))
 }
 
-fn extract(args: &ExtractArgs) -> Result<Outcome, Stop> {
+fn extract(args: &ExtractArgs) -> Result<ExitStatus, Stop> {
     let opened = Opened::new(&args.files)?;
     let asked = &*opened.asked(&args.path, true);
     if args.destination.as_deref() == Some(Path::new("-")) {
@@ -61,7 +61,7 @@ fn extract(args: &ExtractArgs) -> Result<Outcome, Stop> {
     let mut writer = Writer::new(&opened, folder.fd.as_fd(), path, args.preserve);
     writer.tree(place)?;
     writer.finish(&parent, &name).with_context(|| destination.display().to_string())?;
-    Ok(Outcome::Good)
+    Ok(ExitStatus::Good)
 }
 
 /// The directory that the destination will be in, and its name there, which must be free.
@@ -292,7 +292,7 @@ impl<'a> Writer<'a> {
             path => (depth, path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()),
         };
         if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
-            return Err(Stop { outcome: Outcome::Bad, error: anyhow!("impossible name") });
+            return Err(Stop { outcome: ExitStatus::Bad, error: anyhow!("impossible name") });
         }
         self.leave(depth).context("cannot complete a directory")?;
         let name = OsStr::from_bytes(name);
@@ -322,7 +322,7 @@ impl<'a> Writer<'a> {
             FileType::Symlink => {
                 let target = tree.link_target(visit.place)?;
                 if target.is_empty() || target.contains(&0) {
-                    return Err(Stop { outcome: Outcome::Bad, error: anyhow!("impossible link") });
+                    return Err(Stop { outcome: ExitStatus::Bad, error: anyhow!("impossible link") });
                 }
                 symlinkat(OsStr::from_bytes(&target), self.here(), name).context("cannot make it")?;
                 self.finish_other(name, &stat).context("cannot complete it")?;

@@ -9,10 +9,15 @@ use ddi_os::{CheckFinding, CheckReport, Subject};
 use serde_json::{Map, Value, json};
 
 use super::{count, escape, escape_sentence, print, print_json, set_name, shown_name};
-use crate::Outcome;
+use crate::ExitStatus;
 
 /// What a check of `path` came to: the facts, then the findings, the verdict in the last line.
-pub(crate) fn check(path: &Path, report: &CheckReport, outcome: Outcome, json: bool) -> anyhow::Result<()> {
+pub(crate) fn check(
+    path: &Path,
+    report: &CheckReport,
+    outcome: ExitStatus,
+    json: bool,
+) -> anyhow::Result<()> {
     let name = path.display().to_string();
     if json {
         return print_json(&report_json(&name, report, outcome));
@@ -84,7 +89,7 @@ fn place(finding: &CheckFinding) -> String {
     }
 }
 
-fn report_json(name: &str, report: &CheckReport, outcome: Outcome) -> Value {
+fn report_json(name: &str, report: &CheckReport, outcome: ExitStatus) -> Value {
     let facts: Map<_, _> =
         report.facts.iter().map(|(name, values)| ((*name).to_owned(), json!(values))).collect();
     json!({
@@ -161,7 +166,7 @@ mod tests {
              \n\
              FAILED golden i\\u{a}: 1 error, 1 warning, 1 note\n"
         );
-        let value = report_json("i", &report, Outcome::Bad);
+        let value = report_json("i", &report, ExitStatus::Bad);
         assert_eq!(value["verdict"], "failed");
         assert_eq!(value["facts"]["units"][1], "b.service");
         assert_eq!(value["findings"][0]["path"], "/a\\xff\n");

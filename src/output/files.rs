@@ -5,7 +5,7 @@ use std::io::{self, StdoutLock, Write};
 
 use anyhow::Context;
 use ddi_core::Assurance;
-use ddi_core::fs::{Error, FileType, Place, Stat, Tree, Walk};
+use ddi_core::fs::{Error, FileType, Place, Stat, Vfs, Walk};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -277,7 +277,7 @@ fn to_json(entry: &Entry<'_>) -> Value {
 }
 
 /// SHA-256 of the content of a regular file.
-pub(crate) fn sha256(walk: &mut Walk, tree: &Tree, file: Place) -> Result<[u8; 32], Error> {
+pub(crate) fn sha256(walk: &mut Walk, tree: &Vfs, file: Place) -> Result<[u8; 32], Error> {
     let mut digest = Sha256::new();
     walk.content(tree, file, &mut |bytes| {
         digest.update(bytes);

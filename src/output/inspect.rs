@@ -11,10 +11,10 @@ use ddi_core::gpt::PartitionType;
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Examined;
 use ddi_core::{
-    Compression, Content, EntryFacts, Finding, ImageKind, Judgement, Mount, Part, PartitionReport, Report,
-    Selection, Unreadable, VerityColumn, VeritySet,
+    Compression, Content, EntryFacts, Extent, Finding, ImageKind, Mount, MountError, PartitionReport,
+    PolicyEvaluation, Report, Selection, VerityColumn, VeritySet,
 };
-use ddi_os::Inside;
+use ddi_os::SystemFacts;
 
 use super::policy::{rulings, systemd_text};
 use super::signature::signature_text;
@@ -28,11 +28,11 @@ pub(crate) struct Inspected<'a> {
     pub(crate) compression: Option<Compression>,
     pub(crate) report: &'a Report,
     /// What its files say, or why they cannot be read.
-    pub(crate) inside: &'a Result<Inside, Unreadable>,
+    pub(crate) inside: &'a Result<SystemFacts, MountError>,
     /// Why a strict reader refuses the table.
     pub(crate) refused_table: Option<&'a ddi_core::gpt::Error>,
     /// The policy that was given, and what it would say if every block matched.
-    pub(crate) judgement: Option<&'a (ImagePolicy, Judgement)>,
+    pub(crate) judgement: Option<&'a (ImagePolicy, PolicyEvaluation)>,
 }
 
 /// Everything that is known about an image.
@@ -367,12 +367,12 @@ fn examined_text(examined: &Examined) -> String {
     )
 }
 
-fn place(part: Option<Part>) -> String {
+fn place(part: Option<Extent>) -> String {
     match part {
         None => "missing".into(),
-        Some(Part { number: Some(number), .. }) => format!("in partition {number}"),
-        Some(Part { external: true, .. }) => "in a file beside the image".into(),
-        Some(Part { range, .. }) => format!("in the image at byte {}", range.offset),
+        Some(Extent { number: Some(number), .. }) => format!("in partition {number}"),
+        Some(Extent { external: true, .. }) => "in a file beside the image".into(),
+        Some(Extent { range, .. }) => format!("in the image at byte {}", range.offset),
     }
 }
 

@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use ddi_core::gpt::Designator;
-use ddi_core::policy::{Decision, Encryption, Facts, Flags, ImagePolicy, Presence, Proof, Refusal};
-use ddi_core::{Assessment, Error, Judgement, Permission, Ruling};
+use ddi_core::policy::{Decision, Encryption, Facts, Flags, ImagePolicy, Presence, ProofLevel, Refusal};
+use ddi_core::{Access, Assessment, Error, PolicyEvaluation, PolicyResult};
 use serde_json::{Value, json};
 
 use super::verify::{unproven_json, unproven_text};
 use super::{Cell, Table, escape, escape_sentence, print, print_json};
-use crate::Outcome;
+use crate::ExitStatus;
 
 /// A policy: long, short, and what holds for each designator, in the form of `systemd-analyze image-policy`.
 pub(crate) fn policy(policy: &ImagePolicy, json: bool) -> anyhow::Result<()> {
@@ -84,10 +84,10 @@ fn policy_json(policy: &ImagePolicy) -> Value {
 pub(crate) struct PolicyChecked<'a> {
     pub(crate) path: &'a Path,
     pub(crate) policy: &'a ImagePolicy,
-    pub(crate) judgement: &'a Judgement,
+    pub(crate) judgement: &'a PolicyEvaluation,
     pub(crate) assessment: &'a Assessment,
-    pub(crate) permission: Permission,
-    pub(crate) outcome: Outcome,
+    pub(crate) permission: Access,
+    pub(crate) outcome: ExitStatus,
     /// Is systemd's reading asked for?
     pub(crate) systemd_reading: bool,
 }
@@ -104,15 +104,15 @@ pub(crate) fn checked(checked: &PolicyChecked<'_>, json: bool) -> anyhow::Result
         return print_json(&value);
     }
     let (word, why) = match permission {
-        Permission::Allowed => ("ALLOWED", "the policy is met by what was proven"),
-        Permission::Refused if judgement.systemd.is_ok() && judgement.violations().next().is_none() => {
+        Access::Allowed => ("ALLOWED", "the policy is met by what was proven"),
+        Access::Refused if judgement.systemd.is_ok() && judgement.violations().next().is_none() => {
             ("REFUSED", "the policy is not met on machines of another architecture")
         }
-        Permission::Refused if judgement.violations().next().is_none() => {
+        Access::Refused if judgement.violations().next().is_none() => {
             ("REFUSED", "the image is refused as a whole")
         }
-        Permission::Refused => ("REFUSED", "the policy is not met by what was proven"),
-        Permission::CouldNotTell => ("COULD NOT TELL", "not everything could be looked at"),
+        Access::Refused => ("REFUSED", "the policy is not met by what was proven"),
+        Access::Unknown => ("COULD NOT TELL", "not everything could be looked at"),
     };
     let mut text = format!("{word} {}: {why}\n", escape(&path.display().to_string()));
     text.push_str(&judgement_text(judgement, systemd_reading));
@@ -121,7 +121,7 @@ pub(crate) fn checked(checked: &PolicyChecked<'_>, json: bool) -> anyhow::Result
 }
 
 /// What the policy says to each partition that is there, or is not and should be.
-pub(super) fn judgement_text(judgement: &Judgement, systemd_reading: bool) -> String {
+pub(super) fn judgement_text(judgement: &PolicyEvaluation, systemd_reading: bool) -> String {
     let mut text = rulings(&judgement.rulings);
     if judgement.violations().next().is_none()
         && let Err(error) = &judgement.systemd
@@ -135,8 +135,9 @@ pub(super) fn judgement_text(judgement: &Judgement, systemd_reading: bool) -> St
 }
 
 /// The table of rulings; nothing on what is absent and may be.
-pub(super) fn rulings(rulings: &[Ruling]) -> String {
-    let is_worth = |ruling: &&Ruling| ruling.facts.presence != Presence::Absent || ruling.result.is_err();
+pub(super) fn rulings(rulings: &[PolicyResult]) -> String {
+    let is_worth =
+        |ruling: &&PolicyResult| ruling.facts.presence != Presence::Absent || ruling.result.is_err();
     let mut table = Table::new(&["  DESIGNATOR", ">NO", "IS", "POLICY ALLOWS", "DECISION"]);
     let mut rows = 0;
     for ruling in rulings.iter().filter(is_worth) {
@@ -178,11 +179,11 @@ fn state(designator: Designator, facts: &Facts) -> String {
     }
     let proof = match facts.proof {
         // nothing of this kind ever is
-        Proof::None if designator.verity().is_none() => "there",
-        Proof::Signature => "signed and proven",
-        Proof::RootHash => "proven",
-        Proof::Intact => "intact, not vouched for",
-        Proof::None => "not proven",
+        ProofLevel::None if designator.verity().is_none() => "there",
+        ProofLevel::Signature => "signed and proven",
+        ProofLevel::RootHash => "proven",
+        ProofLevel::Intact => "intact, not vouched for",
+        ProofLevel::None => "not proven",
     };
     match facts.encryption {
         Encryption::Luks => format!("{proof}, encrypted"),
@@ -192,7 +193,7 @@ fn state(designator: Designator, facts: &Facts) -> String {
 }
 
 /// The weaker reading, named so.
-pub(super) fn systemd_text(judgement: &Judgement) -> String {
+pub(super) fn systemd_text(judgement: &PolicyEvaluation) -> String {
     let would = match &judgement.systemd {
         Ok(()) => "would accept it; whether it can then be activated and mounted is not asked".into(),
         Err(error) if error.is_our_own() => {
@@ -206,7 +207,11 @@ pub(super) fn systemd_text(judgement: &Judgement) -> String {
 }
 
 /// The same for programs.
-pub(super) fn judgement_json(policy: &ImagePolicy, judgement: &Judgement, permission: Permission) -> Value {
+pub(super) fn judgement_json(
+    policy: &ImagePolicy,
+    judgement: &PolicyEvaluation,
+    permission: Access,
+) -> Value {
     json!({
         "policy": policy.to_string(),
         "verdict": permission.name(),
@@ -216,8 +221,8 @@ pub(super) fn judgement_json(policy: &ImagePolicy, judgement: &Judgement, permis
 }
 
 /// What the policy says to each designator.
-pub(super) fn rulings_json(rulings: &[Ruling]) -> Value {
-    let ruling = |ruling: &Ruling| {
+pub(super) fn rulings_json(rulings: &[PolicyResult]) -> Value {
+    let ruling = |ruling: &PolicyResult| {
         json!({
             "designator": ruling.designator.name(),
             "partition": ruling.partition,
@@ -227,10 +232,10 @@ pub(super) fn rulings_json(rulings: &[Ruling]) -> Value {
                 Presence::Present => "present",
             },
             "proof": match ruling.facts.proof {
-                Proof::None => "none",
-                Proof::Intact => "intact",
-                Proof::RootHash => "root-hash",
-                Proof::Signature => "signature",
+                ProofLevel::None => "none",
+                ProofLevel::Intact => "intact",
+                ProofLevel::RootHash => "root-hash",
+                ProofLevel::Signature => "signature",
             },
             "allowed": names(ruling.allowed),
             "decision": match ruling.result {
@@ -248,7 +253,7 @@ pub(super) fn rulings_json(rulings: &[Ruling]) -> Value {
 }
 
 /// What systemd would say.
-pub(super) fn systemd_json(judgement: &Judgement) -> Value {
+pub(super) fn systemd_json(judgement: &PolicyEvaluation) -> Value {
     let error = |error: &Error| json!({ "code": error.code(), "errno": error.systemd_errno(), "message": error.to_string() });
     json!({
         "models": "systemd-dissect --validate 261",

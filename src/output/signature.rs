@@ -55,11 +55,11 @@ pub(super) fn signature_json(signature: &CheckedSignature) -> Value {
     let mut value = json!({
         "place": match signature.place {
             SignaturePlace::Partition(_) => "partition",
-            SignaturePlace::Beside => "beside",
+            SignaturePlace::Sidecar => "beside",
         },
         "partition": match signature.place {
             SignaturePlace::Partition(number) => Some(number),
-            SignaturePlace::Beside => None,
+            SignaturePlace::Sidecar => None,
         },
         "state": signature.state.name(),
     });

@@ -8,8 +8,8 @@ use ddi_core::policy::ImagePolicy;
 use ddi_core::signature::Certificates;
 use ddi_core::verity::RootHash;
 use ddi_core::{
-    Assessment, CheckedSignature, Damage, DamagedBlocks, DissectionRecord, Error, Finding, Judgement,
-    Outcome as Trusted, Part, Permission, Proof, Selection, SignatureState, Skipped, Unproven, Unreadable,
+    Access, Assessment, CheckedSignature, Damage, DamagedBlocks, DissectionRecord, Error, Extent, Finding,
+    MountError, Outcome, PolicyEvaluation, Proof, Selection, SignatureState, Skipped, Unproven,
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use super::policy::{judgement_json, judgement_text, systemd_json, systemd_text};
 use super::signature::{certificates_json, certificates_text, signature_json, signature_text, subject};
 use super::verity::{verdict_json, verdict_text};
 use super::{count, escape, escape_sentence, print, print_json, set_name, shown_name};
-use crate::Outcome;
+use crate::ExitStatus;
 
 /// Everything that `ddi verify` found out.
 #[derive(Debug)]
@@ -38,11 +38,11 @@ pub(crate) struct Verified<'a> {
     pub(crate) refused_table: Option<&'a ddi_core::gpt::Error>,
     /// The policy that was given.
     pub(crate) policy: Option<&'a ImagePolicy>,
-    pub(crate) judgement: &'a Judgement,
-    pub(crate) permission: Permission,
+    pub(crate) judgement: &'a PolicyEvaluation,
+    pub(crate) permission: Access,
     /// Is systemd's reading asked for?
     pub(crate) systemd_reading: bool,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: ExitStatus,
 }
 
 /// What was proven, the verdict first.
@@ -105,9 +105,9 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
 fn headline(verified: &Verified<'_>) -> (&'static str, String) {
     let assessment = verified.assessment;
     let outcomes = || assessment.proofs.iter().map(|proof| proof.outcome);
-    let is_whole = |outcome| matches!(outcome, Trusted::TrustedAndProven | Trusted::IntactUnvouched);
+    let is_whole = |outcome| matches!(outcome, Outcome::Verified | Outcome::Intact);
     let only_policy = verified.policy.is_some()
-        && verified.permission == Permission::Refused
+        && verified.permission == Access::Refused
         && verified.refused_table.is_none()
         && !assessment.proofs.is_empty()
         && outcomes().all(is_whole);
@@ -115,22 +115,24 @@ fn headline(verified: &Verified<'_>) -> (&'static str, String) {
     let judgement = verified.judgement;
     let is_whole_refused = judgement.systemd.is_err() && judgement.violations().next().is_none();
     match (verified.outcome, assessment.outcome) {
-        (Outcome::Good, Trusted::TrustedAndProven) => ("VERIFIED", assessment.to_string()),
-        (Outcome::Good | Outcome::Unvouched, _) => ("INTACT ONLY", assessment.to_string()),
-        (Outcome::Unknown, Trusted::TrustedAndProven | Trusted::IntactUnvouched) => (
+        (ExitStatus::Good, Outcome::Verified) => ("VERIFIED", assessment.to_string()),
+        (ExitStatus::Good | ExitStatus::Unvouched, _) => ("INTACT ONLY", assessment.to_string()),
+        (ExitStatus::Unknown, Outcome::Verified | Outcome::Intact) => (
             "COULD NOT TELL",
             "every block matches, but what the image policy says to it is not known".into(),
         ),
-        (Outcome::Unknown, Trusted::CouldNotTell) => ("COULD NOT TELL", assessment.to_string()),
-        (Outcome::Unknown, _) if some_whole => ("COULD NOT TELL", "not everything could be looked at".into()),
-        (Outcome::Unknown, _) => ("COULD NOT TELL", "nothing is proven".into()),
-        (Outcome::Bad, _) if only_policy && is_whole_refused => {
+        (ExitStatus::Unknown, Outcome::Unknown) => ("COULD NOT TELL", assessment.to_string()),
+        (ExitStatus::Unknown, _) if some_whole => {
+            ("COULD NOT TELL", "not everything could be looked at".into())
+        }
+        (ExitStatus::Unknown, _) => ("COULD NOT TELL", "nothing is proven".into()),
+        (ExitStatus::Bad, _) if only_policy && is_whole_refused => {
             ("REFUSED", "every block matches, but the image is refused as a whole".into())
         }
-        (Outcome::Bad, _) if only_policy => {
+        (ExitStatus::Bad, _) if only_policy => {
             ("REFUSED", "every block matches, but the image policy does not allow it".into())
         }
-        (Outcome::Bad, _) => ("NOT PROVEN", "do not trust this image".into()),
+        (ExitStatus::Bad, _) => ("NOT PROVEN", "do not trust this image".into()),
     }
 }
 
@@ -176,10 +178,10 @@ fn proof_text(proof: &Proof) -> String {
         let _ = write!(text, " (partition {number})");
     }
     text.push_str(match proof.outcome {
-        Trusted::TrustedAndProven => ": verified",
-        Trusted::IntactUnvouched => ": intact only",
-        Trusted::CouldNotTell => ": could not tell",
-        Trusted::NotProven => ": not proven",
+        Outcome::Verified => ": verified",
+        Outcome::Intact => ": intact only",
+        Outcome::Unknown => ": could not tell",
+        Outcome::Failed => ": not proven",
     });
     if let Some(verdict) = &proof.verdict {
         let _ = write!(text, ", {} of {} blocks match", verdict.proven_data, verdict.data_blocks);
@@ -197,7 +199,7 @@ fn proof_text(proof: &Proof) -> String {
     if let Some(problem) = &proof.problem {
         let _ = writeln!(text, "    {}", escape_sentence(problem));
     }
-    for widened in &proof.widened {
+    for widened in &proof.exceptions {
         let _ = writeln!(text, "    {widened}");
     }
     for line in proof.verdict.iter().map(verdict_text).collect::<String>().lines() {
@@ -209,7 +211,7 @@ fn proof_text(proof: &Proof) -> String {
 /// Which GUIDs the partitions would have to have for the root hash that the tree has.
 fn guids_text(proof: &Proof, found: &RootHash) -> String {
     let mut text = format!("    the tree has the root hash {found}");
-    let number = |part: Option<Part>| part.and_then(|part| part.number);
+    let number = |part: Option<Extent>| part.and_then(|part| part.number);
     let parts = (number(proof.data), number(proof.hash), ddi_core::gpt::verity_guids(found.as_bytes()));
     if let (Some(data), Some(hash), Ok((data_guid, hash_guid))) = parts {
         let _ = write!(
@@ -298,7 +300,7 @@ fn damage_text(damage: &Damage) -> String {
     let mut text = String::new();
     let owners = match &damage.owners {
         Ok(owners) => owners,
-        Err(Unreadable::FileSystem(error @ FileError::Io { offset: ..SUPERBLOCK_END, .. })) => {
+        Err(MountError::FileSystem(error @ FileError::Io { offset: ..SUPERBLOCK_END, .. })) => {
             let _ = writeln!(
                 text,
                 "    the superblock is not proven, so nothing can be told about files: {}",
@@ -434,7 +436,7 @@ fn trusted_by(proof: &Proof) -> Vec<&'static str> {
 
 fn to_json(verified: &Verified<'_>) -> Value {
     let Verified { assessment, damage, refused_table, judgement, permission, .. } = verified;
-    let part = |part: Part| {
+    let part = |part: Extent| {
         json!({
             "partition": part.number,
             "offset": part.range.offset,
@@ -458,7 +460,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
             "outcome": proof.outcome.name(),
             "verdict": proof.verdict.as_ref().map(verdict_json),
             "damage": damage.as_ref().map(damage_json),
-            "widened": proof.widened.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "widened": proof.exceptions.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problem": proof.problem.as_ref().map(error_json),
         })
     };
@@ -467,7 +469,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
     json!({
         "schema": "ddi.verify/1",
         "outcome": match refused_table {
-            Some(_) => Trusted::NotProven.name(),
+            Some(_) => Outcome::Failed.name(),
             None => assessment.outcome.name(),
         },
         "exitStatus": verified.outcome as u8,

@@ -131,7 +131,7 @@ pub(crate) fn verified(
         let mut value = verdict_json(verdict);
         value["rootHash"] = root_hash.to_string().into();
         value["parameters"] = params_json(tree.params(), tree.layout());
-        value["widened"] = tree.geometry().widened.iter().map(ToString::to_string).collect();
+        value["widened"] = tree.geometry().exceptions.iter().map(ToString::to_string).collect();
         if let Some((layout, offset, repair)) = healable {
             value["fec"] = fec_json(layout, *offset);
             value["healable"] = repair_json(repair);

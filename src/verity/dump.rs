@@ -5,9 +5,9 @@ use ddi_core::verity::{Layout, Placement, SUPERBLOCK_SIZE, Superblock};
 
 use super::open;
 use crate::cli::DumpArgs;
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
-pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<ExitStatus> {
     use ddi_core::verity::ReadAt;
 
     let hash = open(&args.hash)?;
@@ -18,5 +18,5 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<Outcome> {
     let layout =
         Layout::new(&superblock.params, Placement::Superblock(args.hash_offset)).with_context(name)?;
     output::dump(&args.hash, &superblock, &layout, args.json)?;
-    Ok(Outcome::Good)
+    Ok(ExitStatus::Good)
 }

@@ -13,12 +13,12 @@ use super::fec::NewParity;
 use super::open;
 use crate::cli::FormatArgs;
 use crate::overwrite::{self, is_same_file};
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
 /// Size of a random salt in bytes, as veritysetup has it.
 const SALT_SIZE: usize = 32;
 
-pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<ExitStatus> {
     let given = args.params.check()?;
     let fec = args.params.fec()?;
     ensure!(
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<Outcome> {
     }
     let uuid = (!args.params.no_superblock).then_some(uuid);
     output::formatted(&args.hash, &params, &layout, uuid, &root_hash, parity.as_ref(), args.json)?;
-    Ok(Outcome::Good)
+    Ok(ExitStatus::Good)
 }
 
 fn random<const N: usize>() -> io::Result<[u8; N]> {

@@ -24,9 +24,9 @@ use super::open;
 use super::verify::{find_params, find_root_hash, refuse, strictness};
 use crate::cli::RepairArgs;
 use crate::overwrite::{self, is_same_file};
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
-pub(crate) fn run(args: &RepairArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &RepairArgs) -> anyhow::Result<ExitStatus> {
     let given = args.params.check()?;
     let fec = args.params.fec()?.context("--fec-device must be given: there is no repair without parity")?;
     let root_hash = find_root_hash(args.root_hash.as_deref(), args.root_hash_file.as_deref())?;
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &RepairArgs) -> anyhow::Result<Outcome> {
             "hash blocks were healed too, and have nowhere to go: give --hash-output or --in-place",
         );
     }
-    Ok(if is_whole { Outcome::Good } else { Outcome::Bad })
+    Ok(if is_whole { ExitStatus::Good } else { ExitStatus::Bad })
 }
 
 /// What is written must be what was proven.

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use ddi_core::verity::{
-    Algorithm, Error, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RepairSources,
-    RootHash, Section, Strictness, Superblock, Widened, check_geometry,
+    Algorithm, Error, FileSource, GeometryException, HashTree, HashType, Options, Params, Placement, ReadAt,
+    RepairSources, RootHash, Section, Strictness, Superblock, check_geometry,
 };
 
 use super::fec::OldParity;
 use super::{Given, open, read_root_hash};
 use crate::cli::{ParamArgs, VerityVerifyArgs};
 use crate::overwrite::is_same_file;
-use crate::{Outcome, output};
+use crate::{ExitStatus, output};
 
-pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<ExitStatus> {
     let given = args.params.check()?;
     let root_hash = find_root_hash(args.root_hash.as_deref(), args.root_hash_file.as_deref())?;
     let parity = args.params.fec()?.map(OldParity::open).transpose()?;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
         Ok(tree) => tree,
         Err(error) => return refuse(&error, args.json),
     };
-    for widened in &tree.geometry().widened {
+    for widened in &tree.geometry().exceptions {
         output::warning(&widened.to_string());
     }
 
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<Outcome> {
         _ => None,
     };
     output::verified(&tree, &root_hash, &verdict, healable.as_ref(), given.data_blocks.is_some(), args.json)?;
-    Ok(if verdict.is_proven() { Outcome::Good } else { Outcome::Bad })
+    Ok(if verdict.is_proven() { ExitStatus::Good } else { ExitStatus::Bad })
 }
 
 /// The root hash that the user trusts.
@@ -91,7 +91,7 @@ pub(super) fn find_root_hash(text: Option<&str>, file: Option<&Path>) -> anyhow:
 }
 
 /// The data comes from standard input, in one pass and without being kept.
-fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> anyhow::Result<Outcome> {
+fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> anyhow::Result<ExitStatus> {
     let hash = open(&args.hash)?;
     let data_size = match (given.data_blocks, args.params.no_superblock) {
         (None, true) => anyhow::bail!("without a superblock --data-blocks must be given for standard input"),
@@ -106,7 +106,7 @@ fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> a
         Ok(tree) => tree,
         Err(error) => return refuse(&error, args.json),
     };
-    for widened in &tree.geometry().widened {
+    for widened in &tree.geometry().exceptions {
         output::warning(&widened.to_string());
     }
 
@@ -131,7 +131,7 @@ fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> a
         output::warning(&error.to_string());
     }
     output::verified(&tree, root_hash, &verdict, None, given.data_blocks.is_some(), args.json)?;
-    Ok(if verdict.is_proven() { Outcome::Good } else { Outcome::Bad })
+    Ok(if verdict.is_proven() { ExitStatus::Good } else { ExitStatus::Bad })
 }
 
 /// Is there more to read?
@@ -144,9 +144,9 @@ fn goes_on(data: &mut dyn Read) -> io::Result<bool> {
     }
 }
 
-pub(super) fn refuse(error: &Error, json: bool) -> anyhow::Result<Outcome> {
+pub(super) fn refuse(error: &Error, json: bool) -> anyhow::Result<ExitStatus> {
     output::refused(error, option_for(error), json)?;
-    Ok(Outcome::Bad)
+    Ok(ExitStatus::Bad)
 }
 
 /// The parameters by superblock or options, and the place of the tree.
@@ -180,9 +180,11 @@ pub(super) fn strictness(given: &Given) -> Strictness {
 fn option_for(error: &Error) -> Option<&'static str> {
     match error {
         Error::DataSize { .. } | Error::DataGoesOn { .. } => Some("--data-blocks"),
-        Error::NotAllowed(Widened::ChromeOs) => Some("--format 0"),
-        Error::NotAllowed(Widened::Sha1) => Some("--hash sha1"),
-        Error::NotAllowed(Widened::LargeBlocks(_)) => Some("--data-block-size and --hash-block-size"),
+        Error::NotAllowed(GeometryException::ChromeOs) => Some("--format 0"),
+        Error::NotAllowed(GeometryException::Sha1) => Some("--hash sha1"),
+        Error::NotAllowed(GeometryException::LargeBlocks(_)) => {
+            Some("--data-block-size and --hash-block-size")
+        }
         _ => None,
     }
 }

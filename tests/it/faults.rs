@@ -134,7 +134,7 @@ fn x1_double_fetch_is_never_proven_and_never_read() {
     for honest in 0..6 {
         let lies = Arc::default();
         let outcome = prove_image(double_fetch(&bytes, honest, &lies), root).map(|found| found.outcome);
-        let proven = matches!(outcome, Ok(Outcome::TrustedAndProven));
+        let proven = matches!(outcome, Ok(Outcome::Verified));
         assert!(!proven || lies.load(Ordering::Relaxed) == 0, "{honest}");
         outcomes.push(proven);
 
@@ -208,7 +208,7 @@ fn x1_double_fetch_cannot_pass_off_hash_blocks_as_data() {
             Ok(())
         });
         let assessment = prove_image(source, root).unwrap();
-        assert_eq!(assessment.outcome, Outcome::NotProven, "{first}: {assessment:?}");
+        assert_eq!(assessment.outcome, Outcome::Failed, "{first}: {assessment:?}");
         assert_eq!(assessment.proofs.len(), 1);
     }
 }
@@ -341,7 +341,7 @@ fn x2_a_proof_reads_data_once_more_than_it_looks() {
         counted.count(offset, buf.len(), |_, _| {});
         Ok(())
     });
-    assert_eq!(prove_image(source, root).unwrap().outcome, Outcome::TrustedAndProven);
+    assert_eq!(prove_image(source, root).unwrap().outcome, Outcome::Verified);
     let [esp, data, hash, signature] = image.partitions[..] else { panic!() };
     // neither looked into again nor hashed
     assert_eq!(reads.most_in(0, data.offset), 1);
@@ -388,7 +388,7 @@ fn x3_storage_that_shrinks_is_an_error_at_each_of_50_points() {
             let failed = Arc::default();
             match prove_image(shrinking(&bytes, when, end, &failed), root) {
                 Ok(assessment) => {
-                    let proven = assessment.outcome == Outcome::TrustedAndProven;
+                    let proven = assessment.outcome == Outcome::Verified;
                     let data_is_short = end < image.partitions[1].end() && when <= 3;
                     assert!(!(proven && data_is_short), "{point} {when}");
                     ends += usize::from(!proven);
@@ -552,7 +552,7 @@ fn x4_an_error_in_the_middle_is_told_with_its_place() {
         // behind what is looked at beforehand
         let at = data.offset + (132 << 10) + chance.below(data.size - (132 << 10));
         let assessment = prove_image(broken(at), root).unwrap();
-        assert_eq!(assessment.outcome, Outcome::CouldNotTell, "{at}");
+        assert_eq!(assessment.outcome, Outcome::Unknown, "{at}");
         let problem = assessment.proofs[0].problem.as_ref().unwrap();
         let mut text = problem.to_string();
         let mut source = std::error::Error::source(problem);
@@ -572,7 +572,7 @@ fn x4_an_error_in_the_middle_is_told_with_its_place() {
         let within = |range: &ddi_core::gpt::ByteRange| (range.offset..range.end()).contains(&at);
         match prove_image(broken(at), root) {
             Ok(assessment) => {
-                let proven = assessment.outcome == Outcome::TrustedAndProven;
+                let proven = assessment.outcome == Outcome::Verified;
                 let superblock_rest = (hash.offset + 512..hash.offset + 4096).contains(&at);
                 assert!(!proven || superblock_rest || !(within(&data) || within(&hash)), "{at}");
             }

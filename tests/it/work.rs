@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use ddi_core::fs::{Error, FileType, Limit, Spent, Step, Walk};
 use ddi_core::{
-    Contents, Damage, DissectOptions, DissectionRecord, Image, ProveOptions, Severity, Unreadable,
+    Contents, Damage, DissectOptions, DissectionRecord, Image, MountError, ProveOptions, Severity,
     VeritySettings, prove,
 };
-use ddi_os::Inside;
+use ddi_os::SystemFacts;
 use ddi_os::{ExtensionImage, PortableScope, portable};
 
 use crate::support::image::ImageBuilder;
@@ -191,7 +191,7 @@ fn unit_links(count: usize, directories: &[&str], distinct: bool) -> Vec<u8> {
     fs.build()
 }
 
-fn check_portable(bytes: Vec<u8>, limit: Option<u64>) -> (Result<Vec<&'static str>, Unreadable>, Spent) {
+fn check_portable(bytes: Vec<u8>, limit: Option<u64>) -> (Result<Vec<&'static str>, MountError>, Spent) {
     let image = image(bytes);
     if let Some(limit) = limit {
         image.meter().set_limit(limit);
@@ -227,7 +227,7 @@ fn s4_a_spent_account_is_no_answer() {
     let limit = 20_000_000;
     let directories = ["/usr/lib/systemd/system", "/etc/systemd/system", "/usr/local/lib/systemd/system"];
     let (report, spent) = check_portable(unit_links(2000, &directories, true), Some(limit));
-    assert!(matches!(report, Err(Unreadable::FileSystem(Error::Budget(Limit::Work)))), "{report:?}");
+    assert!(matches!(report, Err(MountError::FileSystem(Error::Budget(Limit::Work)))), "{report:?}");
     assert_within(spent, limit);
 }
 
@@ -249,13 +249,13 @@ fn release_files(count: usize, attributes: usize) -> Vec<u8> {
     fs.build()
 }
 
-fn inspect(bytes: Vec<u8>, limit: Option<u64>) -> (Result<Inside, Unreadable>, Spent) {
+fn inspect(bytes: Vec<u8>, limit: Option<u64>) -> (Result<SystemFacts, MountError>, Spent) {
     let image = image(bytes);
     if let Some(limit) = limit {
         image.meter().set_limit(limit);
     }
     let dissection = dissect(&image);
-    let inside = Inside::read(&Contents::unproven(&image, &dissection), Some("x"), false);
+    let inside = SystemFacts::read(&Contents::unproven(&image, &dissection), Some("x"), false);
     (inside, image.meter().spent())
 }
 
@@ -278,7 +278,7 @@ fn s3_a_search_for_release_files_has_an_end() {
     let limit = 60_000_000;
     let bytes = release_files(2000, 9000);
     let (inside, spent) = inspect(bytes.clone(), Some(limit));
-    assert!(matches!(inside, Err(Unreadable::FileSystem(Error::Budget(Limit::Work)))), "{inside:?}");
+    assert!(matches!(inside, Err(MountError::FileSystem(Error::Budget(Limit::Work)))), "{inside:?}");
     assert_within(spent, limit);
     assert!(spent.calls < 4000, "{spent:?}");
 
@@ -288,8 +288,8 @@ fn s3_a_search_for_release_files_has_an_end() {
     let options = ddi_core::ReportOptions::new(&image);
     let dissection = dissect(&image);
     let mut report = ddi_core::Report::of(&image, &dissection, &options);
-    let inside = Inside::read(&Contents::unproven(&image, &dissection), Some("x"), false);
-    Inside::note(&inside, &mut report);
+    let inside = SystemFacts::read(&Contents::unproven(&image, &dissection), Some("x"), false);
+    SystemFacts::note(&inside, &mut report);
     let found =
         report.findings.iter().find(|finding| finding.to_string().contains("could not look at everything"));
     assert_eq!(found.map(|finding| finding.severity), Some(Severity::Error), "{:?}", report.findings);

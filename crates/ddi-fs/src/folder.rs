@@ -21,7 +21,7 @@ const MAX_XATTR: usize = 1 << 16;
 
 /// A directory of the running system as a file system, for a caller who takes its content at its word.
 ///
-/// Like all others it is read through a [`Tree`](super::Tree), so that links stay inside it. It is looked at as it is at that
+/// Like all others it is read through a [`Vfs`](super::Vfs), so that links stay inside it. It is looked at as it is at that
 /// moment; whoever can change it meanwhile can lead what is read elsewhere.
 #[derive(Debug)]
 pub struct Folder {

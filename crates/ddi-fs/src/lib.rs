@@ -1,11 +1,11 @@
 //! The files inside a file system, read without mounting it.
 //!
 //! ```text
-//!   ReadAt (proven or not)  →  FileSystem: one reader for each kind  →  Tree: mounts, symlinks, `..`  →  Walk
+//!   ReadAt (proven or not)  →  FileSystem: one reader for each kind  →  Vfs: mounts, symlinks, `..`  →  Walk
 //! ```
 //!
 //! [`open`] chooses the reader for what [`fs::probe`](crate::probe::probe) recognised. A reader works on numbered
-//! [`Node`]s and knows no paths; a [`Tree`] puts file systems together as systemd mounts them and resolves paths
+//! [`Node`]s and knows no paths; a [`Vfs`] puts file systems together as systemd mounts them and resolves paths
 //! **inside** them: an absolute link starts at the image's root, `..` stops there, and no path of the host is ever
 //! opened (but by a [`Folder`], which is a directory of the host). A [`Walk`] goes through a tree within a [`Budget`], and
 //! all that is done for the files of one image is charged to one [`Meter`].
@@ -77,7 +77,7 @@ pub use folder::Folder;
 pub use meter::{Meter, Spent};
 pub use owners::{MAX_OWNERS, OwnedRange, Owner, Owners, Unknown, Untold, owners};
 pub use probe::{FsKind, FsUuid, Probe, Text, Usage, probe};
-pub use vfs::{Place, Tree};
+pub use vfs::{Place, Vfs};
 pub use walk::{Budget, Names, Step, Visit, Walk};
 pub use watch::{Touched, Watched};
 
@@ -194,7 +194,7 @@ pub type EachEntry<'a> = dyn FnMut(Entry<'_>) -> ControlFlow<()> + 'a;
 
 /// A reader of one kind of file system.
 ///
-/// [`Tree`] is what callers use; this is what it stands on.
+/// [`Vfs`] is what callers use; this is what it stands on.
 pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Which kind.
     fn kind(&self) -> FsKind;
@@ -298,7 +298,7 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         Err(Error::Unsupported { what: "telling where files lie" })
     }
 
-    /// Told by a [`Tree`] that lists the directory on which this is mounted, where nothing else has its name: it is learned
+    /// Told by a [`Vfs`] that lists the directory on which this is mounted, where nothing else has its name: it is learned
     /// that this is there.
     fn is_listed(&self) {}
 

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::disk::u64_from;
-use super::{Error, Extent, ExtentKind, FileSystem, Meter, Step, Tree, Walk};
+use super::{Error, Extent, ExtentKind, FileSystem, Meter, Step, Vfs, Walk};
 
 /// Most owners of one range that are kept by name. The count goes on.
 pub const MAX_OWNERS: usize = 16;
@@ -135,7 +135,7 @@ pub fn owners(fs: &Arc<dyn FileSystem>, ranges: &[Range<u64>], walk: Walk) -> Re
         Err(error) => system = Some(error),
         Ok(()) => {}
     }
-    let tree = Tree::new(Some(Arc::clone(fs)));
+    let tree = Vfs::new(Some(Arc::clone(fs)));
     let mut visits: u64 = 0;
     if clock.spent.is_none() {
         let outcome = walk.tree(&tree, tree.root(), &mut |walk, visit| {

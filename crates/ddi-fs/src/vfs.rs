@@ -17,7 +17,7 @@ const BYTES_FOR_A_NAME: u64 = 32;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
 
-/// A file in a [`Tree`].
+/// A file in a [`Vfs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     /// Which file system: 0 is the root, others are in the order in which they were mounted.
@@ -41,15 +41,15 @@ impl Place {
 /// A root file system and what is mounted on its top-level directories: what systemd sees of an image.
 ///
 /// A partition for `/usr` is mounted over that of the root file system; with no root partition the root is an empty
-/// directory (systemd mounts a tmpfs). Paths are resolved in here: see [`locate`](Tree::locate).
+/// directory (systemd mounts a tmpfs). Paths are resolved in here: see [`locate`](Vfs::locate).
 ///
 /// ```
-/// let nothing = ddi_fs::Tree::new(None);
+/// let nothing = ddi_fs::Vfs::new(None);
 /// assert!(nothing.resolve(b"/../../etc/passwd").is_err());
 /// assert_eq!(nothing.resolve(b"/..").unwrap(), nothing.root());
 /// ```
 #[derive(Debug, Clone)]
-pub struct Tree {
+pub struct Vfs {
     root: Option<Arc<dyn FileSystem>>,
     mounts: Vec<Mount>,
 }
@@ -57,10 +57,10 @@ pub struct Tree {
 /// A name at the top, and what is mounted there.
 type Mount = (Box<[u8]>, Arc<dyn FileSystem>);
 
-impl Tree {
+impl Vfs {
     /// A root file system alone; `None` is an empty directory.
     pub fn new(root: Option<Arc<dyn FileSystem>>) -> Self {
-        Tree { root, mounts: Vec::new() }
+        Vfs { root, mounts: Vec::new() }
     }
 
     /// Mounts a file system on a top-level directory, such as `usr`, which need not exist below.

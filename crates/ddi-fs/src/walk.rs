@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::disk::{index, u64_from};
-use super::{Entry, Error, FileType, Limit, Place, Stat, Tree};
+use super::{Entry, Error, FileType, Limit, Place, Stat, Vfs};
 
 /// How much may be gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +187,7 @@ impl Walk {
     /// [`Error::DirectoryLoop`] for a directory that was met before.
     pub fn tree(
         &mut self,
-        tree: &Tree,
+        tree: &Vfs,
         start: Place,
         each: &mut dyn FnMut(&mut Walk, Visit<'_>) -> Result<Step, Error>,
     ) -> Result<(), Error> {
@@ -254,14 +254,14 @@ impl Walk {
     ///
     /// # Errors
     /// [`Error::Budget`].
-    pub fn names(&mut self, tree: &Tree, dir: Place) -> Result<(Names, Option<Error>), Error> {
+    pub fn names(&mut self, tree: &Vfs, dir: Place) -> Result<(Names, Option<Error>), Error> {
         self.names = 0;
         let (listing, error) = self.list(tree, dir)?;
         Ok((Names(listing), error))
     }
 
     /// The outer error is ours, the inner one the directory's.
-    fn list(&mut self, tree: &Tree, dir: Place) -> Result<(Listing, Option<Error>), Error> {
+    fn list(&mut self, tree: &Vfs, dir: Place) -> Result<(Listing, Option<Error>), Error> {
         let mut listing = Listing::default();
         let mut spent = None;
         self.check_time()?;
@@ -306,7 +306,7 @@ impl Walk {
     /// [`Error::Budget`]; as [`FileSystem::read_at`](super::FileSystem::read_at); what `each` returns.
     pub fn content(
         &mut self,
-        tree: &Tree,
+        tree: &Vfs,
         file: Place,
         each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<u64, Error> {

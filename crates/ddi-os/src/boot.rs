@@ -48,7 +48,7 @@ use crate::uki::{self, BootName, BootState, Kind, Machine, Profile, Uki};
 use ddi_core::Assurance;
 use ddi_core::Severity::{self, Error, Note, Warning};
 use ddi_core::VeritySet;
-use ddi_core::{Contents, Unreadable};
+use ddi_core::{Contents, MountError};
 use ddi_core::{Image, Table};
 use ddi_core::{Role, TrustedRootHash};
 use ddi_fs::{self as files, Place};
@@ -130,7 +130,7 @@ pub fn boot(
     sets: &[VeritySet],
     contents: &Contents<'_>,
     options: &BootOptions<'_>,
-) -> Result<CheckReport, Unreadable> {
+) -> Result<CheckReport, MountError> {
     let mut checker = Checker::new(image, sets, options);
     checker.look_at_system(contents)?;
     let volumes = checker.volumes(contents)?;
@@ -154,7 +154,7 @@ pub fn boot(
         }
     }
     checker.sum_up(has_esp || !options.files.is_empty());
-    image.meter().check().map_err(Unreadable::FileSystem)?;
+    image.meter().check().map_err(MountError::FileSystem)?;
     Ok(checker.report)
 }
 
@@ -319,11 +319,11 @@ impl<'a> Checker<'a> {
     }
 
     /// What is compared with the kernel images.
-    fn look_at_system(&mut self, contents: &Contents<'_>) -> Result<(), Unreadable> {
+    fn look_at_system(&mut self, contents: &Contents<'_>) -> Result<(), MountError> {
         let files = match contents.system() {
             Ok(files) => files,
             // no image at all
-            Err(error @ Unreadable::Refused(ddi_core::Error::NothingRecognised)) => return Err(error),
+            Err(error @ MountError::Refused(ddi_core::Error::NothingRecognised)) => return Err(error),
             Err(error) => return self.no_system(error),
         };
         self.system = Some(files.assurance());
@@ -339,7 +339,7 @@ impl<'a> Checker<'a> {
                 let reason = format!("the system's os-release cannot be compared: {error}");
                 self.find(Warning, "os-release-unreadable", &Subject::Whole, reason, "os-release(5)");
             }
-            Err(metadata::Error::File(error)) => return self.no_system(Unreadable::FileSystem(error)),
+            Err(metadata::Error::File(error)) => return self.no_system(MountError::FileSystem(error)),
             Err(metadata::Error::Hostname | metadata::Error::AmbiguousExtension) => {}
         }
         match names(&files.tree, b"/usr/lib/modules") {
@@ -351,16 +351,16 @@ impl<'a> Checker<'a> {
 
     /// That the system is refused, or is not what its root hash says, is a finding. What nobody can read is a note: it
     /// is compared with nothing, and vouched for by nobody.
-    fn no_system(&mut self, error: Unreadable) -> Result<(), Unreadable> {
+    fn no_system(&mut self, error: MountError) -> Result<(), MountError> {
         self.system = None;
         if let Some(finding) = CheckFinding::of_unreadable(&error) {
             self.report.add(finding);
             return Ok(());
         }
         match error {
-            Unreadable::Encrypted
-            | Unreadable::Unrecognised
-            | Unreadable::FileSystem(
+            MountError::Encrypted
+            | MountError::Unrecognised
+            | MountError::FileSystem(
                 files::Error::NoReader { .. }
                 | files::Error::Unsupported { .. }
                 | files::Error::Features { .. },
@@ -373,7 +373,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn look_at_files(&mut self, volume: &Volume) -> Result<(), Unreadable> {
+    fn look_at_files(&mut self, volume: &Volume) -> Result<(), MountError> {
         if volume.designator == Designator::Esp {
             self.removable_loaders(volume)?;
         }
@@ -411,7 +411,7 @@ impl<'a> Checker<'a> {
     }
 
     /// What the firmware starts when nobody told it what.
-    fn removable_loaders(&mut self, volume: &Volume) -> Result<(), Unreadable> {
+    fn removable_loaders(&mut self, volume: &Volume) -> Result<(), MountError> {
         let mut started = Vec::new();
         let architecture_of = |name: &[u8]| Machine::of_removable(str::from_utf8(name).ok()?);
         for (name, path, file) in volume.files_named("/EFI/BOOT", |name| architecture_of(name).is_some())? {
@@ -453,13 +453,13 @@ impl<'a> Checker<'a> {
     }
 
     /// What systemd-stub adds to the UKI at this path.
-    fn addons_of(&mut self, volume: &Volume, path: &[u8]) -> Result<(), Unreadable> {
+    fn addons_of(&mut self, volume: &Volume, path: &[u8]) -> Result<(), MountError> {
         let directory = String::from_utf8_lossy(path).into_owned() + ".extra.d";
         self.addons(volume, &directory)
     }
 
     /// Addons put words behind the command line, so they have the last one.
-    fn addons(&mut self, volume: &Volume, directory: &str) -> Result<(), Unreadable> {
+    fn addons(&mut self, volume: &Volume, directory: &str) -> Result<(), MountError> {
         for (_, path, file) in volume.files(directory, ".addon.efi")? {
             let subject = volume.subject_of(&path);
             match self.read_in(volume, &file) {

@@ -16,8 +16,8 @@ pub(super) use matching::words;
 use super::{CheckReport, Subject, absent_is_none, find, names};
 use crate::metadata::{self, ExtensionClass, ExtensionRelease, NameRule, Passed};
 use ddi_core::Severity;
-use ddi_core::{Files, Unreadable};
-use ddi_fs::{self as files, Budget, FileType, Place, Step, Tree, Walk};
+use ddi_core::{Files, MountError};
+use ddi_fs::{self as files, Budget, FileType, Place, Step, Vfs, Walk};
 
 const MATCHING: &str = "os-release(5), systemd extension_release_validate";
 const NAMES: &str = "systemd open_extension_release_at; UAPI.4 Extension Images";
@@ -53,7 +53,7 @@ pub fn extension(
     host: &ExtensionHost<'_>,
     scope: ExtensionScope,
     class: Option<ExtensionClass>,
-) -> Result<CheckReport, Unreadable> {
+) -> Result<CheckReport, MountError> {
     let assurance = images.iter().map(|image| image.files.assurance()).min().unwrap_or_default();
     let mut report = CheckReport::new("extension", assurance);
     let host_is = |key| host.os_release.get_non_empty(key);
@@ -94,7 +94,7 @@ pub fn extension(
         stack::compare(&mut report, &stack, class, host.tree)?;
     }
     for tree in images.iter().map(|image| &image.files.tree).chain(host.tree) {
-        tree.check_complete().map_err(Unreadable::FileSystem)?;
+        tree.check_complete().map_err(MountError::FileSystem)?;
     }
     Ok(report)
 }
@@ -108,7 +108,7 @@ fn one<'a>(
     class: Option<ExtensionClass>,
     accepted: &mut Vec<(ExtensionClass, &'a ExtensionImage<'a>)>,
     matches: &mut Vec<String>,
-) -> Result<(), Unreadable> {
+) -> Result<(), MountError> {
     let tree = &image.files.tree;
     if image.name.is_none() {
         let reason = "it has no name by which its release file could be found";
@@ -209,13 +209,13 @@ fn one<'a>(
 
 /// The release file of one class; the inner error is an answer.
 pub(super) fn release_of(
-    tree: &Tree,
+    tree: &Vfs,
     class: ExtensionClass,
     name: Option<&str>,
-) -> Result<Result<ExtensionRelease, (&'static str, String)>, Unreadable> {
+) -> Result<Result<ExtensionRelease, (&'static str, String)>, MountError> {
     match ExtensionRelease::find(tree, class, name) {
         Ok(release) => Ok(Ok(release)),
-        Err(metadata::Error::File(error)) if !is_about_content(&error) => Err(Unreadable::FileSystem(error)),
+        Err(metadata::Error::File(error)) if !is_about_content(&error) => Err(MountError::FileSystem(error)),
         Err(error) => {
             let code = match error {
                 metadata::Error::AmbiguousExtension => "ambiguous-extension-release",
@@ -275,7 +275,7 @@ fn name_note(report: &mut CheckReport, path: &[u8], rule: NameRule) {
 
 /// What is in none of the hierarchies is not merged. systemd follows links to them, inside the extension
 /// (`determine_middle_lower_dirs`): what `/usr` leads to is merged, wherever that is.
-fn outside(report: &mut CheckReport, tree: &Tree, hierarchies: &[&str]) -> Result<(), Unreadable> {
+fn outside(report: &mut CheckReport, tree: &Vfs, hierarchies: &[&str]) -> Result<(), MountError> {
     let mut merged: Vec<Place> = Vec::new();
     for hierarchy in hierarchies {
         merged.extend(find(tree, hierarchy.as_bytes())?);
@@ -303,7 +303,7 @@ fn outside(report: &mut CheckReport, tree: &Tree, hierarchies: &[&str]) -> Resul
             });
             Ok(Step::Stop)
         })
-        .map_err(Unreadable::FileSystem)?;
+        .map_err(MountError::FileSystem)?;
         if let Some(first) = first {
             named = named.saturating_add(1);
             if named <= MAX_NAMED {

@@ -13,10 +13,10 @@ use super::{CheckReport, Subject, absent_is_none, find, is_machine_id, names};
 use crate::metadata::{self, EnvFile, Fact, MAX_FILE, MachineId, Metadata};
 use ddi_core::Assurance;
 use ddi_core::Severity;
-use ddi_core::{Contents, Files, Mounted, Unreadable};
+use ddi_core::{Contents, Files, MountError, Mounted};
 use ddi_core::{Image, Table};
 use ddi_fs::FsKind;
-use ddi_fs::{FileType, Place, Tree};
+use ddi_fs::{FileType, Place, Vfs};
 
 const BUILDING: &str = "systemd, Safely Building Images";
 const OWN: &str = "ddi: in the spirit of systemd, Safely Building Images";
@@ -56,7 +56,7 @@ const SECRETS: [(&str, &[u8], &str, &str); 3] = [
 ///
 /// # Errors
 /// If the file systems cannot be opened, or cannot be read.
-pub fn golden(image: &Image, contents: &Contents<'_>) -> Result<CheckReport, Unreadable> {
+pub fn golden(image: &Image, contents: &Contents<'_>) -> Result<CheckReport, MountError> {
     let system = contents.system()?;
     let (whole, left_out) = contents.whole()?;
     let mut report = CheckReport::new("golden", system.assurance());
@@ -90,8 +90,8 @@ pub fn golden(image: &Image, contents: &Contents<'_>) -> Result<CheckReport, Unr
     for other in others {
         let place = format!("partition {}:", other.number).into_bytes();
         let tree = match other.designator {
-            Designator::Usr => Tree::new(None).with_mount(b"usr", Arc::clone(&other.mounted.fs)),
-            _ => Tree::new(Some(Arc::clone(&other.mounted.fs))),
+            Designator::Usr => Vfs::new(None).with_mount(b"usr", Arc::clone(&other.mounted.fs)),
+            _ => Vfs::new(Some(Arc::clone(&other.mounted.fs))),
         };
         let facts = Facts::read(&tree)?;
         if other.designator == Designator::Root {
@@ -109,7 +109,7 @@ pub fn golden(image: &Image, contents: &Contents<'_>) -> Result<CheckReport, Unr
         table(&mut report, image, gpt, contents);
         growth(&mut report, image, gpt, &system.tree)?;
     }
-    image.meter().check().map_err(Unreadable::FileSystem)?;
+    image.meter().check().map_err(MountError::FileSystem)?;
     Ok(report)
 }
 
@@ -127,7 +127,7 @@ fn others(
     gpt: &Gpt,
     contents: &Contents<'_>,
     whole: &Files,
-    left_out: &[(Designator, Unreadable)],
+    left_out: &[(Designator, MountError)],
 ) -> Vec<Other> {
     let mounted: BTreeSet<u32> = whole.mounted.iter().filter_map(|mounted| mounted.number).collect();
     // said already
@@ -186,11 +186,11 @@ struct Facts {
 }
 
 impl Facts {
-    fn read(tree: &Tree) -> Result<Self, Unreadable> {
-        fn readable<T>(fact: Fact<T>) -> Result<Fact<T>, Unreadable> {
+    fn read(tree: &Vfs) -> Result<Self, MountError> {
+        fn readable<T>(fact: Fact<T>) -> Result<Fact<T>, MountError> {
             match fact {
                 Err(metadata::Error::File(error)) if !is_about_content(&error) => {
-                    Err(Unreadable::FileSystem(error))
+                    Err(MountError::FileSystem(error))
                 }
                 fact => Ok(fact),
             }
@@ -294,7 +294,7 @@ fn names_of_the_machine(
     }
 }
 
-fn secrets(report: &mut CheckReport, place: &[u8], tree: &Tree) -> Result<(), Unreadable> {
+fn secrets(report: &mut CheckReport, place: &[u8], tree: &Vfs) -> Result<(), MountError> {
     for (code, path, rule, reason) in SECRETS {
         if find(tree, path)?.is_some() {
             report.find(Severity::Error, code, at(place, path), reason, rule);
@@ -302,7 +302,7 @@ fn secrets(report: &mut CheckReport, place: &[u8], tree: &Tree) -> Result<(), Un
     }
     for (name, file) in names(tree, b"/etc/ssh")? {
         let is_key = name.starts_with(b"ssh_host_") && name.ends_with(b"_key");
-        if is_key && tree.stat(file).map_err(Unreadable::FileSystem)?.file_type != FileType::Directory {
+        if is_key && tree.stat(file).map_err(MountError::FileSystem)?.file_type != FileType::Directory {
             let path = [b"/etc/ssh/", &*name].concat();
             let reason = "every machine would have this private key";
             report.find(Severity::Error, "ssh-host-key", at(place, &path), reason, OWN);
@@ -311,7 +311,7 @@ fn secrets(report: &mut CheckReport, place: &[u8], tree: &Tree) -> Result<(), Un
     // a link to /etc/machine-id is as good as none
     let dbus = b"/var/lib/dbus/machine-id";
     if let Some(file) = absent_is_none(tree.resolve_link(dbus))?
-        && tree.stat(file).map_err(Unreadable::FileSystem)?.file_type == FileType::Regular
+        && tree.stat(file).map_err(MountError::FileSystem)?.file_type == FileType::Regular
         && short_text(tree, file)?.is_some_and(|id| is_machine_id(id.trim_ascii()))
     {
         let reason = "every machine would have this ID; a link to /etc/machine-id would not";
@@ -329,16 +329,16 @@ fn secrets(report: &mut CheckReport, place: &[u8], tree: &Tree) -> Result<(), Un
 }
 
 /// The content of a regular file that is not too large for an ID.
-fn short_text(tree: &Tree, file: Place) -> Result<Option<Vec<u8>>, Unreadable> {
+fn short_text(tree: &Vfs, file: Place) -> Result<Option<Vec<u8>>, MountError> {
     match tree.read(file, MAX_FILE) {
         Ok(text) => Ok(Some(text)),
         Err(error) if is_about_content(&error) => Ok(None),
-        Err(error) => Err(Unreadable::FileSystem(error)),
+        Err(error) => Err(MountError::FileSystem(error)),
     }
 }
 
 /// What has the machine's ID in its name.
-fn named_by_machine_id(report: &mut CheckReport, place: &[u8], tree: &Tree) -> Result<(), Unreadable> {
+fn named_by_machine_id(report: &mut CheckReport, place: &[u8], tree: &Vfs) -> Result<(), MountError> {
     for (name, _) in names(tree, b"/var/log/journal")? {
         if is_machine_id(&name) {
             let path = [b"/var/log/journal/", &*name].concat();
@@ -363,7 +363,7 @@ fn named_by_machine_id(report: &mut CheckReport, place: &[u8], tree: &Tree) -> R
 }
 
 /// What systemd-boot and kernel-install leave in the ESP.
-fn boot_loader(report: &mut CheckReport, esp: &Tree) -> Result<(), Unreadable> {
+fn boot_loader(report: &mut CheckReport, esp: &Vfs) -> Result<(), MountError> {
     let in_esp = |path: &[u8]| Subject::Path([b"esp:", path].concat());
     if find(esp, b"/loader/random-seed")?.is_some() {
         let reason = "every machine would start with the same random seed";
@@ -456,7 +456,7 @@ fn table(report: &mut CheckReport, image: &Image, gpt: &Gpt, contents: &Contents
 }
 
 /// What systemd-repart would find to do.
-fn growth(report: &mut CheckReport, image: &Image, gpt: &Gpt, tree: &Tree) -> Result<(), Unreadable> {
+fn growth(report: &mut CheckReport, image: &Image, gpt: &Gpt, tree: &Vfs) -> Result<(), MountError> {
     let usable = gpt.block_size().byte_range(gpt.usable());
     let (gaps, free) = usable.map_or((0, 0), |usable| free_space(usable, gpt.partitions()));
     let disk = image.source().size();

@@ -21,9 +21,9 @@
 mod boot;
 mod extension;
 mod golden;
-mod inside;
 pub mod metadata;
 mod portable;
+mod system_facts;
 #[cfg(feature = "update")]
 pub mod sysupdate;
 #[cfg(feature = "uki")]
@@ -38,10 +38,10 @@ use std::ops::ControlFlow;
 use ddi_gpt::Designator;
 
 use ddi_core::Assurance;
+use ddi_core::MountError;
 use ddi_core::Severity;
-use ddi_core::Unreadable;
 use ddi_core::{Error, ErrorKind};
-use ddi_fs::{self as files, Limit, Place, Tree};
+use ddi_fs::{self as files, Limit, Place, Vfs};
 
 #[cfg(feature = "uki")]
 pub use boot::{BootOptions, UkiFile, boot};
@@ -50,8 +50,8 @@ pub use extension::{
     match_extension,
 };
 pub use golden::golden;
-pub use inside::Inside;
 pub use portable::{PortableScope, portable, portable_prefix, portable_unit_matches};
+pub use system_facts::SystemFacts;
 #[cfg(feature = "update")]
 pub use update::{UpdateOptions, update};
 
@@ -125,21 +125,21 @@ impl CheckFinding {
 
     /// What an error of reading says about the image: that it is refused, or is not what its root hash says. `None` if it
     /// says nothing about it: then nobody could tell.
-    pub fn of_unreadable(error: &Unreadable) -> Option<Self> {
+    pub fn of_unreadable(error: &MountError) -> Option<Self> {
         const NOT_PROVEN: (&str, &str) = ("not-proven", "dm-verity");
         let is_about_image = |error: &Error| !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage);
         let (code, rule) = match error {
             // no image at all: not a bad one
-            Unreadable::Refused(Error::NothingRecognised)
-            | Unreadable::Unproven(Error::RootHashUnknown { .. }) => return None,
-            Unreadable::Refused(Error::NoDataForRootHash { .. } | Error::NoHashForRootHash { .. }) => {
+            MountError::Refused(Error::NothingRecognised)
+            | MountError::Unproven(Error::RootHashUnknown { .. }) => return None,
+            MountError::Refused(Error::NoDataForRootHash { .. } | Error::NoHashForRootHash { .. }) => {
                 NOT_PROVEN
             }
-            Unreadable::Refused(error) if is_about_image(error) => {
+            MountError::Refused(error) if is_about_image(error) => {
                 ("image-refused", "Discoverable Disk Image Specification")
             }
-            Unreadable::Unproven(error) if is_about_image(error) => NOT_PROVEN,
-            Unreadable::FileSystem(error) if error.code() == "mismatch" => NOT_PROVEN,
+            MountError::Unproven(error) if is_about_image(error) => NOT_PROVEN,
+            MountError::FileSystem(error) if error.code() == "mismatch" => NOT_PROVEN,
             _ => return None,
         };
         Some(CheckFinding::new(Severity::Error, code, Subject::Whole, error.to_string(), rule))
@@ -219,21 +219,21 @@ impl CheckReport {
 }
 
 /// The file at `path`, links followed; `None` if there is none.
-fn find(tree: &Tree, path: &[u8]) -> Result<Option<Place>, Unreadable> {
+fn find(tree: &Vfs, path: &[u8]) -> Result<Option<Place>, MountError> {
     absent_is_none(tree.resolve(path))
 }
 
 /// What only says that there is nothing is no error.
-fn absent_is_none<T>(result: Result<T, files::Error>) -> Result<Option<T>, Unreadable> {
+fn absent_is_none<T>(result: Result<T, files::Error>) -> Result<Option<T>, MountError> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is_absent() => Ok(None),
-        Err(error) => Err(Unreadable::FileSystem(error)),
+        Err(error) => Err(MountError::FileSystem(error)),
     }
 }
 
 /// The names in a directory, sorted, and their files; none if it is not there.
-fn names(tree: &Tree, directory: &[u8]) -> Result<Vec<(Vec<u8>, Place)>, Unreadable> {
+fn names(tree: &Vfs, directory: &[u8]) -> Result<Vec<(Vec<u8>, Place)>, MountError> {
     let Some(place) = find(tree, directory)? else { return Ok(Vec::new()) };
     let mut names = Vec::new();
     let listed = tree.list(place, &mut |entry, place| {
@@ -245,7 +245,7 @@ fn names(tree: &Tree, directory: &[u8]) -> Result<Vec<(Vec<u8>, Place)>, Unreada
     });
     absent_is_none(listed)?;
     if names.len() >= MAX_NAMES {
-        return Err(Unreadable::FileSystem(files::Error::Budget(Limit::Entries)));
+        return Err(MountError::FileSystem(files::Error::Budget(Limit::Entries)));
     }
     names.sort();
     Ok(names)

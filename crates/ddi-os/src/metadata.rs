@@ -1,7 +1,7 @@
 //! What the files of an image say about it: os-release, machine-id, extension-release and the like.
 //!
 //! [`Metadata::read`] looks where `systemd-dissect` looks (`dissected_image_acquire_metadata`), in a
-//! [`Tree`] instead of in a mount: the root file system with `/usr` mounted over it, and nothing else. Links are
+//! [`Vfs`] instead of in a mount: the root file system with `/usr` mounted over it, and nothing else. Links are
 //! resolved inside the image. A missing file is no problem; one that cannot be read or understood is told as such,
 //! and keeps nothing else from being read.
 //!
@@ -35,7 +35,7 @@ pub use extension_release::{
 pub use hostname::clean_hostname;
 pub use machine_id::MachineId;
 
-use ddi_fs::{self as files, Tree};
+use ddi_fs::{self as files, Vfs};
 
 /// Largest file that is looked at. An os-release has some hundred bytes.
 pub const MAX_FILE: u64 = 64 << 10;
@@ -139,7 +139,7 @@ pub struct Metadata {
 impl Metadata {
     /// Reads all of it. `image_name` is that of the image file without suffixes, as
     /// `image_name` gives it; extensions are not looked for without one.
-    pub fn read(tree: &Tree, image_name: Option<&str>) -> Self {
+    pub fn read(tree: &Vfs, image_name: Option<&str>) -> Self {
         let env_file = |paths| {
             let Some(Found { path, value: bytes }) = first(tree, paths)? else { return Ok(None) };
             let value = EnvFile::parse(&bytes).map_err(Error::EnvFile)?;
@@ -219,7 +219,7 @@ pub struct UseAs {
 }
 
 /// The first of `paths` that is there, with its path without links and its content.
-fn first(tree: &Tree, paths: &[&[u8]]) -> Result<Option<Found<Vec<u8>>>, Error> {
+fn first(tree: &Vfs, paths: &[&[u8]]) -> Result<Option<Found<Vec<u8>>>, Error> {
     for path in paths {
         match tree.locate(path, true) {
             Ok((place, path)) => return Ok(Some(Found { path, value: tree.read(place, MAX_FILE)? })),
@@ -230,7 +230,7 @@ fn first(tree: &Tree, paths: &[&[u8]]) -> Result<Option<Found<Vec<u8>>>, Error> 
     Ok(None)
 }
 
-fn read_hostname(tree: &Tree) -> Fact<String> {
+fn read_hostname(tree: &Vfs) -> Fact<String> {
     let Some(Found { path, value: bytes }) = first(tree, HOSTNAME)? else { return Ok(None) };
     let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r' | 0)).map(<[u8]>::trim_ascii);
     let Some(line) = lines.find(|line| !line.is_empty() && line.first() != Some(&b'#')) else {

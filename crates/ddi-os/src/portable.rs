@@ -11,8 +11,8 @@ use super::{
 };
 use crate::metadata::{self, EnvFile, ExtensionClass, Found, Metadata};
 use ddi_core::Severity;
-use ddi_core::{Files, Mounted, Unreadable};
-use ddi_fs::{FileType, Place, Tree};
+use ddi_core::{Files, MountError, Mounted};
+use ddi_fs::{FileType, Place, Vfs};
 
 const ATTACH: &str = "portablectl(1)";
 const REQUIREMENTS: &str = "systemd, Portable Services Introduction, Requirements on Images";
@@ -139,7 +139,7 @@ pub fn portable(
     prefixes: &[String],
     scope: PortableScope,
     architecture: &str,
-) -> Result<CheckReport, Unreadable> {
+) -> Result<CheckReport, MountError> {
     let layers: Vec<&ExtensionImage<'_>> = [image].into_iter().chain(extensions).collect();
     let assurance = layers.iter().map(|layer| layer.files.assurance()).min().unwrap_or_default();
     let mut report = CheckReport::new("portable", assurance);
@@ -222,7 +222,7 @@ pub fn portable(
         drop_ins(&mut report, &layers, &os.value, &releases, &units);
     }
     for layer in &layers {
-        layer.files.tree.check_complete().map_err(Unreadable::FileSystem)?;
+        layer.files.tree.check_complete().map_err(MountError::FileSystem)?;
     }
     Ok(report)
 }
@@ -250,7 +250,7 @@ fn requested(report: &mut CheckReport, image: &ExtensionImage<'_>, prefixes: &[S
     prefixes
 }
 
-fn os_release(report: &mut CheckReport, tree: &Tree) -> Result<Option<Found<EnvFile>>, Unreadable> {
+fn os_release(report: &mut CheckReport, tree: &Vfs) -> Result<Option<Found<EnvFile>>, MountError> {
     let subject = || Subject::Path(b"/etc/os-release".to_vec());
     let os = match Metadata::read(tree, None).os_release {
         Ok(Some(os)) => os,
@@ -260,7 +260,7 @@ fn os_release(report: &mut CheckReport, tree: &Tree) -> Result<Option<Found<EnvF
             return Ok(None);
         }
         Err(metadata::Error::File(error)) if !is_about_content(&error) => {
-            return Err(Unreadable::FileSystem(error));
+            return Err(MountError::FileSystem(error));
         }
         Err(error) => {
             report.find(Severity::Error, "os-release-unreadable", subject(), error.to_string(), OS_RELEASE);
@@ -297,7 +297,7 @@ fn scope_allows(report: &mut CheckReport, os: &Found<EnvFile>, scope: PortableSc
 }
 
 /// What the host's is mounted over must be there, unless it can be made.
-fn mount_points(report: &mut CheckReport, files: &Files) -> Result<(), Unreadable> {
+fn mount_points(report: &mut CheckReport, files: &Files) -> Result<(), MountError> {
     let writable = files.mounted.first().is_some_and(Mounted::is_writable);
     let tree = &files.tree;
     let missing = |worst: Severity| if writable { Severity::Note } else { worst };
@@ -334,8 +334,8 @@ fn mount_points(report: &mut CheckReport, files: &Files) -> Result<(), Unreadabl
     Ok(())
 }
 
-fn kind(tree: &Tree, place: Place) -> Result<FileType, Unreadable> {
-    Ok(tree.stat(place).map_err(Unreadable::FileSystem)?.file_type)
+fn kind(tree: &Vfs, place: Place) -> Result<FileType, MountError> {
+    Ok(tree.stat(place).map_err(MountError::FileSystem)?.file_type)
 }
 
 /// One extension: its release file, and whether it goes with the root image.
@@ -344,7 +344,7 @@ fn layer(
     image: &ExtensionImage<'_>,
     os_release: Option<&Found<EnvFile>>,
     architecture: &str,
-) -> Result<Option<Found<EnvFile>>, Unreadable> {
+) -> Result<Option<Found<EnvFile>>, MountError> {
     let tree = &image.files.tree;
     if find(tree, b"/usr/lib/os-release")?.is_some() {
         let reason = "an extension with an os-release is refused";
@@ -393,12 +393,12 @@ fn layer(
 /// Adds the unit files of one image; those of images before count.
 fn find_units(
     report: &mut CheckReport,
-    tree: &Tree,
+    tree: &Vfs,
     image: usize,
     directories: &[&str],
     prefixes: &[String],
     units: &mut BTreeMap<String, Unit>,
-) -> Result<(), Unreadable> {
+) -> Result<(), MountError> {
     let mut of_image: BTreeMap<String, Unit> = BTreeMap::new();
     for directory in directories {
         // where links of this directory lead, by their targets: a template has many instances
@@ -413,7 +413,7 @@ fn find_units(
             let problem = match kind(tree, place)? {
                 FileType::Regular => unusable(tree, place)?,
                 FileType::Symlink => {
-                    let target = tree.link_target(place).map_err(Unreadable::FileSystem)?;
+                    let target = tree.link_target(place).map_err(MountError::FileSystem)?;
                     match known.get(&target) {
                         Some(problem) => problem.clone(),
                         None => {
@@ -442,7 +442,7 @@ fn find_units(
 type Problem = (Severity, &'static str, String);
 
 /// Why the link at `path` is passed over, if it is.
-fn unusable_link(tree: &Tree, target: &[u8], path: &str) -> Result<Option<Problem>, Unreadable> {
+fn unusable_link(tree: &Vfs, target: &[u8], path: &str) -> Result<Option<Problem>, MountError> {
     if target == b"/dev/null" {
         return Ok(Some((Severity::Note, "unit-masked", "it is masked, and passed over".into())));
     }
@@ -463,8 +463,8 @@ fn unusable_link(tree: &Tree, target: &[u8], path: &str) -> Result<Option<Proble
 }
 
 /// Why a unit file is passed over, if it is.
-fn unusable(tree: &Tree, place: Place) -> Result<Option<Problem>, Unreadable> {
-    let stat = tree.stat(place).map_err(Unreadable::FileSystem)?;
+fn unusable(tree: &Vfs, place: Place) -> Result<Option<Problem>, MountError> {
+    let stat = tree.stat(place).map_err(MountError::FileSystem)?;
     Ok(match (stat.file_type, stat.size) {
         (FileType::Regular, 0) => {
             Some((Severity::Warning, "unit-empty", "it is empty, and passed over".into()))

@@ -31,7 +31,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Step};
-use crate::report::finding::{Beside, BesideProblem, Finding, Oddity};
+use crate::report::finding::{Finding, FindingKind, Sidecar, SidecarError};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin};
 use ddi_io::{Compression, MAGIC_SIZE};
 use ddi_io::{SpoolOptions, spool};
@@ -148,8 +148,8 @@ impl ImageFile {
         }
         let hash = |role: Role, found: &mut Sidecars| {
             let (xattr, file, suffix) = match role {
-                Role::Root => (Beside::RootHashXattr, Beside::RootHash, ".roothash"),
-                Role::Usr => (Beside::UsrHashXattr, Beside::UsrHash, ".usrhash"),
+                Role::Root => (Sidecar::RootHashXattr, Sidecar::RootHash, ".roothash"),
+                Role::Usr => (Sidecar::UsrHashXattr, Sidecar::UsrHash, ".usrhash"),
             };
             for (what, origin) in [(xattr, RootHashOrigin::Xattr), (file, RootHashOrigin::Sidecar)] {
                 let text = match origin {
@@ -173,8 +173,8 @@ impl ImageFile {
         hash(Role::Root, &mut found);
         hash(Role::Usr, &mut found);
         let signatures = [
-            (Role::Root, Beside::RootHashSignature, ".roothash.p7s"),
-            (Role::Usr, Beside::UsrHashSignature, ".usrhash.p7s"),
+            (Role::Root, Sidecar::RootHashSignature, ".roothash.p7s"),
+            (Role::Usr, Sidecar::UsrHashSignature, ".usrhash.p7s"),
         ];
         for (role, what, suffix) in signatures {
             match self.read_beside(suffix, MAX_PKCS7) {
@@ -192,29 +192,29 @@ impl ImageFile {
             Ok(None) => {}
             Ok(Some(file)) => match FileSource::new(file) {
                 Ok(source) if source.size() > 0 => found.verity = Some(source.into()),
-                Ok(_) => found.problem(Beside::Verity, BesideProblem::Empty),
-                Err(error) => found.problem(Beside::Verity, BesideProblem::Io(Arc::new(error))),
+                Ok(_) => found.problem(Sidecar::Verity, SidecarError::Empty),
+                Err(error) => found.problem(Sidecar::Verity, SidecarError::Io(Arc::new(error))),
             },
-            Err(problem) => found.problem(Beside::Verity, problem),
+            Err(problem) => found.problem(Sidecar::Verity, problem),
         }
         found
     }
 
     /// The file beside the image with this suffix, if there is one.
-    fn open_sidecar(&self, suffix: &str) -> Result<Option<File>, BesideProblem> {
+    fn open_sidecar(&self, suffix: &str) -> Result<Option<File>, SidecarError> {
         match self.open_first(&sidecar_names(&self.file_name, self.compression, suffix)) {
             Ok(file) => match file.metadata() {
                 Ok(meta) if meta.is_file() => Ok(Some(file)),
-                Ok(_) => Err(BesideProblem::NotRegular),
-                Err(error) => Err(BesideProblem::Io(Arc::new(error))),
+                Ok(_) => Err(SidecarError::NotRegular),
+                Err(error) => Err(SidecarError::Io(Arc::new(error))),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             // a socket cannot even be opened
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => Err(BesideProblem::NotRegular),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => Err(SidecarError::NotRegular),
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::XDEV | Errno::LOOP)) => {
-                Err(BesideProblem::Elsewhere)
+                Err(SidecarError::Elsewhere)
             }
-            Err(error) => Err(BesideProblem::Io(Arc::new(error))),
+            Err(error) => Err(SidecarError::Io(Arc::new(error))),
         }
     }
 
@@ -231,35 +231,35 @@ impl ImageFile {
     }
 
     /// The whole of that file, if it has `1..=max` bytes.
-    fn read_beside(&self, suffix: &str, max: usize) -> Result<Option<Vec<u8>>, BesideProblem> {
+    fn read_beside(&self, suffix: &str, max: usize) -> Result<Option<Vec<u8>>, SidecarError> {
         let Some(file) = self.open_sidecar(suffix)? else { return Ok(None) };
         let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
         // not by doubling, which takes three times the memory
         let size = file.metadata().map_or(0, |meta| meta.len()).min(limit);
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(max));
-        file.take(limit).read_to_end(&mut content).map_err(|error| BesideProblem::Io(Arc::new(error)))?;
+        file.take(limit).read_to_end(&mut content).map_err(|error| SidecarError::Io(Arc::new(error)))?;
         match content.len() {
-            0 => Err(BesideProblem::Empty),
-            len if len > max => Err(BesideProblem::TooLarge { max }),
+            0 => Err(SidecarError::Empty),
+            len if len > max => Err(SidecarError::TooLarge { max }),
             _ => Ok(Some(content)),
         }
     }
 
-    fn xattr(&self, role: Role) -> Result<Option<Vec<u8>>, BesideProblem> {
+    fn xattr(&self, role: Role) -> Result<Option<Vec<u8>>, SidecarError> {
         let name = match role {
             Role::Root => "user.verity.roothash",
             Role::Usr => "user.verity.usrhash",
         };
         let mut value = vec![0; MAX_ROOT_HASH_TEXT];
         match rustix::fs::fgetxattr(self.opened().file(), name, value.as_mut_slice()) {
-            Ok(0) => Err(BesideProblem::Empty),
+            Ok(0) => Err(SidecarError::Empty),
             Ok(len) => {
                 value.truncate(len);
                 Ok(Some(value))
             }
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
-            Err(Errno::RANGE) => Err(BesideProblem::TooLarge { max: MAX_ROOT_HASH_TEXT }),
-            Err(error) => Err(BesideProblem::Io(Arc::new(error.into()))),
+            Err(Errno::RANGE) => Err(SidecarError::TooLarge { max: MAX_ROOT_HASH_TEXT }),
+            Err(error) => Err(SidecarError::Io(Arc::new(error.into()))),
         }
     }
 }
@@ -354,11 +354,11 @@ fn sidecar_name(image: &OsStr, suffix: &str) -> OsString {
 }
 
 /// The first line, in hexadecimal, white space ignored.
-fn parse_root_hash(text: &[u8]) -> Result<RootHash, BesideProblem> {
+fn parse_root_hash(text: &[u8]) -> Result<RootHash, SidecarError> {
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = core::str::from_utf8(line).map_err(|_| BesideProblem::NotText)?;
+    let line = core::str::from_utf8(line).map_err(|_| SidecarError::NotText)?;
     let digits: String = line.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    digits.parse().map_err(BesideProblem::Text)
+    digits.parse().map_err(SidecarError::Text)
 }
 
 /// A detached signature in a file beside the image. That it is there says nothing about who made it.
@@ -382,12 +382,12 @@ pub struct Sidecars {
     /// What is there and of no use.
     pub findings: Vec<Finding>,
     /// Root hashes and signatures that are there and malformed: where systemd reads them, it ends with "invalid argument".
-    pub(crate) malformed: Vec<(Role, Beside)>,
+    pub(crate) malformed: Vec<(Role, Sidecar)>,
 }
 
 impl Sidecars {
-    fn problem(&mut self, what: Beside, problem: BesideProblem) {
-        self.findings.push(Finding::new(Oddity::Beside { what, problem }));
+    fn problem(&mut self, what: Sidecar, problem: SidecarError) {
+        self.findings.push(Finding::new(FindingKind::Sidecar { what, problem }));
     }
 }
 
@@ -524,13 +524,13 @@ mod tests {
         let sums = format!("{HASH}  a.raw\n");
         let good = HASH.as_bytes();
         for text in [&b""[..], b"\n", sums.as_bytes(), b"0b02", b"\xff"] {
-            assert_eq!(refused("m1", &[("a.roothash", text)], &[]), Some(Beside::RootHash));
-            assert_eq!(refused("m2", &[("a.usrhash", text)], &[]), Some(Beside::UsrHash));
+            assert_eq!(refused("m1", &[("a.roothash", text)], &[]), Some(Sidecar::RootHash));
+            assert_eq!(refused("m2", &[("a.usrhash", text)], &[]), Some(Sidecar::UsrHash));
             // that of root is read first
             assert_eq!(refused("m3", &[("a.roothash", good), ("a.usrhash", text)], &[]), None);
             assert_eq!(
                 refused("m4", &[("a.roothash", text), ("a.usrhash", good)], &[]),
-                Some(Beside::RootHash)
+                Some(Sidecar::RootHash)
             );
             // and none where there is a better one
             let trusted = [TrustedRootHash::by_caller(HASH.parse().unwrap(), Role::Root)];
@@ -539,8 +539,8 @@ mod tests {
         let empty: &[u8] = b"";
         let trusted = [TrustedRootHash::by_caller(HASH.parse().unwrap(), Role::Root)];
         let signature = ("a.roothash.p7s", empty);
-        assert_eq!(refused("m6", &[signature, ("a.roothash", good)], &[]), Some(Beside::RootHashSignature));
-        assert_eq!(refused("m7", &[signature], &trusted), Some(Beside::RootHashSignature));
+        assert_eq!(refused("m6", &[signature, ("a.roothash", good)], &[]), Some(Sidecar::RootHashSignature));
+        assert_eq!(refused("m7", &[signature], &trusted), Some(Sidecar::RootHashSignature));
         // where no root hash is known, or one for usr, it is not read
         assert_eq!(refused("m8", &[signature], &[]), None);
         assert_eq!(refused("m9", &[signature, ("a.usrhash", good)], &[]), None);

@@ -27,7 +27,7 @@ pub struct Facts {
     /// Is the signature of its root hash there? Nothing is said of whether it verifies.
     pub signature: bool,
     /// What was proven of its blocks.
-    pub proof: Proof,
+    pub proof: ProofLevel,
     /// Is it encrypted?
     pub encryption: Encryption,
     /// Its read-only attribute.
@@ -42,7 +42,7 @@ impl Facts {
         presence: Presence::Absent,
         hash_tree: false,
         signature: false,
-        proof: Proof::None,
+        proof: ProofLevel::None,
         encryption: Encryption::Unknown,
         read_only: false,
         grow_file_system: false,
@@ -57,9 +57,9 @@ impl Facts {
             (Presence::Absent, _) => return Flags::ABSENT,
             (Presence::Ignored, _) => return Flags::UNUSED,
             (Presence::Present, Reading::Proven) => match self.proof {
-                Proof::None | Proof::Intact => Flags::EMPTY,
-                Proof::RootHash => Flags::VERITY,
-                Proof::Signature => Flags::VERITY | Flags::SIGNED,
+                ProofLevel::None | ProofLevel::Intact => Flags::EMPTY,
+                ProofLevel::RootHash => Flags::VERITY,
+                ProofLevel::Signature => Flags::VERITY | Flags::SIGNED,
             },
             (Presence::Present, Reading::Presence) => match (self.hash_tree, self.signature) {
                 (true, true) => Flags::VERITY | Flags::SIGNED,
@@ -105,7 +105,7 @@ pub enum Presence {
 
 /// What was proven of a partition's blocks, from nothing to everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Proof {
+pub enum ProofLevel {
     /// Nothing.
     None,
     /// They match a root hash that nobody vouches for.

@@ -361,7 +361,7 @@ enum Outcome {
 }
 
 /// A GPT image with root, its tree and its signature, none of it encrypted, and nothing else.
-fn image(policy: &ImagePolicy, reading: Reading, proof: Proof) -> Outcome {
+fn image(policy: &ImagePolicy, reading: Reading, proof: ProofLevel) -> Outcome {
     use Designator::{Root, RootVerity, RootVeritySig};
     let mut used = Vec::new();
     let mut ignored = Vec::new();
@@ -381,7 +381,7 @@ fn image(policy: &ImagePolicy, reading: Reading, proof: Proof) -> Outcome {
             Facts {
                 hash_tree: is_root && used.contains(&RootVerity),
                 signature: is_root && used.contains(&RootVeritySig),
-                proof: if is_root { proof } else { Proof::None },
+                proof: if is_root { proof } else { ProofLevel::None },
                 encryption: Encryption::None,
                 read_only: true,
                 ..Facts::PRESENT
@@ -420,7 +420,7 @@ fn check_matrix_as_systemd_258_has_it() {
         ("root=verity:=open", Pass),
         ("root=unprotected:=open", Pass),
     ] {
-        assert_eq!(image(&policy(text), Reading::Presence, Proof::None), expected, "{text}");
+        assert_eq!(image(&policy(text), Reading::Presence, ProofLevel::None), expected, "{text}");
     }
 }
 
@@ -428,7 +428,7 @@ fn check_matrix_as_systemd_258_has_it() {
 fn what_is_proven_counts_not_what_is_there() {
     use Outcome::{Pass, Refused};
     // everything is there each time; what differs is what was proven of it
-    let proofs = [Proof::None, Proof::Intact, Proof::RootHash, Proof::Signature];
+    let proofs = [ProofLevel::None, ProofLevel::Intact, ProofLevel::RootHash, ProofLevel::Signature];
     for (text, expected) in [
         ("root=unprotected:=ignore", [Pass, Pass, Pass, Pass]),
         ("*", [Pass, Pass, Pass, Pass]),
@@ -443,7 +443,7 @@ fn what_is_proven_counts_not_what_is_there() {
             assert_eq!(image(&policy(text), Reading::Proven, proof), expected, "{text} {proof:?}");
         }
     }
-    assert_eq!(image(&policy("root=signed+encrypted:=open"), Reading::Presence, Proof::None), Pass);
+    assert_eq!(image(&policy("root=signed+encrypted:=open"), Reading::Presence, ProofLevel::None), Pass);
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn what_may_only_be_left_alone_is_not_used() {
     let facts = Facts { encryption: Encryption::None, ..Facts::PRESENT };
     let decide = |facts: Facts| policy.check_use(Designator::Root, &facts, Reading::Proven);
     assert_eq!(decide(facts), Ok(Decision::Ignore));
-    assert_eq!(decide(Facts { proof: Proof::Signature, ..facts }), Ok(Decision::Use));
+    assert_eq!(decide(Facts { proof: ProofLevel::Signature, ..facts }), Ok(Decision::Use));
     let missing = decide(Facts::ABSENT).unwrap_err();
     assert_eq!((missing.why, missing.allowed.uses()), (Refusal::Missing, Flags::SIGNED | Flags::UNUSED));
     assert_eq!(missing.to_string(), "image policy: root is missing, allowed is signed+unused");
@@ -680,7 +680,12 @@ fn any_policy() -> impl Strategy<Value = ImagePolicy> {
 
 fn any_facts() -> impl Strategy<Value = Facts> {
     let presence = prop::sample::select(vec![Presence::Absent, Presence::Ignored, Presence::Present]);
-    let proof = prop::sample::select(vec![Proof::None, Proof::Intact, Proof::RootHash, Proof::Signature]);
+    let proof = prop::sample::select(vec![
+        ProofLevel::None,
+        ProofLevel::Intact,
+        ProofLevel::RootHash,
+        ProofLevel::Signature,
+    ]);
     let encryption =
         prop::sample::select(vec![Encryption::None, Encryption::Luks, Encryption::LuksWithIntegrity]);
     (presence, any::<[bool; 4]>(), proof, encryption).prop_map(|(presence, bits, proof, encryption)| {
@@ -730,8 +735,8 @@ proptest! {
     #[test]
     fn proven_is_never_weaker_than_present(policy in any_policy(), facts in any_facts()) {
         let mut facts = facts;
-        facts.hash_tree |= facts.proof >= Proof::RootHash;
-        facts.signature |= facts.proof == Proof::Signature;
+        facts.hash_tree |= facts.proof >= ProofLevel::RootHash;
+        facts.signature |= facts.proof == ProofLevel::Signature;
         for d in Designator::ALL {
             if policy.check_use(d, &facts, Reading::Proven).is_ok() {
                 prop_assert!(policy.check_use(d, &facts, Reading::Presence).is_ok());

@@ -23,7 +23,7 @@ use ddi_verity::{Verdict, VerifiedReader};
 use crate::dissect::DissectionRecord;
 use crate::error::Error;
 use crate::image::Image;
-use crate::mount::Unreadable;
+use crate::mount::MountError;
 use crate::prove::partition::metered_sources;
 use crate::prove::{Proof, ProveOptions};
 use crate::verity_set::{VeritySet, verity_sets};
@@ -56,7 +56,7 @@ pub struct Damage {
     /// Are there more?
     pub is_truncated: bool,
     /// What lies there: one range for each of `blocks`. Else why nothing can be told.
-    pub owners: Result<Owners, Unreadable>,
+    pub owners: Result<Owners, MountError>,
 }
 
 impl Damage {
@@ -104,7 +104,7 @@ impl Damage {
             kind: None,
             blocks,
             is_truncated: proof.verdict.as_ref().is_some_and(is_truncated),
-            owners: Err(Unreadable::Unrecognised),
+            owners: Err(MountError::Unrecognised),
         };
         if let Some(set) = sets.iter().find(is_its) {
             damage.owners = damage.owners(image, set);
@@ -112,18 +112,18 @@ impl Damage {
         damage
     }
 
-    fn owners(&mut self, image: &Image, set: &VeritySet) -> Result<Owners, Unreadable> {
+    fn owners(&mut self, image: &Image, set: &VeritySet) -> Result<Owners, MountError> {
         let (Some(tree), Some(data), Some(root_hash)) = (&set.tree, set.data, set.root_hash) else {
-            return Err(Unreadable::Unproven(Error::RootHashUnknown { role: set.role }));
+            return Err(MountError::Unproven(Error::RootHashUnknown { role: set.role }));
         };
-        image.meter().check().map_err(Unreadable::FileSystem)?;
+        image.meter().check().map_err(MountError::FileSystem)?;
         let block_size = u64::from(tree.params().data_block_size());
-        let (data_source, hash_source) = metered_sources(image, set, data).map_err(Unreadable::Source)?;
+        let (data_source, hash_source) = metered_sources(image, set, data).map_err(MountError::Source)?;
         // there is a verdict, so its geometry was checked
         let tree = tree.clone().vouched();
         let reader = VerifiedReader::open(data_source, hash_source, tree, &root_hash.hash);
         let reader: Arc<dyn ReadAt> = Arc::new(reader.map_err(|error| {
-            Unreadable::Unproven(Error::Verity {
+            MountError::Unproven(Error::Verity {
                 role: set.role,
                 partition: set.hash.number,
                 error: Arc::new(error),
@@ -140,16 +140,16 @@ impl Damage {
                 looked.and_then(|looked| looked.any().ok().flatten()).map(|probe| probe.kind)
             }
         };
-        let kind = self.kind.ok_or(Unreadable::Unrecognised)?;
+        let kind = self.kind.ok_or(MountError::Unrecognised)?;
         if kind == FsKind::CryptoLuks {
-            return Err(Unreadable::Encrypted);
+            return Err(MountError::Encrypted);
         }
-        let fs = files::open_within(reader, kind, image.meter()).map_err(Unreadable::FileSystem)?;
+        let fs = files::open_within(reader, kind, image.meter()).map_err(MountError::FileSystem)?;
         let bytes = |blocks: &Range<u64>| {
             blocks.start.saturating_mul(block_size)..blocks.end.saturating_mul(block_size)
         };
         let ranges: Vec<_> = self.blocks.iter().map(|damaged| bytes(&damaged.blocks)).collect();
-        files::owners(&fs, &ranges, Walk::new(WALK)).map_err(Unreadable::FileSystem)
+        files::owners(&fs, &ranges, Walk::new(WALK)).map_err(MountError::FileSystem)
     }
 }
 

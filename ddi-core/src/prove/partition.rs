@@ -27,9 +27,9 @@ use ddi_verity::{HashTree, VerifiedReader, check_geometry};
 
 use crate::error::{Error, Step};
 use crate::image::Image;
-use crate::prove::{Bound, Depth, Look, ProveOptions, TailRule, Widening, judge, widen};
+use crate::prove::{Bound, Depth, Exception, Look, ProveOptions, TailRule, judge, widen};
 use crate::trust::{KnownRootHash, TrustedRootHash};
-use crate::verity_set::{Part, VeritySet};
+use crate::verity_set::{Extent, VeritySet};
 use ddi_fs::{FsKind, probe as fs};
 use ddi_io::ReadOnce;
 
@@ -44,7 +44,7 @@ pub struct ProvenPartition {
     content: Option<Box<fs::Probe>>,
     root_hash: KnownRootHash,
     trusted: Option<TrustedRootHash>,
-    widened: Vec<Widening>,
+    exceptions: Vec<Exception>,
 }
 
 impl ProvenPartition {
@@ -74,14 +74,14 @@ impl ProvenPartition {
             content: None,
             root_hash,
             trusted: set.trusted(options.trusted),
-            widened: Vec::new(),
+            exceptions: Vec::new(),
         };
         let bound = proven.check_content(image, set, data, tree, options)?;
         // what lies behind the protected bytes never comes out; that they all are there, the file system says
         strictness.unprotected_tail =
             options.strictness.unprotected_tail || bound == Bound::Known && options.tail == TailRule::Zeros;
         let checked = geometry(strictness)?;
-        proven.widened.extend(checked.geometry().widened.iter().copied().map(Widening::Verity));
+        proven.exceptions.extend(checked.geometry().exceptions.iter().copied().map(Exception::Verity));
         Ok(proven)
     }
 
@@ -90,7 +90,7 @@ impl ProvenPartition {
         &mut self,
         image: &Image,
         set: &VeritySet,
-        data: Part,
+        data: Extent,
         tree: &HashTree,
         options: &ProveOptions<'_>,
     ) -> Result<Bound, Error> {
@@ -110,7 +110,7 @@ impl ProvenPartition {
             judge(set, data, tree, look, &bytes, found, io)
         };
         let bound = judged.or_else(|error| {
-            self.widened.push(widen(error, options.content)?);
+            self.exceptions.push(widen(error, options.content)?);
             Ok(Bound::No)
         })?;
         self.content = probe.ok().flatten().map(Box::new);
@@ -138,8 +138,8 @@ impl ProvenPartition {
     }
 
     /// Rules that would have been broken, had the options not widened them.
-    pub fn widened(&self) -> &[Widening] {
-        &self.widened
+    pub fn exceptions(&self) -> &[Exception] {
+        &self.exceptions
     }
 }
 
@@ -161,12 +161,12 @@ pub(crate) fn section(source: Arc<dyn ReadAt>, offset: u64, size: u64) -> Result
 }
 
 /// Where data and hash tree are read from.
-pub(crate) fn sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
+pub(crate) fn sources(image: &Image, set: &VeritySet, data: Extent) -> Result<(Piece, Piece), Error> {
     sources_in(&image.shared_source(), image, set, data)
 }
 
 /// The same for whoever reads files, which the image may ask any number of times for: see [`Image::meter`].
-pub(crate) fn metered_sources(image: &Image, set: &VeritySet, data: Part) -> Result<(Piece, Piece), Error> {
+pub(crate) fn metered_sources(image: &Image, set: &VeritySet, data: Extent) -> Result<(Piece, Piece), Error> {
     sources_in(&image.metered_source(), image, set, data)
 }
 
@@ -174,7 +174,7 @@ fn sources_in(
     source: &Arc<dyn ReadAt>,
     image: &Image,
     set: &VeritySet,
-    data: Part,
+    data: Extent,
 ) -> Result<(Piece, Piece), Error> {
     let hash = match (&image.sidecars().verity, set.hash.number) {
         (Some(file), None) if set.hash.external => section(file.clone(), 0, file.size())?,
@@ -200,7 +200,7 @@ impl fmt::Debug for ProvenPartition {
         f.debug_struct("ProvenPartition")
             .field("root_hash", &self.root_hash)
             .field("trusted", &self.trusted)
-            .field("widened", &self.widened)
+            .field("widened", &self.exceptions)
             .finish_non_exhaustive()
     }
 }
@@ -240,7 +240,7 @@ mod tests {
                 partition.read_exact_at(0, &mut data).unwrap();
                 assert!(data == set.data);
                 assert_eq!(partition.trusted(), trusted.first().copied());
-                assert_eq!((partition.root_hash().hash, partition.widened().len()), (set.root, 0));
+                assert_eq!((partition.root_hash().hash, partition.exceptions().len()), (set.root, 0));
             });
         }
     }
@@ -261,7 +261,7 @@ mod tests {
                 let verity = VeritySettings::new(&trusted, image.sidecars());
                 let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
                 let outcome = crate::prove(&image, &dissection, &options).outcome;
-                assert_eq!(outcome == crate::Outcome::TrustedAndProven, is_bound, "tail of {tail}");
+                assert_eq!(outcome == crate::Outcome::Verified, is_bound, "tail of {tail}");
             }
         }
     }
@@ -300,10 +300,10 @@ mod tests {
         );
         let any = ProveOptions { content: ContentRule::Any, ..Default::default() };
         for (disk, widened) in [
-            (nothing, Widening::UnrecognisedContent),
-            (large, Widening::ContentTooLarge { claimed: 86016, available: 81920 }),
+            (nothing, Exception::UnrecognisedContent),
+            (large, Exception::ContentTooLarge { claimed: 86016, available: 81920 }),
         ] {
-            open(&disk, &any, |opened| assert_eq!(opened.unwrap().widened(), [widened]));
+            open(&disk, &any, |opened| assert_eq!(opened.unwrap().exceptions(), [widened]));
         }
     }
 

@@ -40,12 +40,12 @@ fn s7_what_is_not_proven_is_named() {
             .collect();
         (assessment.outcome, named)
     };
-    let good = Outcome::TrustedAndProven;
+    let good = Outcome::Verified;
     assert_eq!(of(&signed(), false), (good, vec![]));
     // another architecture, unprotected
     for role in ["root-arm64", "root-x86"] {
         let disk = signed().part(role, "evil", &evil);
-        assert_eq!(of(&disk, false), (Outcome::NotProven, vec![(4, "root", true)]), "{role}");
+        assert_eq!(of(&disk, false), (Outcome::Failed, vec![(4, "root", true)]), "{role}");
         assert_eq!(of(&disk, true), (good, vec![(4, "root", true)]));
     }
     // protected by a tree of its own, which nobody asked about
@@ -103,7 +103,7 @@ fn trust(set: &Set, role: Role) -> TrustedRootHash {
 /// The code of the one problem.
 #[track_caller]
 fn problem(assessment: &Assessment) -> &'static str {
-    assert_eq!(assessment.outcome, Outcome::NotProven);
+    assert_eq!(assessment.outcome, Outcome::Failed);
     let codes: Vec<_> =
         assessment.proofs.iter().filter_map(|p| p.problem.as_ref().map(Error::code)).collect();
     assert_eq!(codes.len(), 1, "{codes:?}");
@@ -113,7 +113,7 @@ fn problem(assessment: &Assessment) -> &'static str {
 /// Whose word × for which role × is it intact: what it comes to, and with which exit status.
 #[test]
 fn truth_table() {
-    use Outcome::{IntactUnvouched, NotProven, TrustedAndProven};
+    use Outcome::{Failed, Intact, Verified};
     let (set, other) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
     let whole = Disk::new().set(ROOT, "", &set);
     let unsigned = Disk::new().pair(ROOT, "", &set);
@@ -130,45 +130,33 @@ fn truth_table() {
     let nobody: &[TrustedRootHash] = &[];
     type Row<'a> = (&'a str, Image, &'a [TrustedRootHash], Outcome, Option<RootHashOrigin>);
     let rows: Vec<Row<'_>> = vec![
-        ("caller", whole.image(), &root, TrustedAndProven, Some(RootHashOrigin::Caller)),
-        ("caller, unsigned", unsigned.image(), &root, TrustedAndProven, Some(RootHashOrigin::Caller)),
-        ("caller, damaged", damaged.image(), &root, NotProven, Some(RootHashOrigin::Caller)),
-        ("caller, for usr", whole.image(), &for_usr, NotProven, None),
-        ("caller, other hash", whole.image(), &wrong, NotProven, None),
-        ("caller, also for usr", whole.image(), &both, NotProven, None),
+        ("caller", whole.image(), &root, Verified, Some(RootHashOrigin::Caller)),
+        ("caller, unsigned", unsigned.image(), &root, Verified, Some(RootHashOrigin::Caller)),
+        ("caller, damaged", damaged.image(), &root, Failed, Some(RootHashOrigin::Caller)),
+        ("caller, for usr", whole.image(), &for_usr, Failed, None),
+        ("caller, other hash", whole.image(), &wrong, Failed, None),
+        ("caller, also for usr", whole.image(), &both, Failed, None),
         (
             "caller before sidecar",
             whole.beside(beside(other.root, Role::Root, sidecar)),
             &root,
-            TrustedAndProven,
+            Verified,
             Some(RootHashOrigin::Caller),
         ),
-        (
-            "nobody, signature there",
-            whole.image(),
-            nobody,
-            IntactUnvouched,
-            Some(RootHashOrigin::SignaturePartition),
-        ),
-        ("nobody, damaged", damaged.image(), nobody, NotProven, Some(RootHashOrigin::SignaturePartition)),
-        ("nobody, unsigned", unsigned.image(), nobody, IntactUnvouched, Some(RootHashOrigin::PartitionGuids)),
-        ("xattr", whole.beside(beside(set.root, Role::Root, xattr)), nobody, IntactUnvouched, Some(xattr)),
-        (
-            "sidecar",
-            whole.beside(beside(set.root, Role::Root, sidecar)),
-            nobody,
-            IntactUnvouched,
-            Some(sidecar),
-        ),
+        ("nobody, signature there", whole.image(), nobody, Intact, Some(RootHashOrigin::SignaturePartition)),
+        ("nobody, damaged", damaged.image(), nobody, Failed, Some(RootHashOrigin::SignaturePartition)),
+        ("nobody, unsigned", unsigned.image(), nobody, Intact, Some(RootHashOrigin::PartitionGuids)),
+        ("xattr", whole.beside(beside(set.root, Role::Root, xattr)), nobody, Intact, Some(xattr)),
+        ("sidecar", whole.beside(beside(set.root, Role::Root, sidecar)), nobody, Intact, Some(sidecar)),
         // systemd would not find partitions for it, and refuse
         (
             "sidecar of another image",
             whole.beside(beside(other.root, Role::Root, sidecar)),
             nobody,
-            NotProven,
+            Failed,
             None,
         ),
-        ("sidecar for usr", whole.beside(beside(set.root, Role::Usr, sidecar)), nobody, NotProven, None),
+        ("sidecar for usr", whole.beside(beside(set.root, Role::Usr, sidecar)), nobody, Failed, None),
     ];
     for (row, image, trusted, outcome, origin) in rows {
         let assessment = prove_trusting(&image, trusted);
@@ -185,8 +173,8 @@ fn truth_table() {
 
 #[test]
 fn exit_statuses_and_their_order() {
-    use Outcome::{CouldNotTell, IntactUnvouched, NotProven, TrustedAndProven};
-    let all = [TrustedAndProven, IntactUnvouched, CouldNotTell, NotProven];
+    use Outcome::{Failed, Intact, Unknown, Verified};
+    let all = [Verified, Intact, Unknown, Failed];
     assert_eq!(all.map(Outcome::exit_status), [0, 3, 2, 1]);
     for (i, a) in all.into_iter().enumerate() {
         for (j, b) in all.into_iter().enumerate() {
@@ -211,7 +199,7 @@ fn damage_is_found_and_named() {
     for (block, level, number) in [(1, 1, 0), (2, 0, 0), (3, 0, 1)] {
         let damaged = disk.clone().edit_number(2, |part| part.content[block * 4096 + 9] ^= 0x80);
         let proof = &prove_trusting(&damaged.image(), &trusted).proofs[0];
-        assert_eq!(proof.outcome, Outcome::NotProven);
+        assert_eq!(proof.outcome, Outcome::Failed);
         let verdict = proof.verdict.as_ref().unwrap();
         let corrupt = &verdict.levels[level].corrupt;
         assert_eq!((corrupt.first(), corrupt.count()), (Some(number), 1));
@@ -229,7 +217,10 @@ fn widened_rules_are_told_of_what_is_opened() {
     let dissect = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
     let sets = verity_sets(&image, &DissectionRecord::new(&image, &dissect), &options.bind());
     let opened = ProvenPartition::open(&image, &sets[0], &options).unwrap();
-    assert_eq!(opened.widened(), [Widening::Verity(ddi_verity::Widened::UnprotectedTail(8192))]);
+    assert_eq!(
+        opened.exceptions(),
+        [Exception::Verity(ddi_verity::GeometryException::UnprotectedTail(8192))]
+    );
     assert_eq!(opened.content(), Some(FsKind::Erofs));
 }
 
@@ -238,15 +229,15 @@ fn widened_rules_are_told_of_what_is_opened() {
 fn widened_rules_are_told_of_what_is_damaged() {
     let (whole, nothing) = (Set::new(erofs(8, 1)).with_tail(&[0; 8192]), Set::new(vec![1; 8 * 4096]));
     for (set, expected) in [
-        (whole, Widening::Verity(ddi_verity::Widened::UnprotectedTail(8192))),
-        (nothing, Widening::UnrecognisedContent),
+        (whole, Exception::Verity(ddi_verity::GeometryException::UnprotectedTail(8192))),
+        (nothing, Exception::UnrecognisedContent),
     ] {
         let damaged = Disk::new().set(ROOT, "", &set).edit_number(1, |part| part.content[5 * 4096] ^= 1);
         let trusted = [trust(&set, Role::Root)];
         let options = ProveOptions { trusted: &trusted, content: ContentRule::Any, ..Default::default() };
         let assessment = prove_with(&damaged.image(), &options);
-        assert_eq!(assessment.outcome, Outcome::NotProven);
-        assert_eq!(assessment.proofs[0].widened, [expected]);
+        assert_eq!(assessment.outcome, Outcome::Failed);
+        assert_eq!(assessment.proofs[0].exceptions, [expected]);
     }
 }
 
@@ -284,8 +275,8 @@ fn every_bit_of_the_superblock_counts_but_its_uuid() {
     for bit in 0..4096 {
         source.bit.store(start + bit, Ordering::Relaxed);
         match prove().outcome {
-            Outcome::TrustedAndProven => accepted.push(bit),
-            Outcome::NotProven => {}
+            Outcome::Verified => accepted.push(bit),
+            Outcome::Failed => {}
             other => panic!("bit {bit}: {other:?}"),
         }
     }
@@ -318,8 +309,8 @@ fn hash_blocks_are_no_data() {
         // who asks for it, gets it, and is told
         let any = ProveOptions { trusted: &trusted, content: ContentRule::Any, ..Default::default() };
         let widened = prove_with(&image, &any);
-        assert_eq!(widened.outcome, Outcome::TrustedAndProven);
-        assert_eq!(widened.proofs[0].widened, [Widening::UnrecognisedContent]);
+        assert_eq!(widened.outcome, Outcome::Verified);
+        assert_eq!(widened.proofs[0].exceptions, [Exception::UnrecognisedContent]);
     }
 }
 
@@ -331,7 +322,7 @@ fn tails_are_zero_and_behind_the_file_system() {
         let options = ProveOptions { trusted: &trusted, tail, strictness, ..Default::default() };
         let assessment = prove_with(&Disk::new().set(ROOT, "", set).image(), &options);
         let proof = &assessment.proofs[0];
-        (proof.problem.as_ref().map(Error::code), proof.widened.clone())
+        (proof.problem.as_ref().map(Error::code), proof.exceptions.clone())
     };
     let strict = Strictness::default();
     let (zeros, nothing) = (TailRule::Zeros, TailRule::Nothing);
@@ -340,7 +331,7 @@ fn tails_are_zero_and_behind_the_file_system() {
     let mut not_zero = vec![0; 8192];
     not_zero[5000] = 1;
     let not_zero = whole.clone().with_tail(&not_zero);
-    let told = vec![Widening::Verity(ddi_verity::Widened::UnprotectedTail(8192))];
+    let told = vec![Exception::Verity(ddi_verity::GeometryException::UnprotectedTail(8192))];
     assert_eq!(prove_set(&whole, nothing, strict), (None, vec![]));
     assert_eq!(prove_set(&zero, zeros, strict), (None, told.clone()));
     assert_eq!(prove_set(&zero, nothing, strict), (Some("verity-data-size"), vec![]));
@@ -373,19 +364,19 @@ fn unusual_parameters_must_be_asked_for() {
         let trusted = [trust(set, Role::Root)];
         let options = ProveOptions { trusted: &trusted, strictness, ..Default::default() };
         let assessment = prove_with(&Disk::new().pair(ROOT, "", set).image(), &options);
-        (assessment.outcome, assessment.proofs[0].widened.len())
+        (assessment.outcome, assessment.proofs[0].exceptions.len())
     };
     for set in [
         Set::with(erofs(8, 1), HashType::ChromeOs, Algorithm::Sha256, 4096),
         Set::with(erofs(8, 1), HashType::Normal, Algorithm::Sha1, 4096),
         Set::with(erofs(8, 1), HashType::Normal, Algorithm::Sha512, 8192),
     ] {
-        assert_eq!(prove_set(&set, Strictness::default()), (Outcome::NotProven, 0));
-        assert_eq!(prove_set(&set, Strictness::ANY), (Outcome::TrustedAndProven, 1));
+        assert_eq!(prove_set(&set, Strictness::default()), (Outcome::Failed, 0));
+        assert_eq!(prove_set(&set, Strictness::ANY), (Outcome::Verified, 1));
     }
     for algorithm in [Algorithm::Sha384, Algorithm::Sha512] {
         let set = Set::with(erofs(8, 1), HashType::Normal, algorithm, 1024);
-        assert_eq!(prove_set(&set, Strictness::default()), (Outcome::TrustedAndProven, 0));
+        assert_eq!(prove_set(&set, Strictness::default()), (Outcome::Verified, 0));
     }
 }
 
@@ -396,12 +387,12 @@ fn root_and_usr_are_proven_each_by_itself() {
     let image = Disk::new().set(ROOT, "", &root).set(USR, "", &usr).image();
     let nobody = prove_trusting(&image, &[]);
     assert!(matches!(nobody.refused, Some(Error::RootAndUsrVerity)));
-    assert_eq!((nobody.outcome, nobody.proofs.len()), (Outcome::IntactUnvouched, 2));
+    assert_eq!((nobody.outcome, nobody.proofs.len()), (Outcome::Intact, 2));
     let (root, usr) = (trust(&root, Role::Root), trust(&usr, Role::Usr));
     // nobody vouches for the other one
-    assert_eq!(prove_trusting(&image, &[root]).outcome, Outcome::IntactUnvouched);
-    assert_eq!(prove_trusting(&image, &[usr]).outcome, Outcome::IntactUnvouched);
-    assert_eq!(prove_trusting(&image, &[root, usr]).outcome, Outcome::TrustedAndProven);
+    assert_eq!(prove_trusting(&image, &[root]).outcome, Outcome::Intact);
+    assert_eq!(prove_trusting(&image, &[usr]).outcome, Outcome::Intact);
+    assert_eq!(prove_trusting(&image, &[root, usr]).outcome, Outcome::Verified);
 }
 
 /// With root hashes for both roles, what is proven is what is used: not the old usr while a new one is there.
@@ -414,7 +405,7 @@ fn what_is_used_is_what_is_proven() {
     let options = ProveOptions { trusted: &trusted, ..Default::default() };
     let assessment = prove_with(&image, &options);
     let proven: Vec<_> = assessment.proofs.iter().map(|proof| proof.data.unwrap().number.unwrap()).collect();
-    assert_eq!((assessment.outcome, proven), (Outcome::TrustedAndProven, vec![1, 3]));
+    assert_eq!((assessment.outcome, proven), (Outcome::Verified, vec![1, 3]));
     // dissected for root alone, the new usr is the one in use, and its tree is not that of the root hash
     let mut dissect = DissectOptions::new(VeritySettings::new(&trusted[..1], image.sidecars()));
     dissect.native = Some(Architecture::X86_64);
@@ -439,10 +430,10 @@ fn discord_hides_nothing() {
     for usr_type in [USR, "usr-arm64"] {
         let disk = Disk::new().pair(ROOT, "", &root).pair(usr_type, "", &usr);
         let assessment = prove_trusting(&disk.image(), &trusted);
-        assert_eq!(assessment.outcome, Outcome::TrustedAndProven, "{usr_type}");
+        assert_eq!(assessment.outcome, Outcome::Verified, "{usr_type}");
         let assessment = prove_trusting(&disk.part("home", "", &ambiguous).image(), &trusted);
-        assert_eq!(assessment.outcome, Outcome::NotProven, "{usr_type}");
-        assert!(assessment.proofs.iter().all(|proof| proof.outcome == Outcome::TrustedAndProven));
+        assert_eq!(assessment.outcome, Outcome::Failed, "{usr_type}");
+        assert!(assessment.proofs.iter().all(|proof| proof.outcome == Outcome::Verified));
     }
 }
 
@@ -452,9 +443,9 @@ fn a_bare_image_is_not_proven_by_a_root_hash_for_usr() {
     let set = Set::new(erofs(8, 1));
     let image = image([set.data.clone(), set.hash.clone()].concat());
     for (roles, role, proof) in [
-        (&[Role::Root][..], Role::Root, policy::Proof::RootHash),
-        (&[Role::Usr], Role::Usr, policy::Proof::None),
-        (&[Role::Usr, Role::Root], Role::Root, policy::Proof::RootHash),
+        (&[Role::Root][..], Role::Root, policy::ProofLevel::RootHash),
+        (&[Role::Usr], Role::Usr, policy::ProofLevel::None),
+        (&[Role::Usr, Role::Root], Role::Root, policy::ProofLevel::RootHash),
     ] {
         let trusted: Vec<_> = roles.iter().map(|role| trust(&set, *role)).collect();
         let mut verity = VeritySettings::new(&trusted, image.sidecars());
@@ -463,17 +454,14 @@ fn a_bare_image_is_not_proven_by_a_root_hash_for_usr() {
         let dissection = DissectionRecord::new(&image, &dissect);
         let options = ProveOptions { trusted: &trusted, hash_offset: Some(8 * 4096), ..Default::default() };
         let assessment = prove(&image, &dissection, &options);
-        assert_eq!(
-            (assessment.proofs[0].role, assessment.proofs[0].outcome),
-            (role, Outcome::TrustedAndProven)
-        );
+        assert_eq!((assessment.proofs[0].role, assessment.proofs[0].outcome), (role, Outcome::Verified));
         let both = roles.len() == 2;
-        assert_eq!(assessment.outcome == Outcome::NotProven, both, "one of the two is for nothing");
+        assert_eq!(assessment.outcome == Outcome::Failed, both, "one of the two is for nothing");
         let dissected = dissection.outcome.as_ref().unwrap();
         assert_eq!(assessment.facts(dissected, Designator::Root).proof, proof, "{roles:?}");
         assert_eq!(assessment.facts(dissected, Designator::Usr).presence, policy::Presence::Absent);
         let sets = verity_sets(&image, &dissection, &options.bind());
-        let foreseen = crate::Judgement::foresee(&image, &dissection, &dissect, &sets, &trusted);
+        let foreseen = crate::PolicyEvaluation::foresee(&image, &dissection, &dissect, &sets, &trusted);
         assert_eq!(foreseen.rulings[0].facts.proof, proof, "{roles:?}");
     }
 }
@@ -485,14 +473,14 @@ fn what_is_not_protected_is_named() {
     let usr = Disk::new().set(USR, "", &set).part(ROOT, "", &erofs(8, 2));
     let assessment = prove_trusting(&usr.image(), &[trust(&set, Role::Usr)]);
     assert_eq!(problem(&assessment), "unprotected");
-    assert_eq!(assessment.proofs[0].outcome, Outcome::TrustedAndProven);
+    assert_eq!(assessment.proofs[0].outcome, Outcome::Verified);
     let alone = prove_trusting(&Disk::new().part(ROOT, "", &set.data).image(), &[]);
     assert_eq!(problem(&alone), "unprotected");
     assert!(alone.proofs[0].selected && alone.proofs[0].data.unwrap().number == Some(1));
     let bare = prove_trusting(&image(erofs(8, 1)), &[]);
     assert_eq!(problem(&bare), "unprotected");
     let whole = ByteRange { offset: 0, size: 8 * 4096 };
-    assert_eq!(bare.proofs[0].data, Some(Part { number: None, range: whole, external: false }));
+    assert_eq!(bare.proofs[0].data, Some(Extent { number: None, range: whole, external: false }));
     // a tree for which there are no data protects nothing
     let stray = Disk::new().part(ROOT, "", &set.data).part("usr-x86-64-verity", "", &set.hash);
     let stray = prove_trusting(&stray.image(), &[]);
@@ -500,7 +488,7 @@ fn what_is_not_protected_is_named() {
     assert!(stray.proofs.iter().any(unprotected), "{stray:?}");
     // a home partition cannot be
     let home = Disk::new().set(USR, "", &set).part("home", "", &erofs(8, 2));
-    assert_eq!(prove_trusting(&home.image(), &[trust(&set, Role::Usr)]).outcome, Outcome::TrustedAndProven);
+    assert_eq!(prove_trusting(&home.image(), &[trust(&set, Role::Usr)]).outcome, Outcome::Verified);
 }
 
 /// Two versions: without a root hash both are proven; with one, that one; damage in the other one then does not count.
@@ -510,27 +498,27 @@ fn versions_are_told_apart() {
     let disk = Disk::new().set(USR, "os_1", &old).set(USR, "os_2", &new).part(USR, "_empty", &[0; 4096]);
     let image = disk.image();
     let all = prove_trusting(&image, &[]);
-    assert_eq!((all.outcome, all.proofs.len()), (Outcome::IntactUnvouched, 2));
+    assert_eq!((all.outcome, all.proofs.len()), (Outcome::Intact, 2));
     assert_eq!([all.proofs[0].selected, all.proofs[1].selected], [false, true]);
     for (set, data) in [(&old, 1), (&new, 4)] {
         let one = prove_trusting(&image, &[trust(set, Role::Usr)]);
-        assert_eq!((one.outcome, one.proofs.len()), (Outcome::TrustedAndProven, 1));
+        assert_eq!((one.outcome, one.proofs.len()), (Outcome::Verified, 1));
         assert_eq!(one.proofs[0].data.unwrap().number, Some(data));
         let trusted = [trust(set, Role::Usr)];
         let scope = ProveOptions { trusted: &trusted, scope: Scope::All, ..Default::default() };
-        assert_eq!(prove_with(&image, &scope).outcome, Outcome::IntactUnvouched);
+        assert_eq!(prove_with(&image, &scope).outcome, Outcome::Intact);
     }
     let in_use = prove_with(&image, &ProveOptions { scope: Scope::InUse, ..Default::default() });
     assert_eq!((in_use.proofs.len(), in_use.proofs[0].data.unwrap().number), (1, Some(4)));
     let damaged = disk.clone().edit_number(1, |part| part.content[5000] ^= 1).image();
-    assert_eq!(prove_trusting(&damaged, &[]).outcome, Outcome::NotProven);
+    assert_eq!(prove_trusting(&damaged, &[]).outcome, Outcome::Failed);
     // what is half written is not looked at
     let partial = |part: &mut crate::testing::NewPart| part.name = "PRT#os_3".parse().unwrap();
     let half =
         disk.edit_number(1, partial).edit_number(2, partial).edit_number(2, |part| part.content.fill(0));
     let half = prove_trusting(&half.image(), &[]);
-    assert_eq!((half.outcome, half.proofs.len()), (Outcome::IntactUnvouched, 1));
-    assert_eq!(prove_trusting(&damaged, &[trust(&new, Role::Usr)]).outcome, Outcome::TrustedAndProven);
+    assert_eq!((half.outcome, half.proofs.len()), (Outcome::Intact, 1));
+    assert_eq!(prove_trusting(&damaged, &[trust(&new, Role::Usr)]).outcome, Outcome::Verified);
 }
 
 /// The highest versions of data, tree and signature are not one set: nothing of it is presented as proven.
@@ -549,17 +537,17 @@ fn mixed_versions_are_not_one_set() {
         assessment.proofs.iter().map(|p| (p.data.unwrap().number, p.hash.unwrap().number)).collect();
     assert_eq!(pairs, [(Some(1), Some(2)), (Some(4), Some(5))]);
     assert!(assessment.proofs.iter().all(|proof| !proof.selected));
-    assert_eq!(assessment.outcome, Outcome::IntactUnvouched);
+    assert_eq!(assessment.outcome, Outcome::Intact);
     // data of one and tree of the other
     let mixed = Disk::new().set(USR, "", &Set { data: old.data.clone(), ..new.clone() });
-    assert_eq!(prove_trusting(&mixed.image(), &[trust(&new, Role::Usr)]).outcome, Outcome::NotProven);
+    assert_eq!(prove_trusting(&mixed.image(), &[trust(&new, Role::Usr)]).outcome, Outcome::Failed);
     // and with the GUID that the data should have
     let (old_guid, _) = old.guids();
     let mixed = mixed.edit_number(1, |part| part.guid = old_guid);
     for trusted in [trust(&old, Role::Usr), trust(&new, Role::Usr)] {
-        assert_eq!(prove_trusting(&mixed.image(), &[trusted]).outcome, Outcome::NotProven);
+        assert_eq!(prove_trusting(&mixed.image(), &[trusted]).outcome, Outcome::Failed);
     }
-    assert_eq!(prove_trusting(&mixed.image(), &[]).outcome, Outcome::NotProven);
+    assert_eq!(prove_trusting(&mixed.image(), &[]).outcome, Outcome::Failed);
 }
 
 /// A signature for another root hash takes nothing from a root hash that the caller trusts, and gives nothing.
@@ -567,8 +555,8 @@ fn mixed_versions_are_not_one_set() {
 fn a_foreign_signature_neither_takes_nor_gives() {
     let (set, other) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)));
     let disk = Disk::new().set(ROOT, "", &Set { signature: signature(&other.root), ..set.clone() });
-    assert_eq!(prove_trusting(&disk.image(), &[trust(&set, Role::Root)]).outcome, Outcome::TrustedAndProven);
-    assert_eq!(prove_trusting(&disk.image(), &[trust(&other, Role::Root)]).outcome, Outcome::NotProven);
+    assert_eq!(prove_trusting(&disk.image(), &[trust(&set, Role::Root)]).outcome, Outcome::Verified);
+    assert_eq!(prove_trusting(&disk.image(), &[trust(&other, Role::Root)]).outcome, Outcome::Failed);
     let unvouched = prove_trusting(&disk.image(), &[]);
     assert_eq!(problem(&unvouched), "binding-guid");
 }
@@ -582,13 +570,13 @@ fn trees_beside_and_behind_a_bare_image() {
     std::fs::write(dir.join("a.verity"), &set.hash).unwrap();
     let open = || Image::open(dir.join("a.raw")).unwrap();
     let could_not = prove_trusting(&open(), &[]);
-    assert_eq!(could_not.outcome, Outcome::CouldNotTell);
+    assert_eq!(could_not.outcome, Outcome::Unknown);
     assert!(matches!(could_not.proofs[0].problem, Some(Error::RootHashUnknown { role: Role::Root })));
-    assert_eq!(prove_trusting(&open(), &[trust(&set, Role::Root)]).outcome, Outcome::TrustedAndProven);
+    assert_eq!(prove_trusting(&open(), &[trust(&set, Role::Root)]).outcome, Outcome::Verified);
     std::fs::write(dir.join("a.roothash"), set.root.to_string()).unwrap();
-    assert_eq!(prove_trusting(&open(), &[]).outcome, Outcome::IntactUnvouched);
+    assert_eq!(prove_trusting(&open(), &[]).outcome, Outcome::Intact);
     std::fs::write(dir.join("a.roothash"), Set::new(erofs(8, 2)).root.to_string()).unwrap();
-    assert_eq!(prove_trusting(&open(), &[]).outcome, Outcome::NotProven);
+    assert_eq!(prove_trusting(&open(), &[]).outcome, Outcome::Failed);
     std::fs::remove_dir_all(&dir).unwrap();
 
     let behind = image([&set.data[..], &set.hash].concat());
@@ -601,11 +589,11 @@ fn trees_beside_and_behind_a_bare_image() {
     let both = Image::open(dir.join("b.raw")).unwrap();
     std::fs::remove_dir_all(&dir).unwrap();
     assert!(both.sidecars().verity.is_some());
-    assert_eq!(prove_with(&both, &options(Some(8 * 4096))).outcome, Outcome::TrustedAndProven);
-    assert_eq!(prove_with(&behind, &options(Some(8 * 4096))).outcome, Outcome::TrustedAndProven);
+    assert_eq!(prove_with(&both, &options(Some(8 * 4096))).outcome, Outcome::Verified);
+    assert_eq!(prove_with(&behind, &options(Some(8 * 4096))).outcome, Outcome::Verified);
     for wrong in [None, Some(0), Some(4096), Some(100), Some(1 << 40), Some(u64::MAX)] {
         let outcome = prove_with(&behind, &options(wrong)).outcome;
-        assert!(matches!(outcome, Outcome::NotProven | Outcome::CouldNotTell), "{wrong:?} {outcome:?}");
+        assert!(matches!(outcome, Outcome::Failed | Outcome::Unknown), "{wrong:?} {outcome:?}");
     }
 }
 
@@ -613,10 +601,10 @@ fn trees_beside_and_behind_a_bare_image() {
 fn one_block_needs_no_tree() {
     let set = Set::new(erofs(1, 1));
     let image = Disk::new().set(ROOT, "", &set).image();
-    assert_eq!(prove_trusting(&image, &[trust(&set, Role::Root)]).outcome, Outcome::TrustedAndProven);
-    assert_eq!(prove_trusting(&image, &[]).outcome, Outcome::IntactUnvouched);
+    assert_eq!(prove_trusting(&image, &[trust(&set, Role::Root)]).outcome, Outcome::Verified);
+    assert_eq!(prove_trusting(&image, &[]).outcome, Outcome::Intact);
     let unsigned = Disk::new().pair(ROOT, "", &set).edit_number(1, |part| part.content[2000] ^= 1).image();
-    assert_eq!(prove_trusting(&unsigned, &[]).outcome, Outcome::NotProven);
+    assert_eq!(prove_trusting(&unsigned, &[]).outcome, Outcome::Failed);
 }
 
 #[test]
@@ -625,7 +613,7 @@ fn progress_counts_all_sets_together() {
     let seen = Mutex::new(Vec::new());
     let progress = |done, total| seen.lock().unwrap().push((done, total));
     let options = ProveOptions { progress: Some(&progress), ..Default::default() };
-    assert_eq!(prove_with(&disk.image(), &options).outcome, Outcome::IntactUnvouched);
+    assert_eq!(prove_with(&disk.image(), &options).outcome, Outcome::Intact);
     let seen = seen.into_inner().unwrap();
     assert!(seen.is_sorted() && seen.iter().all(|(_, total)| *total == 17 * 4096), "{seen:?}");
     assert_eq!(seen.last(), Some(&(17 * 4096, 17 * 4096)));
@@ -638,7 +626,7 @@ fn a_cancelled_proof_tells_nothing() {
     let trusted = [trust(&set, Role::Root)];
     let engine = Options::new().cancel(&cancel);
     let options = ProveOptions { trusted: &trusted, engine, ..Default::default() };
-    assert_eq!(prove_with(&Disk::new().set(ROOT, "", &set).image(), &options).outcome, Outcome::CouldNotTell);
+    assert_eq!(prove_with(&Disk::new().set(ROOT, "", &set).image(), &options).outcome, Outcome::Unknown);
 }
 
 /// A root hash of the caller's that is for nothing in the image is told, whatever else there is.
@@ -678,11 +666,11 @@ fn nothing_to_prove() {
         assert!(assessment.proofs.is_empty(), "{assessment:?}");
         (assessment.refused.as_ref().map(Error::kind), assessment.outcome)
     };
-    assert_eq!(outcome(&home, "*"), (None, Outcome::NotProven));
-    assert_eq!(outcome(&home, "home=absent"), (Some(ErrorKind::Mismatch), Outcome::NotProven));
+    assert_eq!(outcome(&home, "*"), (None, Outcome::Failed));
+    assert_eq!(outcome(&home, "home=absent"), (Some(ErrorKind::Mismatch), Outcome::Failed));
     let (kind, told) = outcome(&image(vec![7; 1 << 20]), "*");
     assert!(kind.is_some_and(|kind| kind != ErrorKind::Mismatch));
-    assert_eq!(told, Outcome::CouldNotTell);
+    assert_eq!(told, Outcome::Unknown);
 }
 
 /// What the policy says to leave alone is not proven.
@@ -710,8 +698,8 @@ fn the_worst_of_several_proofs_counts() {
     let image = disk.image();
     let dissected = crate::dissect(&image, &DissectOptions::new(VeritySettings::default())).unwrap();
     let fact = |assessment: &Assessment| assessment.facts(&dissected, Designator::Root).proof;
-    assert_eq!(fact(&prove_trusting(&image, &trusted)), policy::Proof::RootHash);
-    assert_eq!(fact(&prove_trusting(&image, &[])), policy::Proof::Intact);
+    assert_eq!(fact(&prove_trusting(&image, &trusted)), policy::ProofLevel::RootHash);
+    assert_eq!(fact(&prove_trusting(&image, &[])), policy::ProofLevel::Intact);
     for swap in [false, true] {
         let mut both = [prove_trusting(&image, &trusted), prove_trusting(&damaged.image(), &trusted)];
         if swap {
@@ -719,7 +707,7 @@ fn the_worst_of_several_proofs_counts() {
         }
         let [mut first, second] = both;
         first.proofs.extend(second.proofs);
-        assert_eq!(fact(&first), policy::Proof::None);
+        assert_eq!(fact(&first), policy::ProofLevel::None);
     }
 }
 

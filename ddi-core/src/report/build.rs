@@ -30,7 +30,7 @@ use crate::dissect::{
 use crate::error::Error;
 use crate::image::{Image, ProbeResult, Table};
 use crate::prove::{Depth, TailRule, check_content, check_size};
-use crate::report::finding::{Beside, Finding, LabelOddity, Oddity, Severity};
+use crate::report::finding::{Finding, FindingKind, LabelAnomaly, Severity, Sidecar};
 use crate::trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
 use crate::trust::{DataSize, KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
 use crate::verity_set::{BindOptions, VeritySet, verity_sets};
@@ -156,17 +156,17 @@ impl Report {
         if let (Content::Recognised(probe), false) = (&report.whole, matches!(image.table(), Table::None)) {
             let kind = probe.kind;
             findings.push(Finding::new(match bare {
-                true => Oddity::TableBehindFileSystem { kind },
-                false => Oddity::TableOver { kind },
+                true => FindingKind::TableBehindFileSystem { kind },
+                false => FindingKind::TableOver { kind },
             }));
         }
         for error in &dissection.refusals {
-            let mut finding = Finding::new(Oddity::Dissect(error.clone()));
+            let mut finding = Finding::new(FindingKind::Dissect(error.clone()));
             finding.partition = error.partition();
             findings.push(finding);
         }
         for error in dissected.into_iter().flat_map(DissectedImage::not_mountable) {
-            let mut finding = Finding::new(Oddity::Dissect(error.clone()));
+            let mut finding = Finding::new(FindingKind::Dissect(error.clone()));
             finding.partition = error.partition();
             findings.push(finding);
         }
@@ -222,7 +222,7 @@ fn whole_content(image: &Image, findings: &mut Vec<Finding>) -> Content {
         }
         Ok(None) => Content::Nothing,
         Err(error) => {
-            findings.push(Finding::new(Oddity::FileSystem(error.clone())));
+            findings.push(Finding::new(FindingKind::FileSystem(error.clone())));
             Content::Unclear
         }
     }
@@ -230,11 +230,11 @@ fn whole_content(image: &Image, findings: &mut Vec<Finding>) -> Content {
 
 fn too_large(probe: &fs::Probe, available: u64) -> Finding {
     let claimed = probe.claimed_size.unwrap_or(u64::MAX);
-    Finding::new(Oddity::FileSystemTooLarge { claimed, available })
+    Finding::new(FindingKind::FileSystemTooLarge { claimed, available })
 }
 
 fn passed_over(probe: &fs::Probe) -> Option<Finding> {
-    probe.ambiguity().map(|error| Finding::new(Oddity::PassedOver(error.into())))
+    probe.ambiguity().map(|error| Finding::new(FindingKind::PassedOver(error.into())))
 }
 
 /// Every partition of the table, or what can be read of a broken one.
@@ -328,8 +328,8 @@ fn content(
     if is_signature && !entry.is_empty_slot() && image.range(number).is_some() {
         return match image.signature(number) {
             Ok(signature) => Content::Signature(Box::new(signature.clone())),
-            Err(Error::Signature { error, .. }) => unclear(Oddity::Signature(error)),
-            Err(error) => unclear(Oddity::Unreadable(error)),
+            Err(Error::Signature { error, .. }) => unclear(FindingKind::Signature(error)),
+            Err(error) => unclear(FindingKind::MountError(error)),
         };
     }
     let only_here;
@@ -340,7 +340,7 @@ fn content(
                 only_here = ProbeResult::new(&section, &[]);
                 &only_here
             }
-            Err(_) => return unclear(Oddity::Outside),
+            Err(_) => return unclear(FindingKind::Outside),
         },
     };
     match looked.any() {
@@ -352,7 +352,7 @@ fn content(
             Content::Recognised(Box::new(probe.clone()))
         }
         Ok(None) => Content::Nothing,
-        Err(error) => unclear(Oddity::FileSystem(error.clone())),
+        Err(error) => unclear(FindingKind::FileSystem(error.clone())),
     }
 }
 
@@ -368,27 +368,27 @@ fn entry_findings(image: &Image, partition: &PartitionReport, findings: &mut Vec
         findings.push(finding);
     };
     if partition.range.is_none() {
-        add(Oddity::Outside);
+        add(FindingKind::Outside);
     }
     if let EntryFacts::Gpt { partition_type, type_guid, name, .. } = &partition.entry {
         if matches!(partition_type, PartitionType::Unknown(_)) && partition_type.common_name().is_none() {
-            add(Oddity::UnknownType { type_guid: *type_guid });
+            add(FindingKind::UnknownType { type_guid: *type_guid });
         }
         if name.has_lone_surrogates() {
-            add(Oddity::Label(LabelOddity::LoneSurrogate));
+            add(FindingKind::Label(LabelAnomaly::LoneSurrogate));
         }
         let label = name.label().unwrap_or_default();
         if label.chars().any(char::is_control) {
-            add(Oddity::Label(LabelOddity::Control));
+            add(FindingKind::Label(LabelAnomaly::Control));
         }
         if label.chars().any(is_invisible) {
-            add(Oddity::Label(LabelOddity::Invisible));
+            add(FindingKind::Label(LabelAnomaly::Invisible));
         }
     }
     match partition.selection {
         None | Some(Selection::Chosen(_)) => {}
         Some(Selection::Skipped(Skipped::NotDiscoverable | Skipped::BareImage | Skipped::NotReached)) => {}
-        Some(Selection::Skipped(skipped)) => add(Oddity::NotChosen(skipped)),
+        Some(Selection::Skipped(skipped)) => add(FindingKind::NotChosen(skipped)),
     }
 }
 
@@ -406,7 +406,7 @@ fn table_findings(image: &Image, findings: &mut Vec<Finding>) {
     let mut broken_copy = |side| {
         let copy = examination.copy(side);
         if let Err(error) = &copy.outcome {
-            let mut finding = Finding::new(Oddity::TableCopy { side, error: error.clone() });
+            let mut finding = Finding::new(FindingKind::TableCopy { side, error: error.clone() });
             finding.offset = copy.location.map(|location| location.offset);
             findings.push(finding);
         }
@@ -415,19 +415,20 @@ fn table_findings(image: &Image, findings: &mut Vec<Finding>) {
         Table::Gpt(gpt) => {
             broken_copy(gpt.side().other());
             let differences = gpt.differences().iter().take(MAX_REPEATED);
-            findings.extend(differences.map(|difference| Finding::new(Oddity::TablesDiffer(*difference))));
+            findings
+                .extend(differences.map(|difference| Finding::new(FindingKind::TablesDiffer(*difference))));
         }
         Table::Broken(ddi_gpt::Error::AmbiguousBlockSize { .. }) => {}
         Table::Broken(_) => [Side::Primary, Side::Backup].into_iter().for_each(broken_copy),
         Table::Mbr(..) | Table::BrokenMbr(..) if examination.is_gpt() => {
-            findings.push(Finding::new(Oddity::GptBehindMbr));
+            findings.push(Finding::new(FindingKind::GptBehindMbr));
         }
         _ => {}
     }
     if matches!(image.table(), Table::Gpt(_) | Table::Broken(_)) {
-        for oddity in examination.oddities() {
-            let mut finding = Finding::new(Oddity::Table(*oddity));
-            finding.offset = oddity.offset();
+        for anomaly in examination.anomalies() {
+            let mut finding = Finding::new(FindingKind::Table(*anomaly));
+            finding.offset = anomaly.offset();
             findings.push(finding);
         }
     }
@@ -452,8 +453,10 @@ fn verity_findings(
             let mut finding = Finding::new(what);
             finding.partition = partition;
             // hash blocks have the trusted root hash too: such content is never proven
-            let is_content =
-                matches!(finding.what, Oddity::UnrecognisedContent { .. } | Oddity::UnfitContent { .. });
+            let is_content = matches!(
+                finding.what,
+                FindingKind::UnrecognisedContent { .. } | FindingKind::UnfitContent { .. }
+            );
             if is_trusted && is_content {
                 finding.severity = Severity::Error;
             }
@@ -463,21 +466,23 @@ fn verity_findings(
         if let (Some(tree), Some(data)) = (&set.tree, set.data) {
             let usual = (Strictness::default(), TailRule::default());
             match check_size(image, set, tree, data, usual, options.gap_bytes) {
-                Err(Error::Verity { role, error, .. }) => add(Oddity::Verity { role, error }),
-                Err(error) => add(Oddity::Unreadable(error)),
+                Err(Error::Verity { role, error, .. }) => add(FindingKind::Verity { role, error }),
+                Err(error) => add(FindingKind::MountError(error)),
                 Ok(checked) => {
-                    for widened in checked.geometry().widened.iter().copied() {
-                        add(Oddity::Geometry { role, widened });
+                    for widened in checked.geometry().exceptions.iter().copied() {
+                        add(FindingKind::Geometry { role, widened });
                     }
                 }
             }
             match check_content(image, set, tree, data, TailRule::default(), Depth::All) {
-                Err(Error::UnrecognisedContent { role, .. }) => add(Oddity::UnrecognisedContent { role }),
+                Err(Error::UnrecognisedContent { role, .. }) => {
+                    add(FindingKind::UnrecognisedContent { role })
+                }
                 Err(Error::ContentTooLarge { claimed, available, .. }) => {
-                    add(Oddity::FileSystemTooLarge { claimed, available });
+                    add(FindingKind::FileSystemTooLarge { claimed, available });
                 }
                 Err(Error::UnfitContent { role, kind, unfit, .. }) => {
-                    add(Oddity::UnfitContent { role, kind, unfit });
+                    add(FindingKind::UnfitContent { role, kind, unfit });
                 }
                 _ => {}
             }
@@ -486,36 +491,36 @@ fn verity_findings(
         let is_there = set.signature.is_some() || (set.hash.external && beside);
         match set.signatures.as_slice() {
             [] if is_there => {
-                add_at(Oddity::SignatureNotChecked { role }, set.signature.and_then(|s| s.number))
+                add_at(FindingKind::SignatureNotChecked { role }, set.signature.and_then(|s| s.number))
             }
-            [] => add_at(Oddity::Unsigned { role }, set.hash.number),
+            [] => add_at(FindingKind::Unsigned { role }, set.hash.number),
             all => {
                 for CheckedSignature { place, state } in all {
                     // its own place, which is no partition if it is beside the image
                     let mut add = |what| match place {
                         SignaturePlace::Partition(number) => add_at(what, Some(*number)),
-                        SignaturePlace::Beside => add_at(what, None),
+                        SignaturePlace::Sidecar => add_at(what, None),
                     };
                     match state {
                         SignatureState::Verified(_) => {}
-                        SignatureState::Unchecked => add(Oddity::SignatureNotChecked { role }),
+                        SignatureState::Unchecked => add(FindingKind::SignatureNotChecked { role }),
                         SignatureState::OtherRootHash { found } => {
                             let chosen = dissection.chosen(role.signature());
                             let is_used =
                                 matches!(place, SignaturePlace::Partition(number) if chosen == Some(*number));
                             if set.selected && is_used && set.signature.map(|own| own.number) != Some(chosen)
                             {
-                                add(Oddity::SignatureOfOtherData { role, found: *found });
+                                add(FindingKind::SignatureOfOtherData { role, found: *found });
                             }
                         }
                         SignatureState::Failed(_) if set.signature.is_none() && !beside => {}
-                        state => add(Oddity::SignatureNotVerified { role, state: state.clone() }),
+                        state => add(FindingKind::SignatureNotVerified { role, state: state.clone() }),
                     }
                 }
             }
         }
         if set.root_hash.is_some_and(|known| known.origin.is_guess()) {
-            add_at(Oddity::RootHashGuessed { role }, set.hash.number);
+            add_at(FindingKind::RootHashGuessed { role }, set.hash.number);
         }
     }
     for role in Role::ALL {
@@ -526,11 +531,12 @@ fn verity_findings(
         match hash {
             None if belongs.is_none() => {
                 let designator = role.data();
-                findings.push(Finding::new(Oddity::Unprotected { designator }).partition(data));
+                findings.push(Finding::new(FindingKind::Unprotected { designator }).partition(data));
             }
             Some(hash) if belongs != Some(hash) => {
-                findings
-                    .push(Finding::new(Oddity::VersionsMixed { role, data, hash, belongs }).partition(data));
+                findings.push(
+                    Finding::new(FindingKind::VersionsMixed { role, data, hash, belongs }).partition(data),
+                );
             }
             _ => {}
         }
@@ -541,11 +547,11 @@ fn verity_findings(
         if let Some(architecture) = entry.and_then(PartitionType::architecture)
             && options.dissect.native.is_some_and(|native| native != architecture)
         {
-            findings.push(Finding::new(Oddity::ForeignArchitecture { architecture }).partition(data));
+            findings.push(Finding::new(FindingKind::ForeignArchitecture { architecture }).partition(data));
         }
     }
     if sets.is_empty() && dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare) {
-        findings.push(Finding::new(Oddity::Unprotected { designator: Designator::Root }));
+        findings.push(Finding::new(FindingKind::Unprotected { designator: Designator::Root }));
     }
 }
 
@@ -563,7 +569,7 @@ fn beside_findings(image: &Image, sets: &[VeritySet], findings: &mut Vec<Finding
         let mut of_role = others.iter().filter(|known| known.role == role);
         let Some(first) = of_role.next() else { continue };
         for second in of_role.filter(|second| second.hash != first.hash) {
-            findings.push(Finding::new(Oddity::RootHashesDiffer {
+            findings.push(Finding::new(FindingKind::RootHashesDiffer {
                 role,
                 first: first.origin,
                 first_hash: first.hash,
@@ -580,11 +586,11 @@ fn beside_findings(image: &Image, sets: &[VeritySet], findings: &mut Vec<Finding
     });
     for known in unused {
         let what = match (known.origin, known.role) {
-            (RootHashOrigin::Xattr, Role::Root) => Beside::RootHashXattr,
-            (RootHashOrigin::Xattr, Role::Usr) => Beside::UsrHashXattr,
-            (_, Role::Root) => Beside::RootHash,
-            (_, Role::Usr) => Beside::UsrHash,
+            (RootHashOrigin::Xattr, Role::Root) => Sidecar::RootHashXattr,
+            (RootHashOrigin::Xattr, Role::Usr) => Sidecar::UsrHashXattr,
+            (_, Role::Root) => Sidecar::RootHash,
+            (_, Role::Usr) => Sidecar::UsrHash,
         };
-        findings.push(Finding::new(Oddity::BesideUnused { what }));
+        findings.push(Finding::new(FindingKind::BesideUnused { what }));
     }
 }

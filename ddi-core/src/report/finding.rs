@@ -5,7 +5,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, ByteRange, Designator, Guid, Side};
-use ddi_verity::{RootHash, Widened};
+use ddi_verity::{GeometryException, RootHash};
 
 use crate::dissect::Skipped;
 use crate::error::{BindingError, Error};
@@ -55,13 +55,13 @@ pub struct Finding {
     /// Number of the partition that it is about.
     pub partition: Option<u32>,
     /// What it is.
-    pub what: Oddity,
+    pub what: FindingKind,
 }
 
 /// Something odd about a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum LabelOddity {
+pub enum LabelAnomaly {
     /// Half of a UTF-16 surrogate pair.
     LoneSurrogate,
     /// A control character.
@@ -72,20 +72,20 @@ pub enum LabelOddity {
     TextAfterEnd,
 }
 
-impl fmt::Display for LabelOddity {
+impl fmt::Display for LabelAnomaly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            LabelOddity::LoneSurrogate => "half of a surrogate pair",
-            LabelOddity::Control => "a control character",
-            LabelOddity::Invisible => "a character that is invisible or changes the direction of text",
-            LabelOddity::TextAfterEnd => "text after its end",
+            LabelAnomaly::LoneSurrogate => "half of a surrogate pair",
+            LabelAnomaly::Control => "a control character",
+            LabelAnomaly::Invisible => "a character that is invisible or changes the direction of text",
+            LabelAnomaly::TextAfterEnd => "text after its end",
         })
     }
 }
 
 /// Something beside an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Beside {
+pub enum Sidecar {
     /// Extended attribute `user.verity.roothash`.
     RootHashXattr,
     /// Extended attribute `user.verity.usrhash`.
@@ -102,16 +102,16 @@ pub enum Beside {
     Verity,
 }
 
-impl fmt::Display for Beside {
+impl fmt::Display for Sidecar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Beside::RootHashXattr => "extended attribute user.verity.roothash",
-            Beside::UsrHashXattr => "extended attribute user.verity.usrhash",
-            Beside::RootHash => ".roothash file",
-            Beside::UsrHash => ".usrhash file",
-            Beside::RootHashSignature => ".roothash.p7s file",
-            Beside::UsrHashSignature => ".usrhash.p7s file",
-            Beside::Verity => ".verity file",
+            Sidecar::RootHashXattr => "extended attribute user.verity.roothash",
+            Sidecar::UsrHashXattr => "extended attribute user.verity.usrhash",
+            Sidecar::RootHash => ".roothash file",
+            Sidecar::UsrHash => ".usrhash file",
+            Sidecar::RootHashSignature => ".roothash.p7s file",
+            Sidecar::UsrHashSignature => ".usrhash.p7s file",
+            Sidecar::Verity => ".verity file",
         })
     }
 }
@@ -119,7 +119,7 @@ impl fmt::Display for Beside {
 /// Why something beside an image is of no use.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum BesideProblem {
+pub enum SidecarError {
     /// A FIFO, a directory, a device, a socket.
     NotRegular,
     /// A symbolic link that leads out of the folder of the image, or nowhere.
@@ -139,22 +139,22 @@ pub enum BesideProblem {
     Io(Arc<std::io::Error>),
 }
 
-impl BesideProblem {
+impl SidecarError {
     /// Returns true if systemd would end with an error too: the file is there, and not what it must be.
     pub fn is_malformed(&self) -> bool {
-        !matches!(self, BesideProblem::Elsewhere | BesideProblem::Io(_))
+        !matches!(self, SidecarError::Elsewhere | SidecarError::Io(_))
     }
 }
 
-impl fmt::Display for BesideProblem {
+impl fmt::Display for SidecarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BesideProblem::NotRegular => f.write_str("is not a regular file"),
-            BesideProblem::Elsewhere => f.write_str("is a link that leads out of the folder of the image"),
-            BesideProblem::Empty => f.write_str("is empty"),
-            BesideProblem::TooLarge { max } => write!(f, "is larger than {max} bytes"),
+            SidecarError::NotRegular => f.write_str("is not a regular file"),
+            SidecarError::Elsewhere => f.write_str("is a link that leads out of the folder of the image"),
+            SidecarError::Empty => f.write_str("is empty"),
+            SidecarError::TooLarge { max } => write!(f, "is larger than {max} bytes"),
             // not what is there instead: it may be any file
-            BesideProblem::Text(ddi_verity::ParseRootHashError::Digit { index, .. }) => {
+            SidecarError::Text(ddi_verity::ParseRootHashError::Digit { index, .. }) => {
                 write!(f, "is not a root hash: something else than a hexadecimal digit at {index}")?;
                 match index {
                     64 | 96 | 128 => {
@@ -163,9 +163,9 @@ impl fmt::Display for BesideProblem {
                     _ => Ok(()),
                 }
             }
-            BesideProblem::Text(error) => write!(f, "{error}"),
-            BesideProblem::NotText => f.write_str("is not text"),
-            BesideProblem::Io(error) => write!(f, "{error}"),
+            SidecarError::Text(error) => write!(f, "{error}"),
+            SidecarError::NotText => f.write_str("is not text"),
+            SidecarError::Io(error) => write!(f, "{error}"),
         }
     }
 }
@@ -173,7 +173,7 @@ impl fmt::Display for BesideProblem {
 /// Something about the files of an image that could not be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct InsideProblem {
+pub struct FactError {
     /// The fact, or `files` for all of them.
     pub what: &'static str,
     /// Stable name of the reason.
@@ -184,7 +184,7 @@ pub struct InsideProblem {
     pub reason: Box<str>,
 }
 
-impl InsideProblem {
+impl FactError {
     /// `reason` is why `what` could not be told.
     pub fn new(
         what: &'static str,
@@ -192,20 +192,20 @@ impl InsideProblem {
         severity: Severity,
         reason: &dyn fmt::Display,
     ) -> Self {
-        InsideProblem { what, code, severity, reason: reason.to_string().into() }
+        FactError { what, code, severity, reason: reason.to_string().into() }
     }
 }
 
-impl fmt::Display for InsideProblem {
+impl fmt::Display for FactError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} cannot be read: {}", self.what, self.reason)
     }
 }
 
-/// What a [`Finding`] is about. [`code`](Oddity::code) is stable, the sentences are not.
+/// What a [`Finding`] is about. [`code`](FindingKind::code) is stable, the sentences are not.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Oddity {
+pub enum FindingKind {
     /// One copy of the table is broken, the other one is used.
     TableCopy {
         /// Which one is broken.
@@ -216,7 +216,7 @@ pub enum Oddity {
     /// Both copies are good, and they are not the same.
     TablesDiffer(ddi_gpt::Difference),
     /// Something unusual about the table, or about the protective MBR.
-    Table(ddi_gpt::Oddity),
+    Table(ddi_gpt::Anomaly),
     /// There are headers of a GPT, but an MBR that does not stand for one: the MBR counts.
     GptBehindMbr,
     /// There is something where nothing should be: between partitions, or between tables and partitions.
@@ -333,7 +333,7 @@ pub enum Oddity {
         /// What it is for.
         role: Role,
         /// What was let pass.
-        widened: Widened,
+        widened: GeometryException,
     },
     /// A signature partition that cannot be read.
     Signature(ddi_signature::SignatureError),
@@ -368,70 +368,70 @@ pub enum Oddity {
         architecture: Architecture,
     },
     /// A label with something that can mislead.
-    Label(LabelOddity),
+    Label(LabelAnomaly),
     /// Something beside the image is of no use.
-    Beside {
+    Sidecar {
         /// Which.
-        what: Beside,
+        what: Sidecar,
         /// Why.
-        problem: BesideProblem,
+        problem: SidecarError,
     },
     /// A file beside the image has no part in this image.
     BesideUnused {
         /// Which.
-        what: Beside,
+        what: Sidecar,
     },
     /// Something could not be read.
-    Unreadable(Error),
+    MountError(Error),
     /// What the files of the image say could not be told.
-    Inside(InsideProblem),
+    Inside(FactError),
 }
 
-impl Oddity {
+impl FindingKind {
     /// Stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Oddity::TableCopy { side: Side::Primary, .. } => "primary-table",
-            Oddity::TableCopy { side: Side::Backup, .. } => "backup-table",
-            Oddity::TablesDiffer(_) => "tables-differ",
-            Oddity::Table(oddity) => oddity.code(),
-            Oddity::GptBehindMbr => "gpt-behind-mbr",
-            Oddity::VeritySuperblockBehind { .. } => "verity-superblock-behind",
-            Oddity::GapNotZero { .. } => "gap-not-zero",
-            Oddity::GapsNotRead { .. } => "gaps-not-read",
-            Oddity::TableBehindFileSystem { .. } => "table-behind-file-system",
-            Oddity::TableOver { .. } => "table-over",
-            Oddity::Dissect(error) | Oddity::Unreadable(error) => error.code(),
-            Oddity::NotChosen(_) => "not-chosen",
-            Oddity::UnknownType { .. } => "unknown-type",
-            Oddity::Outside => "outside",
-            Oddity::Unprotected { .. } => "unprotected",
-            Oddity::Unsigned { .. } => "unsigned",
-            Oddity::SignatureNotChecked { .. } => "signature-not-checked",
-            Oddity::SignatureNotVerified { state: SignatureState::Failed(error), .. } => error.code(),
-            Oddity::SignatureNotVerified { state: SignatureState::OtherRootHash { .. }, .. } => {
+            FindingKind::TableCopy { side: Side::Primary, .. } => "primary-table",
+            FindingKind::TableCopy { side: Side::Backup, .. } => "backup-table",
+            FindingKind::TablesDiffer(_) => "tables-differ",
+            FindingKind::Table(anomaly) => anomaly.code(),
+            FindingKind::GptBehindMbr => "gpt-behind-mbr",
+            FindingKind::VeritySuperblockBehind { .. } => "verity-superblock-behind",
+            FindingKind::GapNotZero { .. } => "gap-not-zero",
+            FindingKind::GapsNotRead { .. } => "gaps-not-read",
+            FindingKind::TableBehindFileSystem { .. } => "table-behind-file-system",
+            FindingKind::TableOver { .. } => "table-over",
+            FindingKind::Dissect(error) | FindingKind::MountError(error) => error.code(),
+            FindingKind::NotChosen(_) => "not-chosen",
+            FindingKind::UnknownType { .. } => "unknown-type",
+            FindingKind::Outside => "outside",
+            FindingKind::Unprotected { .. } => "unprotected",
+            FindingKind::Unsigned { .. } => "unsigned",
+            FindingKind::SignatureNotChecked { .. } => "signature-not-checked",
+            FindingKind::SignatureNotVerified { state: SignatureState::Failed(error), .. } => error.code(),
+            FindingKind::SignatureNotVerified { state: SignatureState::OtherRootHash { .. }, .. } => {
                 "signature-other-root-hash"
             }
-            Oddity::SignatureNotVerified { .. } => "signature-not-trusted",
-            Oddity::SignatureOfOtherData { .. } => "signature-of-other-data",
-            Oddity::RootHashGuessed { .. } => "root-hash-guessed",
-            Oddity::RootHashUnknown { .. } => "root-hash-unknown",
-            Oddity::RootHashesDiffer { .. } => "root-hashes-differ",
-            Oddity::Binding(error) => error.code(),
-            Oddity::VersionsMixed { .. } => "versions-mixed",
-            Oddity::Verity { error, .. } => error.code(),
-            Oddity::Geometry { .. } => "geometry",
-            Oddity::Signature(error) => error.code(),
-            Oddity::FileSystem(error) => error.code(),
-            Oddity::FileSystemTooLarge { .. } => "file-system-too-large",
-            Oddity::PassedOver(_) => "file-system-passed-over",
-            Oddity::UnrecognisedContent { .. } => "unrecognised-content",
-            Oddity::UnfitContent { unfit, .. } => unfit.code(),
-            Oddity::ForeignArchitecture { .. } => "foreign-architecture",
-            Oddity::Label(_) => "label",
-            Oddity::Beside { .. } => "beside",
-            Oddity::BesideUnused { .. } => "beside-unused",
-            Oddity::Inside(problem) => problem.code,
+            FindingKind::SignatureNotVerified { .. } => "signature-not-trusted",
+            FindingKind::SignatureOfOtherData { .. } => "signature-of-other-data",
+            FindingKind::RootHashGuessed { .. } => "root-hash-guessed",
+            FindingKind::RootHashUnknown { .. } => "root-hash-unknown",
+            FindingKind::RootHashesDiffer { .. } => "root-hashes-differ",
+            FindingKind::Binding(error) => error.code(),
+            FindingKind::VersionsMixed { .. } => "versions-mixed",
+            FindingKind::Verity { error, .. } => error.code(),
+            FindingKind::Geometry { .. } => "geometry",
+            FindingKind::Signature(error) => error.code(),
+            FindingKind::FileSystem(error) => error.code(),
+            FindingKind::FileSystemTooLarge { .. } => "file-system-too-large",
+            FindingKind::PassedOver(_) => "file-system-passed-over",
+            FindingKind::UnrecognisedContent { .. } => "unrecognised-content",
+            FindingKind::UnfitContent { unfit, .. } => unfit.code(),
+            FindingKind::ForeignArchitecture { .. } => "foreign-architecture",
+            FindingKind::Label(_) => "label",
+            FindingKind::Sidecar { .. } => "beside",
+            FindingKind::BesideUnused { .. } => "beside-unused",
+            FindingKind::Inside(problem) => problem.code,
         }
     }
 
@@ -439,55 +439,55 @@ impl Oddity {
     pub fn severity(&self) -> Severity {
         match self {
             // as systemd-repart makes it
-            Oddity::Geometry { widened: Widened::UnprotectedTail(_), .. } => Severity::Note,
+            FindingKind::Geometry { widened: GeometryException::UnprotectedTail(_), .. } => Severity::Note,
             // Linux and libblkid refuse such a table
-            Oddity::Table(ddi_gpt::Oddity::DiskTruncated { .. }) => Severity::Error,
+            FindingKind::Table(ddi_gpt::Anomaly::DiskTruncated { .. }) => Severity::Error,
             // it may be meant to be formatted on the machine
-            Oddity::Dissect(Error::NotMountable { designator: Some(designator), kind: None, .. })
-                if !matches!(designator, Designator::Root | Designator::Usr) =>
-            {
-                Severity::Warning
-            }
-            Oddity::Dissect(_)
-            | Oddity::Unreadable(_)
-            | Oddity::Outside
-            | Oddity::SignatureOfOtherData { .. }
-            | Oddity::Binding(_)
-            | Oddity::VersionsMixed { .. }
-            | Oddity::Verity { .. }
-            | Oddity::Signature(_)
-            | Oddity::FileSystem(_)
-            | Oddity::FileSystemTooLarge { .. }
-            | Oddity::TableCopy { side: Side::Primary, .. }
-            | Oddity::TablesDiffer(_) => Severity::Error,
-            Oddity::TableCopy { side: Side::Backup, .. }
-            | Oddity::Table(_)
-            | Oddity::GptBehindMbr
-            | Oddity::GapNotZero { .. }
-            | Oddity::TableBehindFileSystem { .. }
-            | Oddity::TableOver { .. }
-            | Oddity::Unprotected { .. }
-            | Oddity::RootHashUnknown { .. }
-            | Oddity::RootHashesDiffer { .. }
-            | Oddity::Geometry { .. }
-            | Oddity::PassedOver(_)
-            | Oddity::UnrecognisedContent { .. }
-            | Oddity::UnfitContent { .. }
-            | Oddity::Label(_)
-            | Oddity::Beside { .. } => Severity::Warning,
+            FindingKind::Dissect(Error::NotMountable {
+                designator: Some(designator), kind: None, ..
+            }) if !matches!(designator, Designator::Root | Designator::Usr) => Severity::Warning,
+            FindingKind::Dissect(_)
+            | FindingKind::MountError(_)
+            | FindingKind::Outside
+            | FindingKind::SignatureOfOtherData { .. }
+            | FindingKind::Binding(_)
+            | FindingKind::VersionsMixed { .. }
+            | FindingKind::Verity { .. }
+            | FindingKind::Signature(_)
+            | FindingKind::FileSystem(_)
+            | FindingKind::FileSystemTooLarge { .. }
+            | FindingKind::TableCopy { side: Side::Primary, .. }
+            | FindingKind::TablesDiffer(_) => Severity::Error,
+            FindingKind::TableCopy { side: Side::Backup, .. }
+            | FindingKind::Table(_)
+            | FindingKind::GptBehindMbr
+            | FindingKind::GapNotZero { .. }
+            | FindingKind::TableBehindFileSystem { .. }
+            | FindingKind::TableOver { .. }
+            | FindingKind::Unprotected { .. }
+            | FindingKind::RootHashUnknown { .. }
+            | FindingKind::RootHashesDiffer { .. }
+            | FindingKind::Geometry { .. }
+            | FindingKind::PassedOver(_)
+            | FindingKind::UnrecognisedContent { .. }
+            | FindingKind::UnfitContent { .. }
+            | FindingKind::Label(_)
+            | FindingKind::Sidecar { .. } => Severity::Warning,
             // that the key is not trusted here is no fault of the image
-            Oddity::SignatureNotVerified { state: SignatureState::NotTrusted { .. }, .. } => Severity::Note,
-            Oddity::SignatureNotVerified { .. } => Severity::Warning,
-            Oddity::NotChosen(skipped) => skipped.severity(),
-            Oddity::Inside(problem) => problem.severity,
-            Oddity::VeritySuperblockBehind { .. }
-            | Oddity::GapsNotRead { .. }
-            | Oddity::UnknownType { .. }
-            | Oddity::Unsigned { .. }
-            | Oddity::SignatureNotChecked { .. }
-            | Oddity::RootHashGuessed { .. }
-            | Oddity::ForeignArchitecture { .. }
-            | Oddity::BesideUnused { .. } => Severity::Note,
+            FindingKind::SignatureNotVerified { state: SignatureState::NotTrusted { .. }, .. } => {
+                Severity::Note
+            }
+            FindingKind::SignatureNotVerified { .. } => Severity::Warning,
+            FindingKind::NotChosen(skipped) => skipped.severity(),
+            FindingKind::Inside(problem) => problem.severity,
+            FindingKind::VeritySuperblockBehind { .. }
+            | FindingKind::GapsNotRead { .. }
+            | FindingKind::UnknownType { .. }
+            | FindingKind::Unsigned { .. }
+            | FindingKind::SignatureNotChecked { .. }
+            | FindingKind::RootHashGuessed { .. }
+            | FindingKind::ForeignArchitecture { .. }
+            | FindingKind::BesideUnused { .. } => Severity::Note,
         }
     }
 }
@@ -527,87 +527,91 @@ impl fmt::Display for Authority {
     }
 }
 
-impl Oddity {
+impl FindingKind {
     /// Whose rule it is.
     pub fn authority(&self) -> Authority {
         match self {
-            Oddity::Table(ddi_gpt::Oddity::DiskTruncated { .. }) => Authority::Linux,
-            Oddity::TableCopy { .. }
-            | Oddity::TablesDiffer(_)
-            | Oddity::Table(_)
-            | Oddity::GptBehindMbr
-            | Oddity::Outside => Authority::Uefi,
-            Oddity::Dissect(error) if error.is_our_own() => Authority::Uefi,
-            Oddity::NotChosen(_)
-            | Oddity::UnknownType { .. }
-            | Oddity::ForeignArchitecture { .. }
-            | Oddity::RootHashGuessed { .. } => Authority::Dps,
-            Oddity::Dissect(_)
-            | Oddity::TableBehindFileSystem { .. }
-            | Oddity::TableOver { .. }
-            | Oddity::SignatureOfOtherData { .. }
-            | Oddity::RootHashesDiffer { .. }
-            | Oddity::VersionsMixed { .. }
-            | Oddity::Signature(_)
-            | Oddity::Beside { .. }
-            | Oddity::BesideUnused { .. } => Authority::Systemd,
-            Oddity::Verity { .. }
-            | Oddity::FileSystem(_)
-            | Oddity::FileSystemTooLarge { .. }
-            | Oddity::PassedOver(_)
-            | Oddity::Unreadable(_)
-            | Oddity::Inside(_) => Authority::Linux,
-            Oddity::VeritySuperblockBehind { .. }
-            | Oddity::GapNotZero { .. }
-            | Oddity::GapsNotRead { .. }
-            | Oddity::Unprotected { .. }
-            | Oddity::Unsigned { .. }
-            | Oddity::SignatureNotChecked { .. }
-            | Oddity::SignatureNotVerified { .. }
-            | Oddity::RootHashUnknown { .. }
-            | Oddity::Binding(_)
-            | Oddity::Geometry { .. }
-            | Oddity::UnrecognisedContent { .. }
-            | Oddity::UnfitContent { .. }
-            | Oddity::Label(_) => Authority::Ddi,
+            FindingKind::Table(ddi_gpt::Anomaly::DiskTruncated { .. }) => Authority::Linux,
+            FindingKind::TableCopy { .. }
+            | FindingKind::TablesDiffer(_)
+            | FindingKind::Table(_)
+            | FindingKind::GptBehindMbr
+            | FindingKind::Outside => Authority::Uefi,
+            FindingKind::Dissect(error) if error.is_our_own() => Authority::Uefi,
+            FindingKind::NotChosen(_)
+            | FindingKind::UnknownType { .. }
+            | FindingKind::ForeignArchitecture { .. }
+            | FindingKind::RootHashGuessed { .. } => Authority::Dps,
+            FindingKind::Dissect(_)
+            | FindingKind::TableBehindFileSystem { .. }
+            | FindingKind::TableOver { .. }
+            | FindingKind::SignatureOfOtherData { .. }
+            | FindingKind::RootHashesDiffer { .. }
+            | FindingKind::VersionsMixed { .. }
+            | FindingKind::Signature(_)
+            | FindingKind::Sidecar { .. }
+            | FindingKind::BesideUnused { .. } => Authority::Systemd,
+            FindingKind::Verity { .. }
+            | FindingKind::FileSystem(_)
+            | FindingKind::FileSystemTooLarge { .. }
+            | FindingKind::PassedOver(_)
+            | FindingKind::MountError(_)
+            | FindingKind::Inside(_) => Authority::Linux,
+            FindingKind::VeritySuperblockBehind { .. }
+            | FindingKind::GapNotZero { .. }
+            | FindingKind::GapsNotRead { .. }
+            | FindingKind::Unprotected { .. }
+            | FindingKind::Unsigned { .. }
+            | FindingKind::SignatureNotChecked { .. }
+            | FindingKind::SignatureNotVerified { .. }
+            | FindingKind::RootHashUnknown { .. }
+            | FindingKind::Binding(_)
+            | FindingKind::Geometry { .. }
+            | FindingKind::UnrecognisedContent { .. }
+            | FindingKind::UnfitContent { .. }
+            | FindingKind::Label(_) => Authority::Ddi,
         }
     }
 }
 
-impl fmt::Display for Oddity {
+impl fmt::Display for FindingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Oddity::TableCopy { side, error } => write!(f, "the {side} table cannot be used: {error}"),
-            Oddity::TablesDiffer(difference) => write!(f, "primary and backup table differ: {difference}"),
-            Oddity::Table(oddity) => oddity.fmt(f),
-            Oddity::GptBehindMbr => {
+            FindingKind::TableCopy { side, error } => write!(f, "the {side} table cannot be used: {error}"),
+            FindingKind::TablesDiffer(difference) => {
+                write!(f, "primary and backup table differ: {difference}")
+            }
+            FindingKind::Table(anomaly) => anomaly.fmt(f),
+            FindingKind::GptBehindMbr => {
                 f.write_str("there are headers of a GPT, but the MBR does not stand for one")
             }
-            Oddity::VeritySuperblockBehind { offset } => {
+            FindingKind::VeritySuperblockBehind { offset } => {
                 write!(
                     f,
                     "a verity superblock directly behind the file system: with --hash-offset={offset} verify uses it"
                 )
             }
-            Oddity::GapNotZero { gap } => {
+            FindingKind::GapNotZero { gap } => {
                 write!(
                     f,
                     "not all of the {} bytes from byte {} are zero, yet in no partition",
                     gap.size, gap.offset
                 )
             }
-            Oddity::GapsNotRead { unread } => write!(f, "{unread} bytes in no partition were not looked at"),
-            Oddity::TableOver { kind } => {
+            FindingKind::GapsNotRead { unread } => {
+                write!(f, "{unread} bytes in no partition were not looked at")
+            }
+            FindingKind::TableOver { kind } => {
                 write!(f, "the image as a whole is recognised as {kind}; systemd reads the partition table")
             }
-            Oddity::TableBehindFileSystem { kind } => {
+            FindingKind::TableBehindFileSystem { kind } => {
                 write!(
                     f,
                     "the image is taken as a bare {} file system, although it has a partition table",
                     kind.name()
                 )
             }
-            Oddity::Dissect(error) => {
+            FindingKind::Dissect(error) => {
                 let who = match error {
                     Error::NotMountable { .. } => "systemd 257 does not mount this image",
                     Error::AmbiguousFileSystem { .. } | Error::AmbiguousImage(_) => {
@@ -618,36 +622,36 @@ impl fmt::Display for Oddity {
                 };
                 write!(f, "{who}: {error}")
             }
-            Oddity::NotChosen(skipped) => skipped.fmt(f),
-            Oddity::UnknownType { type_guid } => write!(f, "unknown partition type {type_guid}"),
-            Oddity::Outside => f.write_str("the partition does not lie in the image"),
-            Oddity::Unprotected { designator } => {
+            FindingKind::NotChosen(skipped) => skipped.fmt(f),
+            FindingKind::UnknownType { type_guid } => write!(f, "unknown partition type {type_guid}"),
+            FindingKind::Outside => f.write_str("the partition does not lie in the image"),
+            FindingKind::Unprotected { designator } => {
                 write!(f, "the {designator} partition is not protected by verity")
             }
-            Oddity::Unsigned { role } => write!(f, "there is no signature for the root hash of {role}"),
-            Oddity::SignatureNotChecked { role } => {
+            FindingKind::Unsigned { role } => write!(f, "there is no signature for the root hash of {role}"),
+            FindingKind::SignatureNotChecked { role } => {
                 write!(f, "there is a signature for the root hash of {role}, but it was not checked")
             }
-            Oddity::SignatureNotVerified { role, state } => {
+            FindingKind::SignatureNotVerified { role, state } => {
                 write!(f, "the signature for the root hash of {role} vouches for nothing: {state}")
             }
-            Oddity::SignatureOfOtherData { role, found } => write!(
+            FindingKind::SignatureOfOtherData { role, found } => write!(
                 f,
                 "the signature that is used for {role} is for other data, of the root hash {found}: systemd refuses to activate it"
             ),
-            Oddity::RootHashGuessed { role } => {
+            FindingKind::RootHashGuessed { role } => {
                 write!(
                     f,
                     "the root hash of {role} is put together from partition GUIDs: nobody vouches for it"
                 )
             }
-            Oddity::RootHashUnknown { role } => write!(f, "no root hash is known for {role}"),
-            Oddity::RootHashesDiffer { role, first, first_hash, second, second_hash } => write!(
+            FindingKind::RootHashUnknown { role } => write!(f, "no root hash is known for {role}"),
+            FindingKind::RootHashesDiffer { role, first, first_hash, second, second_hash } => write!(
                 f,
                 "different root hashes for {role}: {first_hash} ({first}) counts, not {second_hash} ({second})"
             ),
-            Oddity::Binding(error) => error.fmt(f),
-            Oddity::VersionsMixed { role, data, hash, belongs } => {
+            FindingKind::Binding(error) => error.fmt(f),
+            FindingKind::VersionsMixed { role, data, hash, belongs } => {
                 write!(
                     f,
                     "{role} partition {data} and verity partition {hash} are chosen, but do not belong together"
@@ -657,39 +661,39 @@ impl fmt::Display for Oddity {
                     None => Ok(()),
                 }
             }
-            Oddity::Verity { role, error } => write!(f, "verity of {role}: {error}"),
-            Oddity::Geometry { role, widened } => write!(f, "verity of {role}: {widened}"),
-            Oddity::Signature(error) => write!(f, "signature partition: {error}"),
-            Oddity::FileSystem(error) => error.fmt(f),
-            Oddity::FileSystemTooLarge { claimed, available } => {
+            FindingKind::Verity { role, error } => write!(f, "verity of {role}: {error}"),
+            FindingKind::Geometry { role, widened } => write!(f, "verity of {role}: {widened}"),
+            FindingKind::Signature(error) => write!(f, "signature partition: {error}"),
+            FindingKind::FileSystem(error) => error.fmt(f),
+            FindingKind::FileSystemTooLarge { claimed, available } => {
                 write!(f, "the file system claims {claimed} bytes, {available} are there")
             }
-            Oddity::PassedOver(error) => write!(f, "{error}; on so small a storage the first is taken"),
-            Oddity::UnrecognisedContent { role } => {
+            FindingKind::PassedOver(error) => write!(f, "{error}; on so small a storage the first is taken"),
+            FindingKind::UnrecognisedContent { role } => {
                 write!(f, "the protected data of {role} holds nothing that is recognised as a file system")
             }
-            Oddity::UnfitContent { role, kind, unfit } => {
+            FindingKind::UnfitContent { role, kind, unfit } => {
                 write!(
                     f,
                     "the protected data of {role} cannot be proven by the {} in it: {unfit}",
                     kind.name()
                 )
             }
-            Oddity::ForeignArchitecture { architecture } => {
+            FindingKind::ForeignArchitecture { architecture } => {
                 write!(f, "the partition is for {architecture}, there is none for this machine")
             }
-            Oddity::Label(oddity) => write!(f, "the label has {oddity}"),
-            Oddity::Beside { what, problem } => write!(f, "{what}: {problem}"),
-            Oddity::BesideUnused { what } => write!(f, "{what} has no part in this image"),
-            Oddity::Unreadable(error) => error.fmt(f),
-            Oddity::Inside(problem) => problem.fmt(f),
+            FindingKind::Label(anomaly) => write!(f, "the label has {anomaly}"),
+            FindingKind::Sidecar { what, problem } => write!(f, "{what}: {problem}"),
+            FindingKind::BesideUnused { what } => write!(f, "{what} has no part in this image"),
+            FindingKind::MountError(error) => error.fmt(f),
+            FindingKind::Inside(problem) => problem.fmt(f),
         }
     }
 }
 
 impl Finding {
     /// A finding of the usual severity, with no place yet.
-    pub fn new(what: Oddity) -> Self {
+    pub fn new(what: FindingKind) -> Self {
         Finding { severity: what.severity(), offset: None, partition: None, what }
     }
 

@@ -21,7 +21,7 @@ use ddi_verity::{Layout, Placement, Superblock};
 use super::{Content, ImageKind, Report};
 use crate::error::{Error, Step};
 use crate::image::{Image, Table};
-use crate::report::finding::{Finding, Oddity, Severity};
+use crate::report::finding::{Finding, FindingKind, Severity};
 use ddi_fs::{FsKind, Probe, Usage};
 
 /// Bytes read at once.
@@ -41,7 +41,7 @@ pub(super) fn look(image: &Image, report: &Report, budget: u64, findings: &mut V
         && let Some(tree) = appended_tree(image, first.size)
         && !taken.iter().any(|range| range.offset == tree.offset)
     {
-        findings.push(Finding::new(Oddity::VeritySuperblockBehind { offset: tree.offset }));
+        findings.push(Finding::new(FindingKind::VeritySuperblockBehind { offset: tree.offset }));
         taken.push(tree);
     }
     for gap in gaps(image.source().size(), taken) {
@@ -53,7 +53,7 @@ pub(super) fn look(image: &Image, report: &Report, budget: u64, findings: &mut V
             Ok(ProbeResult::Unread(bytes)) => unread = unread.saturating_add(bytes),
             Ok(ProbeResult::NotZero(offset)) => {
                 told = told.saturating_add(1);
-                let mut finding = Finding::new(Oddity::GapNotZero { gap }).at(offset);
+                let mut finding = Finding::new(FindingKind::GapNotZero { gap }).at(offset);
                 // what follows a bare file system is not for anybody to say
                 if report.kind == ImageKind::FileSystem {
                     finding.severity = Severity::Note;
@@ -62,12 +62,12 @@ pub(super) fn look(image: &Image, report: &Report, budget: u64, findings: &mut V
             }
             Err(error) => {
                 told = told.saturating_add(1);
-                findings.push(Finding::new(Oddity::Unreadable(error)).at(gap.offset));
+                findings.push(Finding::new(FindingKind::MountError(error)).at(gap.offset));
             }
         }
     }
     if unread > 0 {
-        findings.push(Finding::new(Oddity::GapsNotRead { unread }));
+        findings.push(Finding::new(FindingKind::GapsNotRead { unread }));
     }
 }
 

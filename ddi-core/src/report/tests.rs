@@ -105,7 +105,7 @@ fn f4_what_is_not_mounted_is_an_error() {
 
 /// One broken thing an image, and what is told of it.
 #[test]
-fn each_oddity_has_its_code() {
+fn each_kind_has_its_code() {
     let (set, other, fs) = (Set::new(erofs(8, 1)), Set::new(erofs(8, 2)), erofs(8, 3));
     let root = || Disk::new().set(ROOT, "", &set);
     let edited = |disk: Disk, change: &dyn Fn(&mut Vec<u8>)| {
@@ -396,7 +396,7 @@ fn content_is_that_of_the_proof() {
     let any = ProveOptions { content: ContentRule::Any, ..Default::default() };
     let dissection = DissectionRecord::new(&nothing, &DissectOptions::new(VeritySettings::default()));
     let assessment = prove(&nothing, &dissection, &any);
-    assert_eq!(assessment.outcome, Outcome::IntactUnvouched);
+    assert_eq!(assessment.outcome, Outcome::Intact);
     let mut report = report(&nothing);
     report.record(&assessment);
     assert_eq!(report.partitions[0].assurance, Assurance::Claimed);
@@ -414,7 +414,7 @@ fn a_bare_image_is_a_root_file_system() {
         let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
         let proving = ProveOptions { trusted: &trusted, hash_offset: Some(8 * 4096), ..Default::default() };
         let assessment = prove(&image, &dissection, &proving);
-        assert_eq!(assessment.outcome, Outcome::TrustedAndProven);
+        assert_eq!(assessment.outcome, Outcome::Verified);
         let mut report = report(&image);
         report.record(&assessment);
         assert_eq!(report.whole_assurance, expected, "{role}");
@@ -483,8 +483,8 @@ proptest! {
         }
         let dissection = DissectionRecord::new(&image, &DissectOptions::new(VeritySettings::default()));
         let assessment = prove(&image, &dissection, &ProveOptions::default());
-        prop_assert!(assessment.outcome != Outcome::TrustedAndProven);
-        prop_assert!(!same || assessment.outcome == Outcome::IntactUnvouched);
+        prop_assert!(assessment.outcome != Outcome::Verified);
+        prop_assert!(!same || assessment.outcome == Outcome::Intact);
     }
 }
 

@@ -70,7 +70,7 @@ pub enum SignaturePlace {
     /// In the signature partition of this number.
     Partition(u32),
     /// In a file beside the image: `NAME.roothash.p7s` or `NAME.usrhash.p7s`.
-    Beside,
+    Sidecar,
 }
 
 /// What came of checking a signature.
@@ -144,7 +144,7 @@ impl fmt::Display for SignaturePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SignaturePlace::Partition(number) => write!(f, "in partition {number}"),
-            SignaturePlace::Beside => f.write_str("in a file beside the image"),
+            SignaturePlace::Sidecar => f.write_str("in a file beside the image"),
         }
     }
 }
@@ -172,7 +172,7 @@ mod tests {
     use sha2::Digest;
 
     use super::*;
-    use crate::trust::{Role, TrustedRootHash, Word};
+    use crate::trust::{Role, TrustedRootHash, Voucher};
 
     fn golden(name: &str) -> Vec<u8> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/ddi-signature/tests/data");
@@ -209,7 +209,7 @@ mod tests {
             assert_eq!(trusted.is_some(), expected == "verified");
             if let Some(trusted) = trusted {
                 assert!(trusted.vouches_for(&signed, Role::Usr) && !trusted.vouches_for(&signed, Role::Root));
-                assert_eq!(trusted.word(), Word::Certificate(rsa.trusted()[0].fingerprint()));
+                assert_eq!(trusted.voucher(), Voucher::Certificate(rsa.trusted()[0].fingerprint()));
             }
             // a partition that names another root hash is not for this one, whatever its signature is worth
             let pkcs7 = golden(file);

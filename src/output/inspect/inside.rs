@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use ddi_core::{Assurance, Mounted, Report, Unreadable, VeritySet, Word};
-use ddi_os::Inside;
+use ddi_core::{Assurance, MountError, Mounted, Report, VeritySet, Voucher};
+use ddi_os::SystemFacts;
 use ddi_os::metadata::{
     EnvFile, ExtensionRelease, Fact, Found, MachineId, Metadata, NameRule, Passed, UseAs,
 };
@@ -27,7 +27,7 @@ const QUESTIONS: [Question; 10] = [
     ("confext for initrd", "useInitRDConfigurationExtension", |use_as| use_as.confext_initrd),
 ];
 
-type Inner = Result<Inside, Unreadable>;
+type Inner = Result<SystemFacts, MountError>;
 
 /// The lines that follow the summary, in its columns.
 pub(super) fn text(report: &Report, inside: &Inner) -> String {
@@ -82,9 +82,11 @@ fn proof(report: &Report, mounted: &Mounted) -> String {
     };
     match (mounted.assurance, &mounted.trusted) {
         (Assurance::Authenticated, Some(trusted)) => {
-            let by = match trusted.word() {
-                Word::Caller => "as you gave it".into(),
-                Word::Certificate(fingerprint) => format!("signed with the key of certificate {fingerprint}"),
+            let by = match trusted.voucher() {
+                Voucher::Caller => "as you gave it".into(),
+                Voucher::Certificate(fingerprint) => {
+                    format!("signed with the key of certificate {fingerprint}")
+                }
                 _ => String::new(),
             };
             format!("from proven blocks of {what}, under the root hash {}, {by}", trusted.hash())
@@ -164,7 +166,7 @@ fn add_facts(json: &mut Value, metadata: &Metadata) {
     }
 }
 
-fn ours(report: &Report, inside: &Inside) -> Value {
+fn ours(report: &Report, inside: &SystemFacts) -> Value {
     let file_system = |mounted: &Mounted| {
         let known = set_of(report, mounted).and_then(|set| set.root_hash);
         let is_proven = mounted.assurance != Assurance::Claimed;
@@ -178,8 +180,8 @@ fn ours(report: &Report, inside: &Inside) -> Value {
             "type": mounted.kind.name(),
             "assurance": mounted.assurance.name(),
             "rootHash": root_hash,
-            "vouchedBy": mounted.trusted.as_ref().map(|trusted| match trusted.word() {
-                Word::Caller => "caller",
+            "vouchedBy": mounted.trusted.as_ref().map(|trusted| match trusted.voucher() {
+                Voucher::Caller => "caller",
                 _ => "signature",
             }),
             "caveat": mounted.fs.caveat(),

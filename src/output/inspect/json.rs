@@ -5,7 +5,7 @@ use ddi_core::fs::probe::FactValue;
 use ddi_core::gpt::{Guid, TableCopy};
 use ddi_core::verity::Examined;
 use ddi_core::{
-    Content, EntryFacts, Finding, KnownRootHash, Mount, Part, PartitionReport, Selection, VeritySet,
+    Content, EntryFacts, Extent, Finding, KnownRootHash, Mount, PartitionReport, Selection, VeritySet,
 };
 use serde_json::{Map, Value, json};
 
@@ -244,7 +244,7 @@ fn root_hash(known: &KnownRootHash) -> Value {
     json!({ "hash": known.hash.to_string(), "role": known.role.name(), "origin": known.origin.name() })
 }
 
-fn part(part: Part) -> Value {
+fn part(part: Extent) -> Value {
     json!({
         "partition": part.number,
         "offset": part.range.offset,

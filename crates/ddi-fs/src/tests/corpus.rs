@@ -14,7 +14,7 @@ use ddi_io::{FileSource, ReadAt, Section};
 use serde_json::{Map, Value, json};
 
 use crate::probe::{FsKind, probe};
-use crate::{self as files, Budget, FileType, Step, Tree, Walk};
+use crate::{self as files, Budget, FileType, Step, Vfs, Walk};
 
 /// The corpus; `None`, and a word of it, if there is none and none is named.
 pub(crate) fn corpus() -> Option<PathBuf> {
@@ -59,7 +59,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// Every file, in the form of the corpus.
-fn listing(tree: &Tree, kind: FsKind) -> BTreeMap<String, Value> {
+fn listing(tree: &Vfs, kind: FsKind) -> BTreeMap<String, Value> {
     use sha2::{Digest, Sha256};
     let mut all = BTreeMap::new();
     let mut walk = Walk::new(Budget::default());
@@ -155,7 +155,7 @@ fn every_file_is_what_the_kernel_shows() {
             continue;
         }
         let tree = match files::open(source, kind) {
-            Ok(fs) => Tree::new(Some(fs)),
+            Ok(fs) => Vfs::new(Some(fs)),
             Err(error) => {
                 differences.push(format!("{name}: {error}"));
                 continue;

@@ -11,7 +11,7 @@ use ddi_io::ReadAt;
 use super::corpus::{corpus, file_systems};
 use super::hostile::Random;
 use crate::probe::FsKind;
-use crate::{self as files, Budget, FileSystem, FileType, MAX_OWNERS, Node, Step, Tree, Unknown, Walk};
+use crate::{self as files, Budget, FileSystem, FileType, MAX_OWNERS, Node, Step, Unknown, Vfs, Walk};
 
 const BLOCK: u64 = 4096;
 
@@ -37,7 +37,7 @@ impl ReadAt for Hurt {
 
 /// Path, node and type of everything.
 fn everything(fs: &Arc<dyn FileSystem>) -> BTreeMap<Vec<u8>, (Node, FileType)> {
-    let tree = Tree::new(Some(Arc::clone(fs)));
+    let tree = Vfs::new(Some(Arc::clone(fs)));
     let mut all = BTreeMap::new();
     let mut walk = Walk::new(Budget::default());
     walk.tree(&tree, tree.root(), &mut |_, visit| {

@@ -10,7 +10,7 @@ use ddi_io::ReadAt;
 
 use super::corpus::{corpus, file_systems};
 use crate::probe::FsKind;
-use crate::{self as files, Budget, Error, Extent, FileType, Step, Tree, Walk};
+use crate::{self as files, Budget, Error, Extent, FileType, Step, Vfs, Walk};
 
 /// An image with a few bytes changed and its end cut off.
 struct Damaged {
@@ -66,7 +66,7 @@ fn read_all(source: Arc<dyn ReadAt>, kind: FsKind, budget: Budget, seed: u64) ->
         if told < 1 << 20 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let _ = fs.system_extents(&mut tell);
-    let tree = Tree::new(Some(Arc::clone(&fs)));
+    let tree = Vfs::new(Some(Arc::clone(&fs)));
     Walk::new(budget).tree(&tree, tree.root(), &mut |walk, visit| {
         let Ok(stat) = visit.stat else { return Ok(Step::Continue) };
         count += 1;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::api::{
-    EachEntry, EachExtent, Entry, Error, Extent, ExtentKind, FileSystem, FileType, FsKind, Node, Stat, Tree,
+    EachEntry, EachExtent, Entry, Error, Extent, ExtentKind, FileSystem, FileType, FsKind, Node, Stat, Vfs,
     Xattr,
 };
 
@@ -145,8 +145,8 @@ impl Memory {
         Arc::new(self)
     }
 
-    pub fn tree(self) -> Tree {
-        Tree::new(Some(self.arc()))
+    pub fn tree(self) -> Vfs {
+        Vfs::new(Some(self.arc()))
     }
 }
 

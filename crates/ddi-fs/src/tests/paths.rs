@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::memory::Memory;
-use crate::{Budget, Error, FileType, Limit, Step, Tree, Walk};
+use crate::{Budget, Error, FileType, Limit, Step, Vfs, Walk};
 
-fn read(tree: &Tree, path: &str) -> Result<String, Error> {
+fn read(tree: &Vfs, path: &str) -> Result<String, Error> {
     tree.read_path(path.as_bytes(), 1 << 16).map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
@@ -77,12 +77,12 @@ fn usr_is_mounted_over_root() {
         paths(&tree),
         ["/", "/etc", "/etc/os-release", "/etc/x", "/usr", "/usr/lib", "/usr/lib/os-release", "/usr/up"]
     );
-    let alone = Tree::new(None).with_mount(b"usr", usr);
+    let alone = Vfs::new(None).with_mount(b"usr", usr);
     assert_eq!(paths(&alone), ["/", "/usr", "/usr/lib", "/usr/lib/os-release", "/usr/up"]);
     assert!(matches!(read(&alone, "/usr/up"), Err(Error::NotFound)));
 }
 
-fn paths(tree: &Tree) -> Vec<String> {
+fn paths(tree: &Vfs) -> Vec<String> {
     let mut all = Vec::new();
     let mut walk = Walk::new(Budget::default());
     walk.tree(tree, tree.root(), &mut |_, visit| {
@@ -94,7 +94,7 @@ fn paths(tree: &Tree) -> Vec<String> {
 }
 
 /// How a walk that stops for nothing else ends.
-fn walk(tree: &Tree, budget: Budget) -> (usize, Option<Error>, Vec<&'static str>) {
+fn walk(tree: &Vfs, budget: Budget) -> (usize, Option<Error>, Vec<&'static str>) {
     let mut visits = 0;
     let mut errors = Vec::new();
     let mut walk = Walk::new(budget);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::Tree;
+use crate::Vfs;
 
 /// Where the FAT, the root directory and cluster 2 are.
 const FAT: usize = 512;
@@ -59,7 +59,7 @@ fn image(root: &[u8], clusters: &[&[u8]]) -> Arc<Vfat> {
 /// What the file of that name begins with.
 fn read(fs: &Arc<Vfat>, name: &str) -> Result<u8, Error> {
     let fs: Arc<dyn FileSystem> = Arc::<Vfat>::clone(fs);
-    let content = Tree::new(Some(fs)).read_path(name.as_bytes(), 1)?;
+    let content = Vfs::new(Some(fs)).read_path(name.as_bytes(), 1)?;
     Ok(content[0])
 }
 

@@ -203,7 +203,7 @@ impl Checker<'_> {
                 let SignatureState::Failed(error) = &signature.state else { continue };
                 let number = match signature.place {
                     SignaturePlace::Partition(number) => Some(number),
-                    SignaturePlace::Beside => None,
+                    SignaturePlace::Sidecar => None,
                 };
                 let subject = Subject::Partition { number, designator: Some(set.role.signature()) };
                 let reason = format!("the signature {}: {error}", signature.place);

@@ -8,8 +8,8 @@ use super::volume::{TreeFile, Volume};
 use super::{Checker, Looked, MAX_ENTRY, MAX_FIELD, MAX_PATHS, PE, SYSTEMD_BOOT, UAPI_1, UAPI_5, UEFI, take};
 use crate::uki::{CommandLine, Kind, Machine};
 use crate::{Subject, find, shortened};
+use ddi_core::MountError;
 use ddi_core::Severity::{Error, Note, Warning};
-use ddi_core::Unreadable;
 
 /// What is not told of an entry that is never in the menu.
 enum Shown {
@@ -26,7 +26,7 @@ impl Checker<'_> {
         name: &[u8],
         path: &[u8],
         file: &TreeFile,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<(), MountError> {
         let subject = volume.subject_of(path);
         if self.is_passed_over(&subject, name) {
             return Ok(());
@@ -128,7 +128,7 @@ impl Checker<'_> {
         key: &str,
         path: &[u8],
         file: &TreeFile,
-    ) -> Result<bool, Unreadable> {
+    ) -> Result<bool, MountError> {
         let known = self.looked.get(&(volume.designator, file.place)).copied();
         let looked = match known {
             Some(looked) => looked,
@@ -159,7 +159,7 @@ impl Checker<'_> {
         key: &str,
         path: &[u8],
         file: &TreeFile,
-    ) -> Result<Option<Looked>, Unreadable> {
+    ) -> Result<Option<Looked>, MountError> {
         let subject = volume.subject_of(path);
         match self.read_in(volume, file) {
             Some(Ok(uki)) => {

@@ -4,15 +4,15 @@ use super::volume::{TreeFile, Volume};
 use super::{Checker, MAX_ENTRY, MAX_FIELD};
 use crate::boot::entry::fields;
 use crate::{Subject, find, shortened};
+use ddi_core::MountError;
 use ddi_core::Severity::Warning;
-use ddi_core::Unreadable;
 
 const PATH: &[u8] = b"/loader/loader.conf";
 const LOADER_CONF: &str = "loader.conf(5)";
 
 impl Checker<'_> {
     /// systemd-boot reads it from the ESP it was started from.
-    pub(super) fn loader_conf(&mut self, volume: &Volume) -> Result<(), Unreadable> {
+    pub(super) fn loader_conf(&mut self, volume: &Volume) -> Result<(), MountError> {
         let Some(place) = find(&volume.tree, PATH)? else { return Ok(()) };
         let Some(file) = TreeFile::new(&volume.tree, place) else { return Ok(()) };
         let text = match volume.tree.read(file.place, MAX_ENTRY) {

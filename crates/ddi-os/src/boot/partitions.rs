@@ -6,14 +6,14 @@ use super::{Checker, UAPI_1, UEFI, Volume};
 use crate::Subject;
 use ddi_core::Severity::{Error, Warning};
 use ddi_core::Table;
-use ddi_core::{Contents, Files, Unreadable};
+use ddi_core::{Contents, Files, MountError};
 use ddi_fs as files;
 use ddi_fs::FsKind;
 
 impl Checker<'_> {
     /// Opens the ESP and the extended boot loader partition. One that the firmware cannot read is a finding, and is looked
     /// into as far as we can.
-    pub(super) fn volumes(&mut self, contents: &Contents<'_>) -> Result<Vec<Volume>, Unreadable> {
+    pub(super) fn volumes(&mut self, contents: &Contents<'_>) -> Result<Vec<Volume>, MountError> {
         let mut volumes = Vec::new();
         for (designator, prefix) in [(Designator::Esp, &b"/efi"[..]), (Designator::Xbootldr, b"/boot")] {
             let Some(opened) = contents.designated(designator) else { continue };
@@ -24,10 +24,10 @@ impl Checker<'_> {
             let what = match &opened {
                 Ok(mounted) if mounted.kind == FsKind::Vfat => None,
                 Ok(mounted) => Some(format!("it is {}", mounted.kind.name())),
-                Err(Unreadable::Unrecognised) => Some("no file system is recognised in it".to_owned()),
-                Err(Unreadable::Encrypted) => Some("it is encrypted".to_owned()),
-                Err(Unreadable::FileSystem(error @ files::Error::NoReader { .. })) => Some(error.to_string()),
-                Err(Unreadable::FileSystem(error)) if is_damage(error) => {
+                Err(MountError::Unrecognised) => Some("no file system is recognised in it".to_owned()),
+                Err(MountError::Encrypted) => Some("it is encrypted".to_owned()),
+                Err(MountError::FileSystem(error @ files::Error::NoReader { .. })) => Some(error.to_string()),
+                Err(MountError::FileSystem(error)) if is_damage(error) => {
                     self.damaged(&subject, error);
                     None
                 }
@@ -54,11 +54,11 @@ impl Checker<'_> {
                     volumes.push(Volume { designator, prefix, subject, tree: mounted.tree });
                 }
                 Err(
-                    Unreadable::Unrecognised
-                    | Unreadable::Encrypted
-                    | Unreadable::FileSystem(files::Error::NoReader { .. }),
+                    MountError::Unrecognised
+                    | MountError::Encrypted
+                    | MountError::FileSystem(files::Error::NoReader { .. }),
                 ) => {}
-                Err(Unreadable::FileSystem(error)) if is_damage(&error) => {}
+                Err(MountError::FileSystem(error)) if is_damage(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -78,9 +78,9 @@ impl Checker<'_> {
     }
 
     /// Looks into a partition. That it is damaged is a finding, and not the end of the check.
-    pub(super) fn look_into(&mut self, volume: &Volume) -> Result<(), Unreadable> {
+    pub(super) fn look_into(&mut self, volume: &Volume) -> Result<(), MountError> {
         match self.look_at_files(volume) {
-            Err(Unreadable::FileSystem(error)) if is_damage(&error) => {
+            Err(MountError::FileSystem(error)) if is_damage(&error) => {
                 self.damaged(&volume.subject, &error);
                 Ok(())
             }

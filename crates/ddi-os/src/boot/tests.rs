@@ -16,7 +16,7 @@ fn check(
     files: &[UkiFile],
     trusted: &[TrustedRootHash],
     required: Assurance,
-) -> Result<CheckReport, Unreadable> {
+) -> Result<CheckReport, MountError> {
     let image = Image::new(Box::new(disk.bytes())).unwrap();
     let verity = VeritySettings::new(None, image.sidecars());
     let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));

@@ -7,8 +7,8 @@ use ddi_io::ReadAt;
 
 use super::MAX_FILES;
 use crate::{Subject, names};
-use ddi_core::Unreadable;
-use ddi_fs::{FileType, Place, Tree};
+use ddi_core::MountError;
+use ddi_fs::{FileType, Place, Vfs};
 
 /// A partition that the boot loader reads.
 pub(super) struct Volume {
@@ -17,7 +17,7 @@ pub(super) struct Volume {
     pub(super) prefix: &'static [u8],
     /// The partition, for what is about all of it.
     pub(super) subject: Subject,
-    pub(super) tree: Tree,
+    pub(super) tree: Vfs,
 }
 
 impl Volume {
@@ -35,7 +35,7 @@ impl Volume {
     }
 
     /// Regular files in a directory whose names end so, in any case. Of many, one more than are looked at.
-    pub(super) fn files(&self, directory: &str, suffix: &str) -> Result<Vec<NamedFile>, Unreadable> {
+    pub(super) fn files(&self, directory: &str, suffix: &str) -> Result<Vec<NamedFile>, MountError> {
         self.files_named(directory, |name| {
             let end = name.len().checked_sub(suffix.len()).and_then(|at| name.get(at..));
             name.first() != Some(&b'.') && end.is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
@@ -47,7 +47,7 @@ impl Volume {
         &self,
         directory: &str,
         is_wanted: impl Fn(&[u8]) -> bool,
-    ) -> Result<Vec<NamedFile>, Unreadable> {
+    ) -> Result<Vec<NamedFile>, MountError> {
         let mut found = Vec::new();
         for (name, place) in names(&self.tree, directory.as_bytes())? {
             let path = [directory.as_bytes(), b"/", &name].concat();
@@ -69,13 +69,13 @@ pub(super) type NamedFile = (Vec<u8>, Vec<u8>, TreeFile);
 
 /// A regular file in a tree.
 pub(super) struct TreeFile {
-    tree: Tree,
+    tree: Vfs,
     pub(super) place: Place,
     size: u64,
 }
 
 impl TreeFile {
-    pub(super) fn new(tree: &Tree, place: Place) -> Option<Self> {
+    pub(super) fn new(tree: &Vfs, place: Place) -> Option<Self> {
         let stat = tree.stat(place).ok().filter(|stat| stat.file_type == FileType::Regular)?;
         Some(TreeFile { tree: tree.clone(), place, size: stat.size })
     }

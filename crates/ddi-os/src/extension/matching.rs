@@ -4,7 +4,7 @@
 //! systemd counts: `ID_LIKE` and the level of a host without a version are judged as version 258 does.
 
 use crate::metadata::{EnvFile, ExtensionClass};
-use ddi_fs::Tree;
+use ddi_fs::Vfs;
 
 /// Where an extension is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ pub struct ExtensionHost<'a> {
     /// Its machine, under systemd's name: `x86-64`.
     pub architecture: &'a str,
     /// Its files, if they are known: then they are compared with those of the extensions.
-    pub tree: Option<&'a Tree>,
+    pub tree: Option<&'a Vfs>,
 }
 
 /// Why an extension goes with a host.

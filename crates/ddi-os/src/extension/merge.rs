@@ -12,7 +12,7 @@
 //! Source: Linux 6.18, `fs/overlayfs/namei.c:ovl_lookup`, `util.c:ovl_path_is_whiteout`, as systemd mounts it: lower
 //! layers alone, attributes under `trusted.overlay.`. Not followed: `redirect`, which [`Judged`] tells, and `metacopy`.
 
-use ddi_fs::{Error, FileType, Place, Stat, Tree, Walk};
+use ddi_fs::{Error, FileType, Place, Stat, Vfs, Walk};
 
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 const WHITEOUT: &[u8] = b"trusted.overlay.whiteout";
@@ -21,7 +21,7 @@ const REDIRECT: &[u8] = b"trusted.overlay.redirect";
 /// Directories on top of each other, the uppermost first: a tree, and where in it the layer begins.
 #[derive(Debug)]
 pub(super) struct Overlay<'a> {
-    pub(super) layers: Vec<(&'a Tree, Place)>,
+    pub(super) layers: Vec<(&'a Vfs, Place)>,
 }
 
 /// A file of one layer. The uppermost layer is 0.
@@ -75,7 +75,7 @@ impl Overlay<'_> {
         self.layers.iter().enumerate().map(|(layer, (_, place))| At { layer, place: *place }).collect()
     }
 
-    pub(super) fn tree(&self, at: At) -> Result<&Tree, Error> {
+    pub(super) fn tree(&self, at: At) -> Result<&Vfs, Error> {
         self.layers.get(at.layer).map(|(tree, _)| *tree).ok_or(Error::NotFound)
     }
 

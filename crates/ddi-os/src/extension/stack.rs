@@ -10,9 +10,9 @@ use super::view::{Directory, Found, Mount, View};
 use super::{ExtensionImage, MAX_NAMED, SYSEXT};
 use crate::metadata::ExtensionClass;
 use crate::{CheckFinding, CheckReport, Subject, absent_is_none, find};
+use ddi_core::MountError;
 use ddi_core::Severity;
-use ddi_core::Unreadable;
-use ddi_fs::{self as files, Budget, FileType, Limit, Place, Tree, Walk};
+use ddi_fs::{self as files, Budget, FileType, Limit, Place, Vfs, Walk};
 
 /// Images that are the same to systemd, or that are two versions of one.
 pub(super) fn same_names(report: &mut CheckReport, stack: &[&ExtensionImage<'_>]) {
@@ -63,9 +63,9 @@ pub(crate) fn compare(
     report: &mut CheckReport,
     stack: &[&ExtensionImage<'_>],
     class: ExtensionClass,
-    host: Option<&Tree>,
-) -> Result<(), Unreadable> {
-    let nothing = Tree::new(None);
+    host: Option<&Vfs>,
+) -> Result<(), MountError> {
+    let nothing = Vfs::new(None);
     let is_known = host.is_some();
     let mut view = View::new(host.unwrap_or(&nothing), Vec::new());
     for hierarchy in class.hierarchies() {
@@ -102,10 +102,10 @@ pub(crate) fn compare(
             Ok(()) => {}
             // what the account of an image does not allow is no answer at all
             Err(error @ files::Error::Budget(Limit::Work | Limit::Time)) => {
-                return Err(Unreadable::FileSystem(error));
+                return Err(MountError::FileSystem(error));
             }
             Err(error @ files::Error::Budget(_)) => unfinished = Some(error),
-            Err(error) => return Err(Unreadable::FileSystem(error)),
+            Err(error) => return Err(MountError::FileSystem(error)),
         }
     }
     comparison.tell(report);
@@ -121,8 +121,8 @@ fn mount<'a>(
     report: &mut CheckReport,
     stack: &[&ExtensionImage<'a>],
     hierarchy: &'static str,
-    host: Option<&'a Tree>,
-) -> Result<Option<Mount<'a>>, Unreadable> {
+    host: Option<&'a Vfs>,
+) -> Result<Option<Mount<'a>>, MountError> {
     let mut overlay = Overlay { layers: Vec::new() };
     let mut images = Vec::new();
     for (at, image) in stack.iter().enumerate().rev() {
@@ -168,18 +168,18 @@ fn mount<'a>(
 /// The directory that a hierarchy is, links followed, and if it is empty; `None` if there is none.
 fn start_of(
     report: &mut CheckReport,
-    tree: &Tree,
+    tree: &Vfs,
     hierarchy: &str,
-) -> Result<Option<(Place, bool)>, Unreadable> {
+) -> Result<Option<(Place, bool)>, MountError> {
     let failure = match tree.resolve(hierarchy.as_bytes()) {
-        Ok(place) => match tree.stat(place).map_err(Unreadable::FileSystem)?.file_type {
+        Ok(place) => match tree.stat(place).map_err(MountError::FileSystem)?.file_type {
             FileType::Directory => {
                 let mut is_empty = true;
                 tree.list(place, &mut |_, _| {
                     is_empty = false;
                     ControlFlow::Break(())
                 })
-                .map_err(Unreadable::FileSystem)?;
+                .map_err(MountError::FileSystem)?;
                 return Ok(Some((place, is_empty)));
             }
             _ => "it is no directory",
@@ -187,7 +187,7 @@ fn start_of(
         Err(files::Error::NotFound) => return Ok(None),
         Err(files::Error::LinkLoop) => "its links go round in a circle",
         Err(files::Error::NotADirectory) => "it leads through what is no directory",
-        Err(error) => return Err(Unreadable::FileSystem(error)),
+        Err(error) => return Err(MountError::FileSystem(error)),
     };
     let reason = format!("{failure}: systemd merges nothing at all then");
     let subject = Subject::Path(hierarchy.as_bytes().into());

@@ -1,7 +1,7 @@
 //! The host as its users see it once extensions are merged into it.
 
 use super::merge::{At, Overlay, Seen};
-use ddi_fs::{Error, FileType, Place, Tree};
+use ddi_fs::{Error, FileType, Place, Vfs};
 
 /// Names that are looked at on the way to all files, beside those that [`Walk`](ddi_fs::Walk) counts.
 const MAX_LOOKED_AT: u64 = 10_000_000;
@@ -27,7 +27,7 @@ pub(super) struct Mount<'a> {
 /// The host and what is mounted on it.
 #[derive(Debug)]
 pub(super) struct View<'a> {
-    pub(super) host: &'a Tree,
+    pub(super) host: &'a Vfs,
     pub(super) mounts: Vec<Mount<'a>>,
     left: u64,
 }
@@ -48,7 +48,7 @@ pub(super) enum Found {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(host: &'a Tree, mounts: Vec<Mount<'a>>) -> Self {
+    pub(super) fn new(host: &'a Vfs, mounts: Vec<Mount<'a>>) -> Self {
         View { host, mounts, left: MAX_LOOKED_AT }
     }
 
@@ -157,7 +157,7 @@ enum Child {
 }
 
 fn child_of(
-    tree: &Tree,
+    tree: &Vfs,
     place: Place,
     file_type: FileType,
     directory: impl FnOnce() -> Directory,

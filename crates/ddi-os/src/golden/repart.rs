@@ -11,8 +11,8 @@ use ddi_gpt::{Architecture, Partition, PartitionType};
 use crate::metadata::MAX_FILE;
 use crate::unit_file::{self, Line};
 use crate::{absent_is_none, find};
-use ddi_core::Unreadable;
-use ddi_fs::{self as files, FileType, Limit, Place, Tree};
+use ddi_core::MountError;
+use ddi_fs::{self as files, FileType, Limit, Place, Vfs};
 
 /// Where definitions are, the most important first.
 const DIRECTORIES: [&[u8]; 4] =
@@ -89,7 +89,7 @@ pub(super) struct Definitions {
 }
 
 /// Reads them. `native` is what types without an architecture mean.
-pub(super) fn read(tree: &Tree, native: Option<Architecture>) -> Result<Definitions, Unreadable> {
+pub(super) fn read(tree: &Vfs, native: Option<Architecture>) -> Result<Definitions, MountError> {
     let mut reader = Reader { tree, left: MAX_NAMES };
     let mut found = Vec::new();
     let read = reader.definitions(&mut |definition| {
@@ -99,7 +99,7 @@ pub(super) fn read(tree: &Tree, native: Option<Architecture>) -> Result<Definiti
     });
     let has_more = match read {
         Ok(()) => false,
-        Err(Unreadable::FileSystem(files::Error::Budget(Limit::Entries))) => true,
+        Err(MountError::FileSystem(files::Error::Budget(Limit::Entries))) => true,
         Err(error) => return Err(error),
     };
     Ok(Definitions { found, has_more })
@@ -107,7 +107,7 @@ pub(super) fn read(tree: &Tree, native: Option<Architecture>) -> Result<Definiti
 
 /// Reads definitions until there are too many names.
 struct Reader<'a> {
-    tree: &'a Tree,
+    tree: &'a Vfs,
     /// Names that may still be listed.
     left: usize,
 }
@@ -119,7 +119,7 @@ struct Named {
 }
 
 impl Reader<'_> {
-    fn definitions(&mut self, each: &mut dyn FnMut(Definition)) -> Result<(), Unreadable> {
+    fn definitions(&mut self, each: &mut dyn FnMut(Definition)) -> Result<(), MountError> {
         let mut listed = Vec::new();
         for directory in DIRECTORIES {
             let found = find(self.tree, directory)?;
@@ -158,7 +158,7 @@ impl Reader<'_> {
     }
 
     /// The names in a directory, if it is one.
-    fn list(&mut self, directory: Place, path: &[u8]) -> Result<Vec<(Vec<u8>, Named)>, Unreadable> {
+    fn list(&mut self, directory: Place, path: &[u8]) -> Result<Vec<(Vec<u8>, Named)>, MountError> {
         let mut found = Vec::new();
         let mut has_more = false;
         let listed = self.tree.list(directory, &mut |entry, place| match self.left.checked_sub(1) {
@@ -175,27 +175,27 @@ impl Reader<'_> {
         });
         absent_is_none(listed)?;
         if has_more {
-            return Err(Unreadable::FileSystem(files::Error::Budget(Limit::Entries)));
+            return Err(MountError::FileSystem(files::Error::Budget(Limit::Entries)));
         }
         Ok(found)
     }
 
     /// Where a file is, links followed.
-    fn follow(&self, named: &Named) -> Result<Option<Place>, Unreadable> {
-        match self.tree.stat(named.place).map_err(Unreadable::FileSystem)?.file_type {
+    fn follow(&self, named: &Named) -> Result<Option<Place>, MountError> {
+        match self.tree.stat(named.place).map_err(MountError::FileSystem)?.file_type {
             FileType::Symlink => find(self.tree, &named.path),
             _ => Ok(Some(named.place)),
         }
     }
 
     /// `None` if it is masked: empty, a link to `/dev/null`, or no file.
-    fn content(&self, file: &Named) -> Result<Option<String>, Unreadable> {
+    fn content(&self, file: &Named) -> Result<Option<String>, MountError> {
         let Some(place) = self.follow(file)? else { return Ok(None) };
-        let stat = self.tree.stat(place).map_err(Unreadable::FileSystem)?;
+        let stat = self.tree.stat(place).map_err(MountError::FileSystem)?;
         if stat.file_type != FileType::Regular || stat.size == 0 {
             return Ok(None);
         }
-        let bytes = self.tree.read(place, MAX_FILE).map_err(Unreadable::FileSystem)?;
+        let bytes = self.tree.read(place, MAX_FILE).map_err(MountError::FileSystem)?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 }

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use super::{EnvFile, Error, Found, MAX_FILE};
-use ddi_fs::{self as files, FileType, Limit, Place, Tree};
+use ddi_fs::{self as files, FileType, Limit, Place, Vfs};
 
 /// The beginning of each such file's name; the name of the image follows.
 const PREFIX: &[u8] = b"extension-release.";
@@ -126,7 +126,7 @@ impl ExtensionRelease {
     /// # Errors
     /// [`Error::AmbiguousExtension`] if the search finds two; [`Error::File`] and [`Error::EnvFile`] if it cannot be
     /// read, or if there are too many files to search.
-    pub fn find(tree: &Tree, class: ExtensionClass, image_name: Option<&str>) -> Result<Self, Error> {
+    pub fn find(tree: &Vfs, class: ExtensionClass, image_name: Option<&str>) -> Result<Self, Error> {
         let mut release = ExtensionRelease { class, found: None, passed_over: Vec::new() };
         let Some(image_name) = image_name.filter(|name| is_image_name(name)) else { return Ok(release) };
         let directory = class.directory().as_bytes();
@@ -144,12 +144,7 @@ impl ExtensionRelease {
     }
 
     /// The fallback: any file of the directory that may have another name than the image.
-    fn search(
-        &mut self,
-        tree: &Tree,
-        directory: &[u8],
-        image_name: &str,
-    ) -> Result<Option<Candidate>, Error> {
+    fn search(&mut self, tree: &Vfs, directory: &[u8], image_name: &str) -> Result<Option<Candidate>, Error> {
         let (dir, path) = match tree.locate(directory, true) {
             Ok(found) => found,
             Err(error) if error.is_absent() => return Ok(None),
@@ -203,7 +198,7 @@ impl ExtensionRelease {
 }
 
 /// Is that file the one of an image whose name without a version is `base`?
-fn judge(tree: &Tree, name: &[u8], place: Place, base: &str) -> Result<Result<NameRule, Passed>, Error> {
+fn judge(tree: &Vfs, name: &[u8], place: Place, base: &str) -> Result<Result<NameRule, Passed>, Error> {
     let suffix = name.get(PREFIX.len()..).unwrap_or_default();
     if !std::str::from_utf8(suffix).is_ok_and(is_image_name) {
         return Ok(Err(Passed::InvalidName));

@@ -7,7 +7,7 @@ fn value<T: Clone>(fact: &Fact<T>) -> Option<T> {
 
 #[test]
 fn an_empty_image_says_nothing() {
-    let metadata = Metadata::read(&Tree::new(None), Some("x"));
+    let metadata = Metadata::read(&Vfs::new(None), Some("x"));
     assert_eq!(value(&metadata.hostname), None);
     assert_eq!(metadata.machine_id_state(), Some(MachineId::Missing));
     assert!(value(&metadata.os_release).is_none());

@@ -26,7 +26,7 @@ fn problem(set: &Set, options: &ProveOptions<'_>) -> Option<&'static str> {
     let dissection = DissectionRecord::new(&image, &dissect);
     let assessment = prove(&image, &dissection, &options);
     let code = assessment.proofs[0].problem.as_ref().map(Error::code);
-    assert_eq!(assessment.outcome == Outcome::TrustedAndProven, code.is_none());
+    assert_eq!(assessment.outcome == Outcome::Verified, code.is_none());
     let sets = verity_sets(&image, &dissection, &options.bind());
     let opened = ProvenPartition::open(&image, &sets[0], &options);
     assert_eq!(opened.as_ref().err().map(Error::code), code);
@@ -225,8 +225,8 @@ fn s1_what_is_widened_is_told() {
         let image = Disk::new().set(ROOT, "", &set).image();
         let dissect = DissectOptions::new(VeritySettings::new(&[], image.sidecars()));
         let assessment = prove(&image, &DissectionRecord::new(&image, &dissect), &any);
-        let widened = &assessment.proofs[0].widened;
-        assert!(matches!(widened[..], [crate::prove::Widening::UnfitContent { .. }]), "{widened:?}");
+        let widened = &assessment.proofs[0].exceptions;
+        assert!(matches!(widened[..], [crate::prove::Exception::UnfitContent { .. }]), "{widened:?}");
     }
 }
 

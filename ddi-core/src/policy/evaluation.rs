@@ -4,10 +4,10 @@
 //!
 //! 1. while it is dissected, by what is **there**, as systemd does ([`DissectOptions::policy`]). That also says which
 //!    partitions are left alone;
-//! 2. afterwards, by what was **proven**: the [`Ruling`]s here. `signed` is met by a signature that verified over the
+//! 2. afterwards, by what was **proven**: the [`PolicyResult`]s here. `signed` is met by a signature that verified over the
 //!    root hash that every block matches, never by the presence of a partition.
 //!
-//! The first alone is what `systemd-dissect` goes by, and is kept apart for comparison ([`Judgement::systemd`]).
+//! The first alone is what `systemd-dissect` goes by, and is kept apart for comparison ([`PolicyEvaluation::systemd`]).
 #![cfg_attr(
     not(test),
     warn(
@@ -28,16 +28,16 @@ use ddi_verity::Strictness;
 use crate::dissect::{DissectOptions, DissectedImage, DissectionRecord};
 use crate::error::{Error, ErrorKind};
 use crate::image::Image;
-use crate::policy::{Decision, Facts, Flags, ImagePolicy, Proof, Reading, Refusal, Violation};
+use crate::policy::{Decision, Facts, Flags, ImagePolicy, ProofLevel, Reading, Refusal, Violation};
 use crate::prove::{Assessment, Depth, Outcome, TailRule, check_content, check_size};
-use crate::trust::{Role, TrustedRootHash, Word};
+use crate::trust::{Role, TrustedRootHash, Voucher};
 use crate::unproven::Unproven;
 use crate::verity_set::VeritySet;
 
 /// What a policy says to the partition of one designator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Ruling {
+pub struct PolicyResult {
     /// Which designator.
     pub designator: Designator,
     /// Number of the partition, if there is one, and it is in a table.
@@ -53,10 +53,10 @@ pub struct Ruling {
 /// What a policy says to an image.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Judgement {
+pub struct PolicyEvaluation {
     /// One for each designator, by what was proven; of a bare image, for the root file system alone. Empty if the image
     /// cannot be dissected at all.
-    pub rulings: Vec<Ruling>,
+    pub rulings: Vec<PolicyResult>,
     /// What systemd would say, which goes by what is there. Never enough by itself.
     pub systemd: Result<(), Error>,
     /// The policy has a part in that.
@@ -65,7 +65,7 @@ pub struct Judgement {
     exposed_to: Option<ImagePolicy>,
 }
 
-impl Judgement {
+impl PolicyEvaluation {
     /// By what was proven. `options` are those of `dissection`, whose policy it is; none at all allows everything.
     pub fn new(
         image: &Image,
@@ -92,13 +92,13 @@ impl Judgement {
             let is_meant = |set: &&VeritySet| {
                 set.role.data() == designator && set.data.map(|data| data.number) == number
             };
-            let worth = |set: &VeritySet| match set.trusted(trusted).map(|t| t.word()) {
-                _ if !could_be_proven(image, set) => Proof::None,
-                Some(Word::Certificate(_)) => Proof::Signature,
-                Some(Word::Caller) => Proof::RootHash,
-                None => Proof::Intact,
+            let worth = |set: &VeritySet| match set.trusted(trusted).map(|t| t.voucher()) {
+                _ if !could_be_proven(image, set) => ProofLevel::None,
+                Some(Voucher::Certificate(_)) => ProofLevel::Signature,
+                Some(Voucher::Caller) => ProofLevel::RootHash,
+                None => ProofLevel::Intact,
             };
-            facts.proof = sets.iter().filter(is_meant).map(worth).min().unwrap_or(Proof::None);
+            facts.proof = sets.iter().filter(is_meant).map(worth).min().unwrap_or(ProofLevel::None);
             facts
         })
     }
@@ -123,7 +123,7 @@ impl Judgement {
         };
         let ruling = |dissected: &DissectedImage, designator| {
             let facts = facts(dissected, designator);
-            Ruling {
+            PolicyResult {
                 designator,
                 partition: dissected.get(designator).and_then(|partition| partition.number),
                 facts,
@@ -135,7 +135,7 @@ impl Judgement {
             let judged = Designator::ALL.into_iter().filter(|d| dissected.is_judged(*d));
             judged.map(|designator| ruling(dissected, designator)).collect()
         });
-        Judgement {
+        PolicyEvaluation {
             rulings: rulings.unwrap_or_default(),
             systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),
             exposed_to: options.policy.filter(|_| !options.one_architecture),
@@ -163,21 +163,21 @@ impl Judgement {
 
     /// What the policy comes to. `assessment` as for [`new`](Self::new): where blocks could not be read, and that may be
     /// all that is wrong, nobody can tell.
-    pub fn verdict(&self, assessment: &Assessment) -> Permission {
+    pub fn verdict(&self, assessment: &Assessment) -> Access {
         let could_not_read = |violation: Violation| {
             let role = Role::of(violation.designator);
             let of = |proof: &crate::prove::Proof| Some(proof.role) == role;
             violation.why == Refusal::Protection
-                && assessment.proofs.iter().any(|p| of(p) && p.outcome == Outcome::CouldNotTell)
+                && assessment.proofs.iter().any(|p| of(p) && p.outcome == Outcome::Unknown)
         };
         match &self.systemd {
-            Err(_) if self.by_policy => Permission::Refused,
-            _ if self.exposed(assessment).next().is_some() => Permission::Refused,
-            _ if self.violations().any(|violation| !could_not_read(violation)) => Permission::Refused,
-            Err(error) if is_refusal(error) => Permission::Refused,
-            Err(_) => Permission::CouldNotTell,
-            Ok(()) if self.violations().next().is_some() => Permission::CouldNotTell,
-            Ok(()) => Permission::Allowed,
+            Err(_) if self.by_policy => Access::Refused,
+            _ if self.exposed(assessment).next().is_some() => Access::Refused,
+            _ if self.violations().any(|violation| !could_not_read(violation)) => Access::Refused,
+            Err(error) if is_refusal(error) => Access::Refused,
+            Err(_) => Access::Unknown,
+            Ok(()) if self.violations().next().is_some() => Access::Unknown,
+            Ok(()) => Access::Allowed,
         }
     }
 }
@@ -209,22 +209,22 @@ const FORESEEN_TAIL: u64 = 1 << 20;
 
 /// What a policy comes to for a whole image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Permission {
+pub enum Access {
     /// Each partition may be used, or is left alone.
     Allowed,
     /// At least one is not as the policy wants it.
     Refused,
     /// It was not possible to look.
-    CouldNotTell,
+    Unknown,
 }
 
-impl Permission {
+impl Access {
     /// `allowed`, `refused`, `could-not-tell`.
     pub fn name(self) -> &'static str {
         match self {
-            Permission::Allowed => "allowed",
-            Permission::Refused => "refused",
-            Permission::CouldNotTell => "could-not-tell",
+            Access::Allowed => "allowed",
+            Access::Refused => "refused",
+            Access::Unknown => "could-not-tell",
         }
     }
 }
@@ -237,12 +237,12 @@ mod tests {
     use crate::testing::{Disk, DiskImage as _, Set, erofs, image};
     use crate::verity_set::{BindOptions, verity_sets};
 
-    fn judge(image: &Image, policy: &str, trusted: &[TrustedRootHash]) -> (Judgement, Permission) {
+    fn judge(image: &Image, policy: &str, trusted: &[TrustedRootHash]) -> (PolicyEvaluation, Access) {
         let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
         options.policy = Some(policy.parse().unwrap());
         let dissection = DissectionRecord::new(image, &options);
         let assessment = prove(image, &dissection, &ProveOptions { trusted, ..Default::default() });
-        let judgement = Judgement::new(image, &dissection, &options, &assessment);
+        let judgement = PolicyEvaluation::new(image, &dissection, &options, &assessment);
         let verdict = judgement.verdict(&assessment);
         (judgement, verdict)
     }
@@ -254,12 +254,12 @@ mod tests {
         let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
         // a signature partition is there, and systemd content with it
         let (judgement, verdict) = judge(&image, "root=signed", &trusted);
-        assert_eq!((judgement.systemd.is_ok(), verdict), (true, Permission::Refused));
+        assert_eq!((judgement.systemd.is_ok(), verdict), (true, Access::Refused));
         let violations: Vec<_> = judgement.violations().map(|violation| violation.designator).collect();
         assert_eq!(violations, [Designator::Root]);
         let (judgement, verdict) = judge(&image, "root=verity", &[]);
-        assert_eq!((judgement.systemd.is_ok(), verdict), (true, Permission::Refused));
-        assert_eq!(judge(&image, "root=verity", &trusted).1, Permission::Allowed);
+        assert_eq!((judgement.systemd.is_ok(), verdict), (true, Access::Refused));
+        assert_eq!(judge(&image, "root=verity", &trusted).1, Access::Allowed);
         assert_eq!(judgement.rulings.len(), Designator::ALL.len());
     }
 
@@ -267,7 +267,7 @@ mod tests {
     fn all_violations_are_told_though_the_first_ends_the_dissection() {
         let disk = Disk::new().part("root-x86-64", "os", &erofs(20, 1)).part("swap", "", &[0; 4096]);
         let (judgement, verdict) = judge(&disk.image(), "root=signed:swap=absent:home=unprotected", &[]);
-        assert_eq!(verdict, Permission::Refused);
+        assert_eq!(verdict, Access::Refused);
         let violations: Vec<_> =
             judgement.violations().map(|violation| violation.designator.name()).collect();
         assert_eq!(violations, ["root", "home", "swap", "root-verity", "root-verity-sig"]);
@@ -277,8 +277,8 @@ mod tests {
     #[test]
     fn of_a_bare_image_the_root_is_judged_alone() {
         let (judgement, verdict) = judge(&image(erofs(20, 1)), "root=unprotected:home=unprotected", &[]);
-        assert_eq!((judgement.rulings.len(), verdict), (1, Permission::Allowed));
-        assert_eq!(judge(&image(erofs(20, 1)), "root=verity", &[]).1, Permission::Refused);
+        assert_eq!((judgement.rulings.len(), verdict), (1, Access::Allowed));
+        assert_eq!(judge(&image(erofs(20, 1)), "root=verity", &[]).1, Access::Refused);
     }
 
     /// The hash blocks of a good image as data, under its own root hash: nothing that is foreseen to be proven.
@@ -294,18 +294,18 @@ mod tests {
             let sets =
                 verity_sets(&image, &dissection, &BindOptions { trusted: &trusted, ..Default::default() });
             assert!(sets[0].problem.is_none());
-            let judgement = Judgement::foresee(&image, &dissection, &options, &sets, &trusted);
+            let judgement = PolicyEvaluation::foresee(&image, &dissection, &options, &sets, &trusted);
             (judgement.rulings[0].facts.proof, judgement.violations().count())
         };
-        assert_eq!(foresee(&good), (Proof::RootHash, 0));
+        assert_eq!(foresee(&good), (ProofLevel::RootHash, 0));
         // two level-0 blocks under the top one, which is the hash partition's second block
         let confused = Set::new(good.hash[2 * 4096..4 * 4096].to_vec());
         assert_eq!((confused.root, confused.data.len()), (good.root, 2 * 4096));
-        assert_eq!(foresee(&confused), (Proof::None, 1));
+        assert_eq!(foresee(&confused), (ProofLevel::None, 1));
         // a file system that goes on behind what is protected
         let mut cut = erofs(256, 1);
         cut[1060..1064].copy_from_slice(&257_u32.to_le_bytes());
-        assert_eq!(foresee(&Set::new(cut)), (Proof::None, 1));
+        assert_eq!(foresee(&Set::new(cut)), (ProofLevel::None, 1));
     }
 
     /// What is refused as a whole was looked at: that is no *could not tell*.
@@ -317,11 +317,11 @@ mod tests {
         let both = Disk::new().pair("root-x86-64", "os", &root).pair("usr-x86-64", "os", &usr);
         let (judgement, verdict) = judge(&both.image(), "*", &[for_root, for_usr]);
         assert!(matches!(judgement.systemd, Err(Error::RootAndUsrVerity)));
-        assert_eq!((judgement.violations().count(), verdict), (0, Permission::Refused));
+        assert_eq!((judgement.violations().count(), verdict), (0, Access::Refused));
         let ambiguous =
             ddi_testing::planted::image(&[ddi_fs::probe::FsKind::Ext4, ddi_fs::probe::FsKind::Iso9660]);
         let (_, verdict) = judge(&Disk::new().part("root-x86-64", "os", &ambiguous).image(), "*", &[]);
-        assert_eq!(verdict, Permission::Refused);
+        assert_eq!(verdict, Access::Refused);
     }
 
     /// Blocks that could not be read are no violation, and no permission; what is missing besides is refused all the same.
@@ -333,9 +333,9 @@ mod tests {
         let cancel = core::sync::atomic::AtomicBool::new(true);
         let engine = ddi_verity::Options::new().cancel(&cancel);
         for (policy, verdict) in [
-            ("root=verity", Permission::CouldNotTell),
-            ("root=verity+unprotected", Permission::Allowed),
-            ("root=verity:home=unprotected", Permission::Refused),
+            ("root=verity", Access::Unknown),
+            ("root=verity+unprotected", Access::Allowed),
+            ("root=verity:home=unprotected", Access::Refused),
         ] {
             let image = disk.image();
             let mut options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
@@ -343,8 +343,8 @@ mod tests {
             let dissection = DissectionRecord::new(&image, &options);
             let prove_options = ProveOptions { trusted: &trusted, engine, ..Default::default() };
             let assessment = prove(&image, &dissection, &prove_options);
-            assert_eq!(assessment.proofs[0].outcome, Outcome::CouldNotTell);
-            let judgement = Judgement::new(&image, &dissection, &options, &assessment);
+            assert_eq!(assessment.proofs[0].outcome, Outcome::Unknown);
+            let judgement = PolicyEvaluation::new(&image, &dissection, &options, &assessment);
             assert_eq!(judgement.verdict(&assessment), verdict, "{policy}");
         }
     }
@@ -357,10 +357,10 @@ mod tests {
         let same = Disk::new().pair("root-x86-64", "os_2", &set).part("root-x86-64", "os_1", &erofs(20, 9));
         let foreign = same.clone().part("root-arm64", "os_2", &erofs(20, 9));
         for (disk, policy, one_architecture, verdict) in [
-            (&same, "root=verity", false, Permission::Allowed),
-            (&foreign, "root=verity", false, Permission::Refused),
-            (&foreign, "root=verity", true, Permission::Allowed),
-            (&foreign, "root=verity+unprotected", false, Permission::Allowed),
+            (&same, "root=verity", false, Access::Allowed),
+            (&foreign, "root=verity", false, Access::Refused),
+            (&foreign, "root=verity", true, Access::Allowed),
+            (&foreign, "root=verity+unprotected", false, Access::Allowed),
         ] {
             let image = disk.image();
             let mut options = DissectOptions::new(VeritySettings::new(&trusted, image.sidecars()));
@@ -370,20 +370,20 @@ mod tests {
             let dissection = DissectionRecord::new(&image, &options);
             let prove_options = ProveOptions { trusted: &trusted, one_architecture, ..Default::default() };
             let assessment = prove(&image, &dissection, &prove_options);
-            let judgement = Judgement::new(&image, &dissection, &options, &assessment);
+            let judgement = PolicyEvaluation::new(&image, &dissection, &options, &assessment);
             let told = (policy, one_architecture);
             assert_eq!(judgement.verdict(&assessment), verdict, "{told:?} {:?}", dissection.outcome.is_ok());
             let exposed = judgement.exposed(&assessment).count();
-            assert_eq!(exposed, usize::from(verdict == Permission::Refused), "{told:?}");
+            assert_eq!(exposed, usize::from(verdict == Access::Refused), "{told:?}");
         }
     }
 
     #[test]
     fn what_cannot_be_dissected_cannot_be_judged() {
         let (judgement, verdict) = judge(&image(vec![7; 8192]), "*", &[]);
-        assert_eq!((judgement.rulings.len(), verdict), (0, Permission::CouldNotTell));
+        assert_eq!((judgement.rulings.len(), verdict), (0, Access::Unknown));
         // but if it is the policy that leaves nothing to use, it is refused
         let disk = Disk::new().part("root-x86-64", "os", &erofs(20, 1));
-        assert_eq!(judge(&disk.image(), "-", &[]).1, Permission::Refused);
+        assert_eq!(judge(&disk.image(), "-", &[]).1, Access::Refused);
     }
 }

@@ -14,16 +14,16 @@
 )]
 
 use crate::metadata::{self, Metadata, UseAs};
-use ddi_core::{Assurance, InsideProblem, Report};
-use ddi_core::{Contents, Mounted, Unreadable};
+use ddi_core::{Assurance, FactError, Report};
+use ddi_core::{Contents, MountError, Mounted};
 use ddi_core::{Error, ErrorKind};
-use ddi_core::{Finding, Oddity, Severity};
+use ddi_core::{Finding, FindingKind, Severity};
 use ddi_fs as files;
 
 /// What systemd-dissect tells of an image after mounting it: read from the root and the `/usr` file system.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Inside {
+pub struct SystemFacts {
     /// The file systems that were read, root first. None: the image has neither root nor `/usr`.
     pub mounted: Vec<Mounted>,
     /// How far each of the facts can be relied upon: as far as the least of the file systems.
@@ -34,7 +34,7 @@ pub struct Inside {
     pub use_as: UseAs,
 }
 
-impl Inside {
+impl SystemFacts {
     /// Reads few and small files. `image_name` is that of the image without suffixes, which extensions are looked for
     /// by; `has_esp`: is there an EFI system partition?
     ///
@@ -44,14 +44,14 @@ impl Inside {
         contents: &Contents<'_>,
         image_name: Option<&str>,
         has_esp: bool,
-    ) -> Result<Self, Unreadable> {
+    ) -> Result<Self, MountError> {
         let files = contents.system()?;
         let assurance = files.assurance();
         let metadata = Metadata::read(&files.tree, image_name);
         let use_as = metadata.use_as(has_esp);
         // what was not looked at would seem not to be there
-        files.tree.check_complete().map_err(Unreadable::FileSystem)?;
-        Ok(Inside { mounted: files.mounted, assurance, metadata, use_as })
+        files.tree.check_complete().map_err(MountError::FileSystem)?;
+        Ok(SystemFacts { mounted: files.mounted, assurance, metadata, use_as })
     }
 
     /// What could not be told although its file is there: the name of the fact and the reason.
@@ -80,10 +80,10 @@ impl Inside {
     }
 }
 
-impl Inside {
+impl SystemFacts {
     /// Adds the findings about what is inside to the report of its image.
-    pub fn note(inside: &Result<Inside, Unreadable>, report: &mut Report) {
-        let problems: Vec<InsideProblem> = match inside {
+    pub fn note(inside: &Result<SystemFacts, MountError>, report: &mut Report) {
+        let problems: Vec<FactError> = match inside {
             Ok(inside) => inside
                 .missing()
                 .map(|(what, error)| {
@@ -93,34 +93,36 @@ impl Inside {
                         }
                         _ => Severity::Warning,
                     };
-                    InsideProblem::new(what, error.code(), severity, error)
+                    FactError::new(what, error.code(), severity, error)
                 })
                 .collect(),
             Err(error) => severity(error)
-                .map(|severity| InsideProblem::new("files", error.code(), severity, error))
+                .map(|severity| FactError::new("files", error.code(), severity, error))
                 .into_iter()
                 .collect(),
         };
-        report.findings.extend(problems.into_iter().map(|problem| Finding::new(Oddity::Inside(problem))));
+        report
+            .findings
+            .extend(problems.into_iter().map(|problem| Finding::new(FindingKind::Inside(problem))));
         report.findings.sort_by_key(|finding| core::cmp::Reverse(finding.severity));
     }
 }
 
 /// How bad it is that nothing can be read; `None` if there is a finding already.
-fn severity(error: &Unreadable) -> Option<Severity> {
+fn severity(error: &MountError) -> Option<Severity> {
     match error {
-        Unreadable::Refused(_)
-        | Unreadable::Unproven(
+        MountError::Refused(_)
+        | MountError::Unproven(
             Error::UnrecognisedContent { .. } | Error::ContentTooLarge { .. } | Error::UnfitContent { .. },
         ) => None,
-        Unreadable::Unproven(error) => match error.kind() {
+        MountError::Unproven(error) => match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Mismatch | ErrorKind::Io => Some(Severity::Error),
             _ => Some(Severity::Warning),
         },
-        Unreadable::Source(_) => Some(Severity::Error),
+        MountError::Source(_) => Some(Severity::Error),
         // no fault of the image
-        Unreadable::Encrypted | Unreadable::FileSystem(files::Error::NoReader { .. }) => Some(Severity::Note),
-        Unreadable::FileSystem(files::Error::Io { .. } | files::Error::Budget(_)) => Some(Severity::Error),
+        MountError::Encrypted | MountError::FileSystem(files::Error::NoReader { .. }) => Some(Severity::Note),
+        MountError::FileSystem(files::Error::Io { .. } | files::Error::Budget(_)) => Some(Severity::Error),
         _ => Some(Severity::Warning),
     }
 }

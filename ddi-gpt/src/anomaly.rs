@@ -10,7 +10,7 @@ use crate::{BlockSize, Entry, Error, Examination, Header, Lba, ProtectiveMbr, Si
 /// Something that whoever looks at an image may want to know, and that does not make the table unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Oddity {
+pub enum Anomaly {
     /// The disk does not end at the end of a block.
     PartialBlock {
         /// Where the last whole block ends.
@@ -93,7 +93,7 @@ pub enum Oddity {
     },
 }
 
-impl Oddity {
+impl Anomaly {
     /// A name for the variant that stays the same, for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -125,7 +125,7 @@ impl Oddity {
     }
 }
 
-impl fmt::Display for Oddity {
+impl fmt::Display for Anomaly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PartialBlock { bytes, .. } => write!(f, "the disk ends with {bytes} bytes of a block"),
@@ -166,43 +166,43 @@ impl fmt::Display for Oddity {
 }
 
 /// Everything odd about an examination, at most once for each kind and copy.
-pub(crate) fn find_oddities(examination: &Examination) -> Vec<Oddity> {
+pub(crate) fn find_anomalies(examination: &Examination) -> Vec<Anomaly> {
     let mut found = Vec::new();
     let Ok(disk) = examination.disk() else { return found };
     let whole = disk.block_size.byte_range(crate::LbaRange { first: Lba(0), last: disk.last_lba() });
     let whole = whole.map_or(0, |range| range.size);
     if let Some(bytes @ 1..) = disk.size.checked_sub(whole).and_then(|bytes| u32::try_from(bytes).ok()) {
-        found.push(Oddity::PartialBlock { offset: whole, bytes });
+        found.push(Anomaly::PartialBlock { offset: whole, bytes });
     }
     if let Ok(mbr) = &examination.protective_mbr {
         let (start, size) = (mbr.starting_lba(), mbr.size_in_lba());
         let expected = ProtectiveMbr::expected_size(disk.size, disk.block_size);
         if mbr.is_hybrid() {
-            found.push(Oddity::HybridMbr);
+            found.push(Anomaly::HybridMbr);
         } else if start != 1 || (size != expected && size != u32::MAX) {
-            found.push(Oddity::ProtectiveMbrExtent { start, size, expected });
+            found.push(Anomaly::ProtectiveMbrExtent { start, size, expected });
         }
     }
     let now = disk.last_lba();
     if let Err(Error::UsableBeyondDisk { found: last_usable, .. }) = examination.primary.outcome {
-        found.push(Oddity::DiskTruncated { last_usable, now });
+        found.push(Anomaly::DiskTruncated { last_usable, now });
     }
     let good = [&examination.primary, &examination.backup].into_iter().find(|copy| copy.outcome.is_ok());
     if let Some(header) = good.and_then(|copy| copy.header) {
         let then = header.my_lba().max(header.alternate_lba());
         if then < now {
-            found.push(Oddity::DiskGrown { then, now });
+            found.push(Anomaly::DiskGrown { then, now });
         }
     }
     if examination.primary.header.is_none() && disk.block_size != BlockSize::B512 {
-        found.push(Oddity::BlockSizeFromBackup);
+        found.push(Anomaly::BlockSizeFromBackup);
     }
     odd_copy(&examination.primary, &mut found);
     odd_copy(&examination.backup, &mut found);
     found
 }
 
-fn odd_copy(copy: &TableCopy, found: &mut Vec<Oddity>) {
+fn odd_copy(copy: &TableCopy, found: &mut Vec<Anomaly>) {
     let Some(header) = copy.header else { return };
     let side = copy.side;
     let start = copy.location.map_or(0, |location| location.offset);
@@ -212,11 +212,11 @@ fn odd_copy(copy: &TableCopy, found: &mut Vec<Oddity>) {
     if let Some(first) = odd().next() {
         let bytes = u32::try_from(odd().count()).unwrap_or(u32::MAX);
         let offset = start.saturating_add(u64::from(first));
-        found.push(Oddity::ReservedNotZero { side, offset, bytes });
+        found.push(Anomaly::ReservedNotZero { side, offset, bytes });
     }
     let size = header.size_of_partition_entry.get();
     if size != Entry::SIZE && copy.array_location.is_some() {
-        found.push(Oddity::EntrySize { side, size });
+        found.push(Anomaly::EntrySize { side, size });
     }
     let offset = |number| copy.entry_offset(number).unwrap_or(start);
 
@@ -229,13 +229,13 @@ fn odd_copy(copy: &TableCopy, found: &mut Vec<Oddity>) {
     };
     if let Some((number, ..)) = odd().next() {
         let entries = u32::try_from(odd().count()).unwrap_or(u32::MAX);
-        found.push(Oddity::EntryBytesNotZero { side, number, offset: offset(number), entries });
+        found.push(Anomaly::EntryBytesNotZero { side, number, offset: offset(number), entries });
     }
     if let Some((number, _)) = copy.entries().find(|(_, entry)| entry.unique_partition_guid.is_nil()) {
-        found.push(Oddity::NilGuid { side, number, offset: offset(number) });
+        found.push(Anomaly::NilGuid { side, number, offset: offset(number) });
     }
     if let Some((number, _)) = copy.entries().find(|(_, entry)| entry.partition_name.has_hidden_text()) {
-        found.push(Oddity::HiddenName { side, number, offset: offset(number) });
+        found.push(Anomaly::HiddenName { side, number, offset: offset(number) });
     }
 }
 
@@ -251,70 +251,73 @@ mod tests {
     fn codes_places_and_texts() {
         let side = Side::Backup;
         let all = [
-            (Oddity::HybridMbr, "gpt-hybrid-mbr", Some(446), "the MBR describes partitions besides the GPT"),
+            (Anomaly::HybridMbr, "gpt-hybrid-mbr", Some(446), "the MBR describes partitions besides the GPT"),
             (
-                Oddity::ProtectiveMbrExtent { start: 0, size: 7, expected: 9 },
+                Anomaly::ProtectiveMbrExtent { start: 0, size: 7, expected: 9 },
                 "gpt-protective-mbr-extent",
                 Some(446),
                 "the protective MBR covers 7 blocks from 0, expected 9 from 1",
             ),
             (
-                Oddity::PartialBlock { offset: 512, bytes: 3 },
+                Anomaly::PartialBlock { offset: 512, bytes: 3 },
                 "gpt-partial-block",
                 Some(512),
                 "the disk ends with 3 bytes of a block",
             ),
             (
-                Oddity::NilGuid { side, number: 2, offset: 99 },
+                Anomaly::NilGuid { side, number: 2, offset: 99 },
                 "gpt-nil-guid",
                 Some(99),
                 "partition 2 of the backup array has no GUID",
             ),
             (
-                Oddity::BlockSizeFromBackup,
+                Anomaly::BlockSizeFromBackup,
                 "gpt-block-size-from-backup",
                 None,
                 "only the backup header tells the block size",
             ),
             (
-                Oddity::DiskGrown { then: Lba(7), now: Lba(9) },
+                Anomaly::DiskGrown { then: Lba(7), now: Lba(9) },
                 "gpt-disk-grown",
                 None,
                 "the disk ended at LBA 7 when it was partitioned, now at 9",
             ),
             (
-                Oddity::DiskTruncated { last_usable: Lba(9), now: Lba(7) },
+                Anomaly::DiskTruncated { last_usable: Lba(9), now: Lba(7) },
                 "gpt-disk-truncated",
                 None,
                 "the disk ends at LBA 7, before its last usable LBA 9: Linux and libblkid refuse the table",
             ),
             (
-                Oddity::ReservedNotZero { side, offset: 612, bytes: 2 },
+                Anomaly::ReservedNotZero { side, offset: 612, bytes: 2 },
                 "gpt-reserved-not-zero",
                 Some(612),
                 "2 reserved bytes of the backup header's block are not zero",
             ),
             (
-                Oddity::EntrySize { side, size: 256 },
+                Anomaly::EntrySize { side, size: 256 },
                 "gpt-unusual-entry-size",
                 None,
                 "the backup entry array has entries of 256 bytes, which Linux does not read",
             ),
             (
-                Oddity::EntryBytesNotZero { side, number: 4, offset: 99, entries: 3 },
+                Anomaly::EntryBytesNotZero { side, number: 4, offset: 99, entries: 3 },
                 "gpt-entry-bytes-not-zero",
                 Some(99),
                 "3 entries of the backup array have bytes without meaning that are not zero, the first is 4",
             ),
             (
-                Oddity::HiddenName { side, number: 2, offset: 99 },
+                Anomaly::HiddenName { side, number: 2, offset: 99 },
                 "gpt-hidden-name",
                 Some(99),
                 "partition 2 of the backup array has text after the end of its name",
             ),
         ];
-        for (oddity, code, offset, text) in all {
-            assert_eq!((oddity.code(), oddity.offset(), oddity.to_string().as_str()), (code, offset, text));
+        for (anomaly, code, offset, text) in all {
+            assert_eq!(
+                (anomaly.code(), anomaly.offset(), anomaly.to_string().as_str()),
+                (code, offset, text)
+            );
         }
     }
 
@@ -326,8 +329,8 @@ mod tests {
             let mut disk = TestDisk::new(BlockSize::B512);
             disk.bytes[454..458].copy_from_slice(&u32::to_le_bytes(start));
             disk.bytes[458..462].copy_from_slice(&u32::to_le_bytes(size));
-            let extent = Oddity::ProtectiveMbrExtent { start, size, expected: 2047 };
-            assert_eq!(disk.examine().oddities().contains(&extent), odd, "{start} {size}");
+            let extent = Anomaly::ProtectiveMbrExtent { start, size, expected: 2047 };
+            assert_eq!(disk.examine().anomalies().contains(&extent), odd, "{start} {size}");
         }
     }
 
@@ -335,11 +338,11 @@ mod tests {
     fn bytes_behind_the_fields_of_large_entries() {
         let table = builder(BlockSize::B512).entries(64, 256).build().unwrap();
         let mut disk = TestDisk { bytes: table.to_disk(), block_size: BlockSize::B512 };
-        let sizes = [Side::Primary, Side::Backup].map(|side| Oddity::EntrySize { side, size: 256 });
-        assert_eq!(disk.gpt(Mode::Strict).unwrap().oddities(), sizes);
+        let sizes = [Side::Primary, Side::Backup].map(|side| Anomaly::EntrySize { side, size: 256 });
+        assert_eq!(disk.gpt(Mode::Strict).unwrap().anomalies(), sizes);
         disk.bytes[1024 + 256 + 255] = 1;
         disk.repair(Side::Primary);
-        let odd = Oddity::EntryBytesNotZero { side: Side::Primary, number: 2, offset: 1280, entries: 1 };
-        assert_eq!(disk.examine().oddities(), [sizes[0], odd, sizes[1]]);
+        let odd = Anomaly::EntryBytesNotZero { side: Side::Primary, number: 2, offset: 1280, entries: 1 };
+        assert_eq!(disk.examine().anomalies(), [sizes[0], odd, sizes[1]]);
     }
 }

@@ -4,7 +4,7 @@
 
 mod matching;
 mod merge;
-pub(super) mod stack;
+mod stack;
 mod view;
 
 use ddi_gpt::compare_versions;
@@ -12,6 +12,7 @@ use ddi_gpt::compare_versions;
 pub use matching::{ExtensionHost, ExtensionMatch, ExtensionMismatch, ExtensionScope, match_extension};
 
 pub(super) use matching::words;
+pub(super) use stack::{Merge, compare};
 
 use super::{CheckReport, Subject, absent_is_none, find, names};
 use crate::metadata::{self, ExtensionClass, ExtensionRelease, NameRule, Passed};
@@ -91,7 +92,7 @@ pub fn extension(
         };
         report.fact(title, stack.iter().map(|image| name(image)));
         stack::same_names(&mut report, &stack);
-        stack::compare(&mut report, &stack, class, host.tree)?;
+        compare(&mut report, &stack, Merge::of(class), host.tree)?;
     }
     for tree in images.iter().map(|image| &image.files.tree).chain(host.tree) {
         tree.check_complete().map_err(MountError::FileSystem)?;
@@ -275,7 +276,7 @@ fn name_note(report: &mut CheckReport, path: &[u8], rule: NameRule) {
 
 /// What is in none of the hierarchies is not merged. systemd follows links to them, inside the extension
 /// (`determine_middle_lower_dirs`): what `/usr` leads to is merged, wherever that is.
-fn outside(report: &mut CheckReport, tree: &Vfs, hierarchies: &[&str]) -> Result<(), MountError> {
+pub(super) fn outside(report: &mut CheckReport, tree: &Vfs, hierarchies: &[&str]) -> Result<(), MountError> {
     let mut merged: Vec<Place> = Vec::new();
     for hierarchy in hierarchies {
         merged.extend(find(tree, hierarchy.as_bytes())?);

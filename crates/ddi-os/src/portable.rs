@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::extension::{is_about_content, release_of, words};
+use super::extension::{Merge, compare, is_about_content, outside, release_of, words};
 use super::{
     CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, Subject, find, match_extension, names,
 };
@@ -155,6 +155,7 @@ pub fn portable(
     mount_points(&mut report, image.files)?;
 
     let mut releases: Vec<Option<Found<EnvFile>>> = Vec::new();
+    let mut merged = Vec::new();
     for (at, extension) in extensions.iter().enumerate() {
         let before = report.findings.len();
         let release = layer(&mut report, extension, os_release.as_ref(), architecture)?;
@@ -162,6 +163,11 @@ pub fn portable(
         if extensions.iter().take(at).any(|other| same(&other)) {
             let reason = "another extension has the same name";
             report.find(Severity::Error, "duplicate-name", Subject::Whole, reason, SOURCE);
+        }
+        // what is refused is not merged
+        if !report.findings.iter().skip(before).any(|finding| finding.severity == Severity::Error) {
+            outside(&mut report, &extension.files.tree, Merge::PORTABLE.hierarchies)?;
+            merged.push(extension);
         }
         for finding in report.findings.iter_mut().skip(before) {
             finding.image = Some(extension.shown.clone());
@@ -218,6 +224,9 @@ pub fn portable(
             }
         }),
     );
+    if !merged.is_empty() {
+        compare(&mut report, &merged, Merge::PORTABLE, Some(&image.files.tree))?;
+    }
     if let Some(os) = &os_release {
         drop_ins(&mut report, &layers, &os.value, &releases, &units);
     }
@@ -740,7 +749,8 @@ mod tests {
                 .file("/usr/lib/systemd/system/foo@.service", UNIT)
         };
         let report = check("foo_1.raw", memory, vec![("ext.raw", extension())], &[], PortableScope::System);
-        assert_eq!(codes(&report), [""; 0]);
+        // it is the root image's unit that is attached, and the extension's file that the service sees
+        assert_eq!(codes(&report), ["replaces-host-file"]);
         assert_eq!(
             fact(&report, "units"),
             [
@@ -808,6 +818,69 @@ mod tests {
         }
         let two = vec![("ext.raw", of(sysext, good_release)), ("ext.img", of(sysext, good_release))];
         assert_eq!(codes(&check("foo.raw", good(), two, &[], PortableScope::System)), ["duplicate-name"]);
+    }
+
+    /// F7: extensions are merged into the root image of the service, all three hierarchies together.
+    #[test]
+    fn f7_what_extensions_take_from_the_root_image() {
+        use Severity::{Error, Note, Warning};
+        let base = || good().file("/usr/bin/ls", "").link("/usr/sbin", "bin").file("/etc/a.conf", "");
+        let sysext = "/usr/lib/extension-release.d/extension-release.";
+        let confext = "/etc/extension-release.d/extension-release.";
+        let new = Memory::new;
+        let found = |root: Memory, layers: Vec<(&'static str, &'static str, Memory)>| {
+            let extensions = layers.into_iter().map(|(name, release, memory)| {
+                (name, memory.file(&format!("{release}{}", name.trim_end_matches(".raw")), "ID=_any\n"))
+            });
+            check("foo.raw", root, extensions.collect(), &[], PortableScope::System)
+        };
+        for (release, extension, expected) in [
+            (sysext, new().file("/usr/bin/x", ""), &[][..]),
+            (sysext, new().file("/usr/bin/ls", ""), &[("replaces-host-file", Note, "/usr/bin/ls")]),
+            (sysext, new().file("/usr/sbin/d", ""), &[("hides-host-link", Error, "/usr/sbin")]),
+            (sysext, new().file("/usr/bin/ls/x", ""), &[("hides-host-file", Error, "/usr/bin/ls")]),
+            // a system extension is merged into /etc too, and a configuration extension into /usr
+            (sysext, new().file("/etc/a.conf", ""), &[("replaces-host-file", Note, "/etc/a.conf")]),
+            (confext, new().file("/usr/bin", ""), &[("hides-host-directory", Error, "/usr/bin")]),
+            (sysext, new().file("/opt/x", ""), &[("no-hierarchy", Warning, "/opt")]),
+            (sysext, new().file("/srv/x", ""), &[("outside-hierarchies", Warning, "/srv/x")]),
+            // the layers of an extension are not looked for through links
+            (confext, new().link("/usr", "etc"), &[("hierarchy-not-a-directory", Warning, "/usr")]),
+            (confext, new().file("/usr", ""), &[("hierarchy-not-a-directory", Warning, "/usr")]),
+        ] {
+            let report = found(base(), vec![("ext.raw", release, extension)]);
+            let told: Vec<_> = report
+                .findings
+                .iter()
+                .map(|found| (found.code, found.severity, found.subject.clone()))
+                .collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(code, severity, path)| (*code, *severity, Subject::Path((*path).into())))
+                .collect();
+            assert_eq!(told, expected);
+            let whose = |reason: &str| !reason.contains("the host");
+            assert!(report.findings.iter().all(|found| whose(&found.reason)), "{report:?}");
+        }
+        // in the order that they are given in, not in that of their names
+        let layers = |first, second| {
+            let of = |name| (name, sysext, new().file("/usr/bin/same", ""));
+            let report = found(base(), vec![of(first), of(second)]);
+            assert_eq!(codes(&report), ["conflict"]);
+            assert_eq!(report.findings[0].image.as_deref(), Some(second));
+            fact(&report, "layers").to_vec()
+        };
+        assert_eq!(layers("a.raw", "b.raw"), ["/usr: the root image, a, b"]);
+        assert_eq!(layers("b.raw", "a.raw"), ["/usr: the root image, b, a"]);
+        // the hierarchy of the root image may be a link, and must lead to a directory
+        let opt = || vec![("ext.raw", sysext, new().file("/opt/x", ""))];
+        assert_eq!(codes(&found(base().link("/opt", "srv/opt").file("/srv/opt/y", ""), opt())), [""; 0]);
+        let report = found(base().file("/opt", ""), opt());
+        assert_eq!(codes(&report), ["hierarchy-not-a-directory"]);
+        assert!(!report.passed());
+        // what is not attached hides nothing
+        let refused = new().file("/usr/bin/ls/x", "").file("/usr/lib/os-release", "");
+        assert_eq!(codes(&found(base(), vec![("ext.raw", sysext, refused)])), ["os-release-inside"]);
     }
 
     /// Those of the root image and of its extensions are put together.

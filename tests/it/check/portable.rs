@@ -126,3 +126,26 @@ fn prefixes_and_scopes_of_the_command_line() {
     assert_eq!(codes(&check(&["-"])), ["all-units"]);
     assert_eq!(codes(&check(&["--scope", "user"])), ["other-scope", "no-units"]);
 }
+
+/// F7: an extension is merged into the root image, and what it hides of that is told.
+#[test]
+fn f7_what_an_extension_hides_of_the_root_image() {
+    let folder = Folder::new();
+    let root: Vec<_> =
+        GOOD.into_iter().chain([("/usr/bin/ls", "x"), ("/usr/sbin", "->bin"), ("/opt/", "")]).collect();
+    let Some(root) = image_of(&folder, "foo.raw", &root) else { return };
+    let release = ("/usr/lib/extension-release.d/extension-release.ext", "ID=_any\n");
+    for (file, expected, code) in [
+        ("/usr/bin/more", &[][..], 0),
+        ("/usr/bin/ls", &["replaces-host-file"], 0),
+        ("/usr/sbin/more", &["hides-host-link"], 1),
+        ("/usr/bin/ls/more", &["hides-host-file"], 1),
+    ] {
+        let folder = Folder::new();
+        let Some(extension) = image_of(&folder, "ext.raw", &[release, (file, "y")]) else { return };
+        let ended = ddi(["check", "portable", "--json", &root, "--extension", &extension]);
+        assert_exit(&ended, code);
+        assert_eq!(codes(&ended), expected, "{file}");
+        assert_eq!(ended.json()["facts"]["layers"][0], "/usr: the root image, ext");
+    }
+}

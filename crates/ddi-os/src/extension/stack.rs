@@ -55,21 +55,59 @@ const MAX_HELD: usize = 64 << 20;
 const MAX_DEPTH: usize = 200;
 
 const OVERLAYFS: &str = "overlayfs";
-const MERGE: &str = "systemd 257, sysext.c:merge_hierarchy";
 
-/// What extensions do to each other and to the files of the host, as far as those are known: `stack` is all of one class,
-/// the lowest first.
+/// Who puts extensions on top of what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Merge {
+    /// On each of these an overlay is mounted.
+    pub(crate) hierarchies: &'static [&'static str],
+    /// The fact that has the layers of each.
+    fact: &'static str,
+    /// What the extensions are merged into.
+    host: &'static str,
+    /// Are the layers of an extension found through links?
+    follows_links: bool,
+    rule: &'static str,
+}
+
+impl Merge {
+    /// Extensions of one class into a running system.
+    pub(super) fn of(class: ExtensionClass) -> Self {
+        Merge {
+            hierarchies: class.hierarchies(),
+            fact: match class {
+                ExtensionClass::Sysext => "sysext-layers",
+                ExtensionClass::Confext => "confext-layers",
+            },
+            host: "the host",
+            follows_links: true,
+            rule: "systemd 257, sysext.c:merge_hierarchy",
+        }
+    }
+
+    /// Extensions of both classes into the root image of a service.
+    pub(crate) const PORTABLE: Self = Merge {
+        hierarchies: &["/usr", "/opt", "/etc"],
+        fact: "layers",
+        host: "the root image",
+        follows_links: false,
+        rule: "systemd 257, namespace.c:mount_overlay",
+    };
+}
+
+/// What extensions do to each other and to the files of the host, as far as those are known: all of `stack` are merged
+/// together, the lowest first.
 pub(crate) fn compare(
     report: &mut CheckReport,
     stack: &[&ExtensionImage<'_>],
-    class: ExtensionClass,
+    merge: Merge,
     host: Option<&Vfs>,
 ) -> Result<(), MountError> {
     let nothing = Vfs::new(None);
     let is_known = host.is_some();
     let mut view = View::new(host.unwrap_or(&nothing), Vec::new());
-    for hierarchy in class.hierarchies() {
-        if let Some(mount) = mount(report, stack, hierarchy, host)? {
+    for hierarchy in merge.hierarchies {
+        if let Some(mount) = mount(report, stack, merge, hierarchy, host)? {
             view.mounts.push(mount);
         }
     }
@@ -77,19 +115,14 @@ pub(crate) fn compare(
     for mount in &view.mounts {
         let name = |at: &usize| stack.get(*at).and_then(|image| image.name.as_deref());
         let names = mount.images.iter().rev().filter_map(name);
-        let names: Vec<_> = mount.has_host.then_some("the host").into_iter().chain(names).collect();
+        let names: Vec<_> = mount.has_host.then_some(merge.host).into_iter().chain(names).collect();
         layers.push(format!("{}: {}", mount.path, names.join(", ")));
     }
-    report.fact(
-        match class {
-            ExtensionClass::Sysext => "sysext-layers",
-            ExtensionClass::Confext => "confext-layers",
-        },
-        layers,
-    );
+    report.fact(merge.fact, layers);
     let walk = Walk::new(Budget { entries: MAX_FILES, ..Budget::default() });
     let mut comparison = Comparison {
         stack,
+        merge,
         view,
         is_known,
         walk,
@@ -120,6 +153,7 @@ pub(crate) fn compare(
 fn mount<'a>(
     report: &mut CheckReport,
     stack: &[&ExtensionImage<'a>],
+    merge: Merge,
     hierarchy: &'static str,
     host: Option<&'a Vfs>,
 ) -> Result<Option<Mount<'a>>, MountError> {
@@ -127,7 +161,15 @@ fn mount<'a>(
     let mut images = Vec::new();
     for (at, image) in stack.iter().enumerate().rev() {
         let before = report.findings.len();
-        let start = start_of(report, &image.files.tree, hierarchy)?;
+        let tree = &image.files.tree;
+        let start = if !merge.follows_links && is_no_directory(tree, hierarchy)? {
+            let reason = "it is no directory itself: systemd passes it over, and nothing of it is merged";
+            let subject = Subject::Path(hierarchy.as_bytes().into());
+            report.find(Severity::Warning, "hierarchy-not-a-directory", subject, reason, merge.rule);
+            None
+        } else {
+            start_of(report, merge, tree, hierarchy)?
+        };
         for finding in report.findings.iter_mut().skip(before) {
             finding.image = Some(image.shown.clone());
         }
@@ -140,15 +182,18 @@ fn mount<'a>(
         return Ok(None);
     }
     let start = match host {
-        Some(host) => start_of(report, host, hierarchy)?,
+        Some(host) => start_of(report, merge, host, hierarchy)?,
         None => None,
     };
     if let (Some(host), None) = (host, start)
         && absent_is_none(host.resolve_link(hierarchy.as_bytes()))?.is_none()
     {
-        let reason = "the host has no such directory: systemd makes it, and merges nothing if it cannot";
+        let reason = format!(
+            "{} has no such directory: systemd makes it, and merges nothing if it cannot",
+            merge.host
+        );
         let subject = Subject::Path(hierarchy.as_bytes().into());
-        report.find(Severity::Warning, "no-hierarchy", subject, reason, MERGE);
+        report.find(Severity::Warning, "no-hierarchy", subject, reason, merge.rule);
     }
     let has_host = start.is_some_and(|(_, is_empty)| !is_empty);
     if let (Some(host), Some((start, false))) = (host, start) {
@@ -156,7 +201,10 @@ fn mount<'a>(
         for name in [".systemd-sysext", ".systemd-confext"] {
             let path = format!("{hierarchy}/{name}");
             if find(host, path.as_bytes())?.is_some() {
-                let reason = "extensions are merged into the host already: their files are taken for its own";
+                let reason = format!(
+                    "extensions are merged into {} already: their files are taken for its own",
+                    merge.host
+                );
                 let subject = Subject::Path(path.into_bytes());
                 report.find(Severity::Warning, "host-is-merged", subject, reason, SYSEXT);
             }
@@ -168,6 +216,7 @@ fn mount<'a>(
 /// The directory that a hierarchy is, links followed, and if it is empty; `None` if there is none.
 fn start_of(
     report: &mut CheckReport,
+    merge: Merge,
     tree: &Vfs,
     hierarchy: &str,
 ) -> Result<Option<(Place, bool)>, MountError> {
@@ -191,8 +240,14 @@ fn start_of(
     };
     let reason = format!("{failure}: systemd merges nothing at all then");
     let subject = Subject::Path(hierarchy.as_bytes().into());
-    report.find(Severity::Error, "hierarchy-not-a-directory", subject, reason, MERGE);
+    report.find(Severity::Error, "hierarchy-not-a-directory", subject, reason, merge.rule);
     Ok(None)
+}
+
+/// Is there anything but a directory, a link to one included?
+fn is_no_directory(tree: &Vfs, hierarchy: &str) -> Result<bool, MountError> {
+    let Some(place) = absent_is_none(tree.resolve_link(hierarchy.as_bytes()))? else { return Ok(false) };
+    Ok(tree.stat(place).map_err(MountError::FileSystem)?.file_type != FileType::Directory)
 }
 
 /// Findings of one code, for one image.
@@ -206,6 +261,7 @@ struct Group {
 
 struct Comparison<'a, 's> {
     stack: &'s [&'s ExtensionImage<'a>],
+    merge: Merge,
     view: View<'a>,
     /// Are the files of the host known?
     is_known: bool,
@@ -300,8 +356,8 @@ impl Comparison<'_, '_> {
         }
         for at in &judged.whiteouts {
             if !self.is_known {
-                let reason = "it is a whiteout: a file of the host is hidden";
-                findings.push((image(*at), Severity::Warning, "whiteout", reason.to_owned()));
+                let reason = format!("it is a whiteout: a file of {} is hidden", self.merge.host);
+                findings.push((image(*at), Severity::Warning, "whiteout", reason));
             }
         }
         let mut from_host = None;
@@ -334,8 +390,8 @@ impl Comparison<'_, '_> {
             if first.layer != last.layer && lost != 0 {
                 let severity = if lost & 0o001 == 0 { Severity::Warning } else { Severity::Error };
                 let reason = format!(
-                    "the host's directory gets the mode of the extension's, {:03o} in place of {:03o}, also for the files of the host in it",
-                    ours.permissions, theirs.permissions
+                    "{}'s directory gets the mode of the extension's, {:03o} in place of {:03o}, also for the files that are only there",
+                    self.merge.host, ours.permissions, theirs.permissions
                 );
                 findings.push((image(*first), severity, "directory-mode", reason));
             }
@@ -388,6 +444,7 @@ impl Comparison<'_, '_> {
             _ => otherwise,
         };
         let now = self.view.resolve(path)?;
+        let name = self.merge.host;
         if file_type == FileType::Directory {
             let code = code(if target.is_some() { "hides-host-link" } else { "hides-host-directory" });
             let (lost, first) = self.lost(place, now.as_ref())?;
@@ -396,23 +453,23 @@ impl Comparison<'_, '_> {
                     let first = String::from_utf8_lossy(&first).into_owned();
                     let names = if lost == 1 { "name" } else { "names" };
                     let reason = format!(
-                        "its {cover} hides the host's {theirs}: {lost} {names} of the host in it can no longer be reached, such as {first}"
+                        "its {cover} hides {name}'s {theirs}: {lost} {names} in it can no longer be reached, such as {first}"
                     );
                     Some((Severity::Error, code, reason))
                 }
                 (None, Some(Found::Directory(_))) => None,
                 (None, _) => {
-                    let reason = format!("its {cover} hides the host's {theirs}, which is empty");
+                    let reason = format!("its {cover} hides {name}'s {theirs}, which is empty");
                     Some((Severity::Warning, code, reason))
                 }
             });
         }
         let gone = |what: &str| {
-            let reason = format!("its {cover} hides the host's {theirs}: {what}");
+            let reason = format!("its {cover} hides {name}'s {theirs}: {what}");
             Some((Severity::Error, code("hides-host-file"), reason))
         };
         let replaced = |what: &str| {
-            let reason = format!("it replaces the host's {theirs}{what}");
+            let reason = format!("it replaces {name}'s {theirs}{what}");
             Some((Severity::Note, "replaces-host-file", reason))
         };
         Ok(match (now, link) {
@@ -424,7 +481,7 @@ impl Comparison<'_, '_> {
             }
             (None, Some(_)) => gone("it leads nowhere in the merged tree"),
             (None, None) => {
-                let reason = format!("its {cover} hides the host's {theirs}");
+                let reason = format!("its {cover} hides {name}'s {theirs}");
                 Some((Severity::Warning, code("hides-host-file"), reason))
             }
         })
@@ -492,8 +549,10 @@ impl Comparison<'_, '_> {
 
     fn tell(self, report: &mut CheckReport) {
         if let Some((first, count)) = self.denied {
-            let reason =
-                format!("{count} directories of the host may not be read, of which this is the first");
+            let reason = format!(
+                "{count} directories of {} may not be read, of which this is the first",
+                self.merge.host
+            );
             report.find(Severity::Error, "not-all-compared", Subject::Path(first), reason, "limit of ours");
         }
         for (groups, image) in self.told.into_iter().zip(self.stack) {

@@ -241,7 +241,7 @@ pub(crate) struct FilesArgs {
     pub(crate) image: PathBuf,
     #[command(flatten)]
     pub(crate) unpack: UnpackArgs,
-    /// This file system alone, also of an image that systemd would refuse: what it is for, such as root or esp, or its
+    /// This file system alone, also of an image that is refused as a whole: what it is for, such as root or esp, or its
     /// number [default: all of them, as systemd mounts them]
     #[arg(long, short, value_name = "DESIGNATOR|NUMBER")]
     pub(crate) partition: Option<String>,

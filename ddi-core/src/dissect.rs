@@ -77,7 +77,7 @@ impl VeritySettings {
         settings.signature = settings
             .first()
             .is_some_and(|known| sidecars.signatures.iter().any(|signature| signature.role == known.role));
-        settings.external = sidecars.verity.is_some();
+        settings.external = sidecars.has_verity;
         let is_read = |(role, what): &&(Role, Sidecar)| match what {
             Sidecar::RootHashSignature | Sidecar::UsrHashSignature => {
                 settings.first().is_some_and(|known| known.role == *role)
@@ -363,7 +363,7 @@ impl DissectedImage {
 pub struct DissectionRecord {
     /// What became of each entry of the table, in its order, by number.
     pub selections: Vec<(u32, Selection)>,
-    /// The image, or why systemd would refuse it.
+    /// The image, or why it is refused: by systemd too, if that is the error's [`authority`](Error::authority).
     pub outcome: Result<DissectedImage, Error>,
     /// Every reason to refuse it that was found; the first is that of `outcome`. systemd ends at the first, and so do we,
     /// except where root and usr do not go together but can be judged each by itself (see
@@ -384,8 +384,16 @@ impl DissectionRecord {
     pub fn new(image: &Image, options: &DissectOptions) -> Self {
         let mut dissector = Dissector::new(image, options);
         let outcome = dissector.run();
-        let mut refusals = dissector.discord;
+        let mut refusals = std::mem::take(&mut dissector.discord);
         refusals.extend(outcome.as_ref().err().cloned());
+        if !refusals.is_empty() && dissector.left_out_transient() {
+            // systemd leaves none of them out, and it may be that nothing else is wrong
+            let theirs = DissectOptions { transient: Transient::Consider, ..options.clone() };
+            if DissectionRecord::new(image, &theirs).outcome.is_ok() {
+                refusals =
+                    refusals.into_iter().map(|error| Error::WithoutTransient(Box::new(error))).collect();
+            }
+        }
         let outcome = refusals.first().map_or(outcome, |first| Err(first.clone()));
         DissectionRecord { selections: dissector.selections, outcome, refusals }
     }

@@ -91,7 +91,7 @@ impl Dissection {
         &self.inner.options
     }
 
-    /// What became of each entry of the partition table, and why systemd would refuse the image, if it would.
+    /// What became of each entry of the partition table, and why the image is refused, if it is.
     pub fn record(&self) -> &DissectionRecord {
         &self.inner.record
     }
@@ -182,7 +182,7 @@ impl Dissection {
     /// caller trusts vouches for is an error.
     ///
     /// # Errors
-    /// [`MountError`]: systemd would refuse the image; root or `/usr` cannot be opened.
+    /// [`MountError`]: the image is refused; root or `/usr` cannot be opened.
     pub fn mount(&self) -> Result<MountedTree, MountError> {
         self.mount_at_least(Assurance::Authenticated)
     }

@@ -1,4 +1,4 @@
-//! What can keep us from an answer, or is the answer that systemd would give.
+//! What can keep us from an answer, or is the answer: whose rule it is, [`Error::authority`] says.
 
 use core::fmt;
 use std::io;
@@ -10,10 +10,11 @@ use ddi_verity::RootHash;
 use crate::image::mbr;
 use crate::policy::Violation;
 use crate::prove::Unfit;
-use crate::report::finding::Sidecar;
+use crate::report::finding::{Authority, Sidecar};
 use crate::trust::{KnownRootHash, Role};
 use ddi_fs::{FsKind, probe as fs};
 use ddi_io::UnpackError;
+use ddi_signature::SignatureError;
 
 /// What a caller does about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,7 +110,7 @@ pub enum Error {
         /// Number of the partition.
         partition: u32,
         /// What is wrong with it.
-        error: ddi_signature::SignatureError,
+        error: SignatureError,
     },
     /// Policy does not allow what was found (steps B, D9, F5, G, I).
     Policy(Violation),
@@ -250,6 +251,9 @@ pub enum Error {
         /// By the superblock of the hash tree, in bytes.
         found: u64,
     },
+    /// The image could be used if partitions that are labelled as half written or pending were not left out, which systemd
+    /// does not do ([`Transient`](crate::Transient)).
+    WithoutTransient(Box<Error>),
     /// The protected partition holds something that does not bind the size of the data: hash blocks could be taken for it;
     /// see [`prove`](mod@crate::prove).
     UnfitContent {
@@ -385,6 +389,7 @@ impl Error {
             Error::TailNotZero { .. } => "tail-not-zero",
             Error::ContentTooLarge { .. } => "content-too-large",
             Error::DataSizeDiffers { .. } => "data-size-differs",
+            Error::WithoutTransient(error) => error.code(),
             Error::UnfitContent { unfit, .. } => unfit.code(),
         }
     }
@@ -404,21 +409,42 @@ impl Error {
             | Error::DataSizeDiffers { partition, .. }
             | Error::UnfitContent { partition, .. } => *partition,
             Error::Binding(error) => error.partition(),
+            Error::WithoutTransient(error) => error.partition(),
             _ => None,
         }
     }
 
-    /// Is this a rule of UEFI or of ours that systemd does not go by? Of a table that breaks one, libblkid makes something, and
-    /// what that is, is not told.
-    pub fn is_our_own(&self) -> bool {
-        matches!(self, Error::Table(error) if is_taken_by_libblkid(error))
+    /// Whose rule it is that ends a dissection with this. Only what systemd goes by is
+    /// [`Authority::Systemd`]: of an image that breaks another's rule, systemd makes something, and what that is, is not told.
+    pub fn authority(&self) -> Authority {
+        match self {
+            Error::Table(error) if is_taken_by_libblkid(error) => Authority::Uefi,
+            // libblkid asks of an MBR neither where its partitions lie nor whether they overlap
+            Error::Mbr(_) => Authority::Uefi,
+            Error::WithoutTransient(_) => Authority::Dps,
+            Error::Signature { error, .. } if !is_refused_by_systemd(error) => Authority::Ddi,
+            Error::Verity { .. } => Authority::Linux,
+            error if error.kind() == ErrorKind::Io => Authority::Ddi,
+            error if error.systemd_errno().is_some() => Authority::Systemd,
+            _ => Authority::Ddi,
+        }
+    }
+
+    /// The reason behind it, where this one says only whose rule it is.
+    pub fn cause(&self) -> &Error {
+        match self {
+            Error::WithoutTransient(error) => error.cause(),
+            error => error,
+        }
     }
 
     /// The errno by name with which systemd (version 261) ends in this case; `None` where it has no such case.
     pub fn systemd_errno(&self) -> Option<&'static str> {
         Some(match self {
             Error::Table(ddi_gpt::Error::AmbiguousBlockSize { .. }) => "ENOTUNIQ",
-            Error::Table(_) | Error::Mbr(_) | Error::NothingRecognised | Error::AmbiguousImage(_) => "ENOPKG",
+            Error::Table(error) if is_taken_by_libblkid(error) => return None,
+            Error::Signature { error, .. } if !is_refused_by_systemd(error) => return None,
+            Error::Table(_) | Error::NothingRecognised | Error::AmbiguousImage(_) => "ENOPKG",
             Error::UnusableRootHash(_) | Error::Malformed { .. } | Error::Signature { .. } => "EINVAL",
             Error::ExternalVerityWithTable => "EBADR",
             Error::Policy(_) => "ERFKILL",
@@ -438,6 +464,8 @@ impl Error {
             Error::ExcludedByFilter => "ECOMM",
             Error::Io { .. }
             | Error::Empty
+            | Error::Mbr(_)
+            | Error::WithoutTransient(_)
             | Error::Unpack(_)
             | Error::Verity { .. }
             | Error::Binding(_)
@@ -504,6 +532,7 @@ impl Error {
             | Error::ContentTooLarge { .. }
             | Error::DataSizeDiffers { .. }
             | Error::UnfitContent { .. } => ErrorKind::Mismatch,
+            Error::WithoutTransient(error) => error.kind(),
             Error::Verity { error, .. } => match error.kind() {
                 ddi_verity::ErrorKind::Corrupt => ErrorKind::Corrupt,
                 ddi_verity::ErrorKind::Unsupported => ErrorKind::Unsupported,
@@ -530,6 +559,23 @@ fn is_taken_by_libblkid(error: &ddi_gpt::Error) -> bool {
         | E::DuplicateGuid { .. }
         | E::CopiesDiffer { .. }
         | E::BackupMisplaced { .. } => true,
+        _ => false,
+    }
+}
+
+/// What systemd asks of a signature partition when it compares its root hash with a known one (version 259 and later). The rest
+/// is asked where the signature is checked, or by us alone.
+fn is_refused_by_systemd(error: &SignatureError) -> bool {
+    use SignatureError as E;
+    match error {
+        E::TooLarge { max, .. } => *max == ddi_signature::MAX_SIGNATURE_SIZE,
+        E::MissingKey { key } | E::WrongType { key } => *key == "rootHash",
+        E::EmptyPartition
+        | E::DataAfterNul { .. }
+        | E::NotUtf8 { .. }
+        | E::Json { .. }
+        | E::DataAfterJson { .. }
+        | E::NotAnObject => true,
         _ => false,
     }
 }
@@ -637,6 +683,9 @@ impl fmt::Display for Error {
             }
             Error::DataSizeDiffers { role, given, found, .. } => {
                 write!(f, "the tree of {role} is over {found} bytes of data, and {given} were given")
+            }
+            Error::WithoutTransient(error) => {
+                write!(f, "{error}, as partitions labelled half written or pending are left out")
             }
             Error::UnfitContent { role, partition, kind, unfit } => {
                 write!(f, "{role}")?;

@@ -34,10 +34,11 @@ use ddi_gpt::Designator;
 use ddi_io::{ReadAt, Section};
 
 use crate::dissect::DissectionRecord;
-use crate::error::{Error, Step};
+use crate::error::{Error, ErrorKind, Step};
 use crate::image::{Image, Table};
 use crate::prove::ProveOptions;
 use crate::prove::partition::ProvenPartition;
+use crate::report::finding::Authority;
 use crate::trust::Assurance;
 use crate::trust::{Role, TrustedRootHash};
 use crate::verity_set::VeritySet;
@@ -60,7 +61,8 @@ const MOUNT_POINTS: [(Designator, &[u8]); 5] = [
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MountError {
-    /// Systemd would refuse the image, so there is nothing that could be put together.
+    /// The image is refused, by systemd or by a rule that systemd does not go by ([`Error::authority`]): there is nothing that
+    /// could be put together.
     Refused(Error),
     /// It is protected, and cannot be opened under its root hash.
     Unproven(Error),
@@ -91,7 +93,11 @@ impl MountError {
 impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MountError::Refused(error) => write!(f, "systemd would refuse the image: {error}"),
+            MountError::Refused(error) if error.kind() == ErrorKind::Io => error.fmt(f),
+            MountError::Refused(error) => match error.authority() {
+                Authority::Systemd => write!(f, "systemd would refuse the image: {error}"),
+                authority => write!(f, "by a rule of {authority} the image is refused: {error}"),
+            },
             MountError::Unproven(error) | MountError::Source(error) => error.fmt(f),
             MountError::Unrecognised => f.write_str("no file system is recognised"),
             MountError::Encrypted => f.write_str("it is encrypted"),
@@ -565,5 +571,9 @@ mod tests {
             DissectionRecord::new(&image, &DissectOptions::new(VeritySettings::new(None, image.sidecars())));
         let error = Contents::unproven(&image, &dissection).system().unwrap_err();
         assert!(matches!(error, MountError::Refused(Error::DataMissing { .. })), "{error:?}");
+        assert!(error.to_string().starts_with("systemd would refuse the image: "), "{error}");
+        let overlap = crate::image::mbr::Error::Overlap { number: 1, other: 2, offset: 512 };
+        let error = MountError::Refused(Error::Mbr(overlap));
+        assert!(error.to_string().starts_with("by a rule of UEFI the image is refused: "), "{error}");
     }
 }

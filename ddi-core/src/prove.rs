@@ -269,7 +269,7 @@ pub struct Assessment {
     pub proofs: Vec<Proof>,
     /// Every partition besides that some systemd would mount.
     pub unproven: Vec<Unproven>,
-    /// Why systemd would refuse the image, if it would.
+    /// Why the image is refused, if it is: by systemd too, if that is the [`authority`](Error::authority).
     pub refused: Option<Error>,
     /// The worst of all.
     pub outcome: Outcome,

@@ -98,15 +98,15 @@ pub struct Report {
     pub verity: Arc<[VeritySet]>,
     /// Root hashes beside the image, in the order in which systemd looks.
     pub root_hashes: Vec<KnownRootHash>,
-    /// What systemd-dissect would mount, in its order. Empty if it would refuse the image.
+    /// What systemd-dissect would mount, in its order. Empty if the image is refused.
     pub mounts: Vec<Mount>,
-    /// Why systemd would refuse the image. The same as the finding, for programs.
+    /// Why the image is refused, by systemd too where there is an errno. The same as the finding, for programs.
     pub refused: Option<Refused>,
     /// What is odd, by place.
     pub findings: Vec<Finding>,
 }
 
-/// Why systemd would refuse an image.
+/// Why an image is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
     /// Our name for it.

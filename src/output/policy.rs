@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ddi_core::gpt::Designator;
 use ddi_core::policy::{Decision, Encryption, Facts, Flags, ImagePolicy, Presence, ProofLevel, Refusal};
-use ddi_core::{Access, Assessment, Error, PolicyEvaluation, PolicyResult};
+use ddi_core::{Access, Assessment, Authority, Error, PolicyEvaluation, PolicyResult};
 use serde_json::{Value, json};
 
 use super::verify::{unproven_json, unproven_text};
@@ -196,8 +196,8 @@ fn state(designator: Designator, facts: &Facts) -> String {
 pub(super) fn systemd_text(judgement: &PolicyEvaluation) -> String {
     let would = match &judgement.systemd {
         Ok(()) => "would accept it; whether it can then be activated and mounted is not asked".into(),
-        Err(error) if error.is_our_own() => {
-            format!("is not told: our own rule came first: {}", escape_sentence(error))
+        Err(error) if error.authority() != Authority::Systemd => {
+            format!("is not told: a rule of {} came first: {}", error.authority(), escape_sentence(error))
         }
         Err(error) => format!("would refuse it: {}", escape_sentence(error)),
     };
@@ -258,7 +258,7 @@ pub(super) fn systemd_json(judgement: &PolicyEvaluation) -> Value {
     json!({
         "models": "systemd-dissect --validate 261",
         "accepts": match &judgement.systemd {
-            Err(error) if error.is_our_own() => None,
+            Err(error) if error.authority() != Authority::Systemd => None,
             result => Some(result.is_ok()),
         },
         "error": judgement.systemd.as_ref().err().map(error),

@@ -525,6 +525,19 @@ fn f3_systemd_is_not_blamed_for_our_rules() {
     let json = ddi(["policy", "check", "*", &path, "--json"]).json();
     assert!(json["systemdReading"]["accepts"].is_null(), "{json}");
     assert_eq!(json["systemdReading"]["error"]["code"], "gpt-duplicate-guid");
+    assert!(json["systemdReading"]["error"]["errno"].is_null(), "{json}");
+    // it was read, and is refused for what was found: that is an answer
+    let ended = ddi(["policy", "check", "*", &path]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.first_line().ends_with(": the image is refused as a whole"), "{ended:?}");
+    let ended = ddi(["ls", &path]);
+    assert!(
+        ended.code == Some(1) && ended.stderr.contains("by a rule of UEFI the image is refused: "),
+        "{ended:?}"
+    );
+    let json = ddi(["check", "golden", "--json", &path]).json();
+    assert_eq!(json["findings"][0]["code"], "image-refused");
+    assert_eq!(json["findings"][0]["rule"], "UEFI");
 }
 
 #[test]

@@ -37,9 +37,9 @@ use std::ops::ControlFlow;
 
 use ddi_gpt::Designator;
 
-use ddi_core::Assurance;
 use ddi_core::MountError;
 use ddi_core::Severity;
+use ddi_core::{Assurance, Authority};
 use ddi_core::{Error, ErrorKind};
 use ddi_fs::{self as files, Limit, Place, Vfs};
 
@@ -128,6 +128,10 @@ impl CheckFinding {
     pub fn of_unreadable(error: &MountError) -> Option<Self> {
         const NOT_PROVEN: (&str, &str) = ("not-proven", "dm-verity");
         let is_about_image = |error: &Error| !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage);
+        let image_refused = |error: &Error| match error.authority() {
+            Authority::Systemd => ("image-refused", "Discoverable Disk Image Specification"),
+            authority => ("image-refused", authority.name()),
+        };
         let (code, rule) = match error {
             // no image at all: not a bad one
             MountError::Refused(Error::NothingRecognised)
@@ -135,9 +139,7 @@ impl CheckFinding {
             MountError::Refused(Error::NoDataForRootHash { .. } | Error::NoHashForRootHash { .. }) => {
                 NOT_PROVEN
             }
-            MountError::Refused(error) if is_about_image(error) => {
-                ("image-refused", "Discoverable Disk Image Specification")
-            }
+            MountError::Refused(error) if is_about_image(error) => image_refused(error),
             MountError::Unproven(error) if is_about_image(error) => NOT_PROVEN,
             MountError::FileSystem(error) if error.code() == "mismatch" => NOT_PROVEN,
             _ => return None,

@@ -150,6 +150,11 @@ impl<'a> Dissector<'a> {
         self.finish(verity)
     }
 
+    /// Was a partition left out that systemd would consider?
+    pub(super) fn left_out_transient(&self) -> bool {
+        self.selections.iter().any(|(_, selection)| *selection == Selection::Skipped(Skipped::Transient))
+    }
+
     fn set(&mut self, number: u32, selection: Selection) {
         if let Some(entry) = self.selections.iter_mut().find(|(n, _)| *n == number) {
             entry.1 = selection;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::image::file::SidecarSignature;
+use crate::report::finding::Authority;
 use crate::testing::{Disk, DiskImage as _, Set, erofs, image, luks, mbr, type_guid};
 use crate::trust::RootHashOrigin;
 use ddi_verity::RootHash;
@@ -103,7 +104,8 @@ fn every_refusal_has_its_error() {
             "C1 mbr out of disk",
             image(mbr(&[(0x80, 0x83, 1, 9999)])),
             options(),
-            ("mbr-outside-disk", Some("ENOPKG")),
+            // libblkid does not ask
+            ("mbr-outside-disk", None),
         ),
         (
             "C2",
@@ -300,6 +302,21 @@ fn skipped_partitions_are_as_if_they_were_not_there() {
     // the ESP does not heed no-auto
     let esp = Disk::new().part("esp", "", &fs).attributes(Attributes::NO_AUTO).image();
     assert_eq!(chosen(&esp, &options()), [(Designator::Esp, 1)]);
+    // where nothing else is left, it is not systemd that refuses the image
+    let image = root("PRT#os").image();
+    let error = DissectionRecord::new(&image, &options()).outcome.unwrap_err();
+    assert_eq!(
+        (error.code(), error.systemd_errno(), error.authority()),
+        ("nothing-usable", None, Authority::Dps)
+    );
+    assert_eq!(
+        error.to_string(),
+        "no usable partition, as partitions labelled half written or pending are left out"
+    );
+    // unless it would in any case
+    let both = root("PRT#os").part("usr-x86-64-verity", "", &fs).image();
+    let error = DissectionRecord::new(&both, &options()).outcome.unwrap_err();
+    assert_eq!((error.code(), error.authority()), ("verity-without-data", Authority::Systemd));
     // systemd takes transient ones, by their label
     let image = second(root("PRT#"));
     let consider = DissectOptions { transient: Transient::Consider, ..options() };

@@ -188,7 +188,9 @@ impl ImageFile {
                 }
             }
         }
-        match self.open_sidecar(".verity") {
+        let verity = self.open_sidecar(".verity");
+        found.has_verity = !matches!(verity, Ok(None));
+        match verity {
             Ok(None) => {}
             Ok(Some(file)) => match FileSource::new(file) {
                 Ok(source) if source.size() > 0 => found.verity = Some(source.into()),
@@ -379,6 +381,9 @@ pub struct Sidecars {
     pub signatures: Vec<SidecarSignature>,
     /// Superblock and hash tree for an image without partition table.
     pub verity: Option<Arc<FileSource>>,
+    /// Something has the name of such a file, whatever it is. systemd asks no more (`verity_settings_load()`, `access()`), and
+    /// refuses an image with a partition table then.
+    pub has_verity: bool,
     /// What is there and of no use.
     pub findings: Vec<Finding>,
     /// Root hashes and signatures that are there and malformed: where systemd reads them, it ends with "invalid argument".
@@ -470,7 +475,7 @@ mod tests {
         let dir = Dir::new("roothash");
         let image = dir.write("a.raw", b"x");
         let beside = || ImageFile::open(&image).unwrap().sidecars();
-        assert!(beside().root_hashes.is_empty() && beside().findings.is_empty());
+        assert!(beside().root_hashes.is_empty() && beside().findings.is_empty() && !beside().has_verity);
 
         let usr = HASH.replace("0b", "0c");
         dir.write("a.usrhash", format!("{}\nsecond line", usr.to_uppercase()).as_bytes());
@@ -487,7 +492,7 @@ mod tests {
             ]
         );
         assert_eq!(found.signatures, [SidecarSignature { role: Role::Root, pkcs7: b"der".to_vec() }]);
-        assert_eq!(found.verity.map(|source| source.size()), Some(6));
+        assert_eq!((found.has_verity, found.verity.map(|source| source.size())), (true, Some(6)));
         assert!(found.findings.is_empty());
     }
 
@@ -508,6 +513,7 @@ mod tests {
         assert_eq!(told[2], format!(".roothash.p7s file: is larger than {MAX_PKCS7} bytes"));
         assert_eq!(told[3], ".usrhash.p7s file: is not a regular file");
         assert_eq!(told[4], ".verity file: is not a regular file");
+        assert!(found.has_verity);
         assert_eq!(told.len(), 5);
     }
 
@@ -568,6 +574,7 @@ mod tests {
             names.iter().for_each(|name| link(name, target));
             let found = ImageFile::open(&image).unwrap().sidecars();
             assert!(found.root_hashes.is_empty() && found.signatures.is_empty() && found.verity.is_none());
+            assert!(found.has_verity);
             assert_eq!(found.findings.len(), names.len(), "{}", target.display());
             for finding in &found.findings {
                 let text = finding.to_string();
@@ -635,7 +642,8 @@ mod tests {
         let dir = Dir::new("packed");
         let image = dir.write("a.sysext.raw.gz", PACKED);
         dir.write("a.roothash", HASH.as_bytes());
-        let options = SpoolOptions { directory: dir.0.clone(), ..SpoolOptions::default() };
+        let mut options = SpoolOptions::default();
+        options.directory = dir.0.clone();
         let file = ImageFile::open(&image).unwrap().unpack(&options).unwrap();
         let mut content = [0; 2];
         file.source().read_exact_at(0, &mut content).unwrap();

@@ -30,6 +30,7 @@ use crate::error::{Error, ErrorKind};
 use crate::image::Image;
 use crate::policy::{Decision, Facts, Flags, ImagePolicy, ProofLevel, Reading, Refusal, Violation};
 use crate::prove::{Assessment, Depth, Outcome, TailRule, check_content, check_size};
+use crate::report::finding::Authority;
 use crate::trust::{Role, TrustedRootHash, Voucher};
 use crate::unproven::Unproven;
 use crate::verity_set::VeritySet;
@@ -57,7 +58,8 @@ pub struct PolicyEvaluation {
     /// One for each designator, by what was proven; of a bare image, for the root file system alone. Empty if the image
     /// cannot be dissected at all.
     pub rulings: Vec<PolicyResult>,
-    /// What systemd would say, which goes by what is there. Never enough by itself.
+    /// What systemd would say, which goes by what is there. Never enough by itself. Of an error whose
+    /// [`authority`](Error::authority) is another, it is not known.
     pub systemd: Result<(), Error>,
     /// The policy has a part in that.
     by_policy: bool,
@@ -140,7 +142,7 @@ impl PolicyEvaluation {
             systemd: dissection.outcome.as_ref().map(|_| ()).map_err(Clone::clone),
             exposed_to: options.policy.filter(|_| !options.one_architecture),
             by_policy: (dissection.outcome.is_err() && dissected.is_some())
-                || dissection.refusals.iter().any(|error| matches!(error, Error::Policy(_))),
+                || dissection.refusals.iter().any(|error| matches!(error.cause(), Error::Policy(_))),
         }
     }
 
@@ -183,14 +185,12 @@ impl PolicyEvaluation {
 }
 
 /// Was it possible to look, and is the image refused as a whole for what was found? Not if there is nothing that can be made
-/// out, or the call makes no sense.
+/// out, or the call makes no sense. A table that breaks a rule of UEFI alone was read: software makes different things of it,
+/// so that what holds for one reader holds for no other, and the policy is met for none.
 fn is_refusal(error: &Error) -> bool {
-    match error {
-        Error::NothingRecognised
-        | Error::Empty
-        | Error::Table(_)
-        | Error::Mbr(_)
-        | Error::NotMountable { designator: None, .. } => false,
+    match error.cause() {
+        Error::Table(_) | Error::Mbr(_) => error.authority() == Authority::Uefi,
+        Error::NothingRecognised | Error::Empty | Error::NotMountable { designator: None, .. } => false,
         error => !matches!(error.kind(), ErrorKind::Io | ErrorKind::Usage),
     }
 }
@@ -322,6 +322,25 @@ mod tests {
             ddi_testing::planted::image(&[ddi_fs::probe::FsKind::Ext4, ddi_fs::probe::FsKind::Iso9660]);
         let (_, verdict) = judge(&Disk::new().part("root-x86-64", "os", &ambiguous).image(), "*", &[]);
         assert_eq!(verdict, Access::Refused);
+    }
+
+    /// A table that UEFI alone forbids was read: it is refused, whatever the policy, and not *could not tell*. Of one that nobody
+    /// can read there is nothing to tell.
+    #[test]
+    fn f3_what_readers_differ_about_is_refused() {
+        let overlapping = image(crate::testing::mbr(&[(0x80, 0x83, 1, 9), (0, 0x83, 5, 9)]));
+        let (evaluation, verdict) = judge(&overlapping, "*", &[]);
+        let error = evaluation.systemd.unwrap_err();
+        assert_eq!(
+            (error.authority(), error.systemd_errno(), verdict),
+            (Authority::Uefi, None, Access::Refused)
+        );
+        let mut bytes = Disk::new().part("root-x86-64", "os", &erofs(20, 1)).bytes();
+        let end = bytes.len();
+        (bytes[520], bytes[end - 500]) = (9, 9);
+        let (evaluation, verdict) = judge(&image(bytes), "*", &[]);
+        assert_eq!(evaluation.systemd.unwrap_err().authority(), Authority::Systemd);
+        assert_eq!(verdict, Access::Unknown);
     }
 
     /// Blocks that could not be read are no violation, and no permission; what is missing besides is refused all the same.

@@ -103,19 +103,29 @@ impl Unfit {
     }
 }
 
+/// What helps where it is no fault of the data that it does not count.
+const VOUCH: &str = "; whoever knows how many bytes the root hash is over can vouch for that with --data-size, and then need not read it";
+
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unfit::NotMounted => f.write_str("systemd does not mount it, and hash blocks could look like it"),
-            Unfit::EasilyForged => f.write_str("hash blocks could look like it"),
+            Unfit::EasilyForged => write!(f, "hash blocks could look like it{VOUCH}"),
             Unfit::Superblock => f.write_str("its superblock does not bind the size of the data"),
             Unfit::Smaller { claimed, available } => {
                 write!(f, "it ends after {claimed} bytes, and {available} are protected")
             }
             Unfit::NoReader { feature } => {
-                write!(f, "there is no reader for it without the feature {feature}")
+                write!(f, "there is no reader for it without the feature {feature}{VOUCH}")
             }
-            Unfit::RootDirectory(error) => write!(f, "its root directory cannot be read: {error}"),
+            Unfit::RootDirectory(error) => {
+                write!(f, "its root directory cannot be read: {error}")?;
+                // it may be as it should be, and is only beyond the reader
+                match **error {
+                    files::Error::Unsupported { .. } | files::Error::Features { .. } => f.write_str(VOUCH),
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }

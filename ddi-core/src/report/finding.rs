@@ -8,7 +8,7 @@ use ddi_gpt::{Architecture, ByteRange, Designator, Guid, Side};
 use ddi_verity::{GeometryException, RootHash};
 
 use crate::dissect::Skipped;
-use crate::error::{BindingError, Error};
+use crate::error::{BindingError, Error, ErrorKind};
 use crate::prove::Unfit;
 use crate::trust::signature::SignatureState;
 use crate::trust::{Role, RootHashOrigin};
@@ -537,13 +537,12 @@ impl FindingKind {
             | FindingKind::Table(_)
             | FindingKind::GptBehindMbr
             | FindingKind::Outside => Authority::Uefi,
-            FindingKind::Dissect(error) if error.is_our_own() => Authority::Uefi,
+            FindingKind::Dissect(error) => error.authority(),
             FindingKind::NotChosen(_)
             | FindingKind::UnknownType { .. }
             | FindingKind::ForeignArchitecture { .. }
             | FindingKind::RootHashGuessed { .. } => Authority::Dps,
-            FindingKind::Dissect(_)
-            | FindingKind::TableBehindFileSystem { .. }
+            FindingKind::TableBehindFileSystem { .. }
             | FindingKind::TableOver { .. }
             | FindingKind::SignatureOfOtherData { .. }
             | FindingKind::RootHashesDiffer { .. }
@@ -613,12 +612,17 @@ impl fmt::Display for FindingKind {
             }
             FindingKind::Dissect(error) => {
                 let who = match error {
+                    error if error.kind() == ErrorKind::Io => "it is not known what this image is",
                     Error::NotMountable { .. } => "systemd 257 does not mount this image",
                     Error::AmbiguousFileSystem { .. } | Error::AmbiguousImage(_) => {
                         "systemd 257 would not use this image"
                     }
-                    error if error.is_our_own() => "by UEFI this image is not to be used",
-                    _ => "systemd 261 would not use this image",
+                    error => match error.authority() {
+                        Authority::Systemd => "systemd 261 would not use this image",
+                        Authority::Uefi => "by UEFI this image is not to be used",
+                        Authority::Dps => "by the DPS this image is not to be used",
+                        _ => "ddi does not use this image",
+                    },
                 };
                 write!(f, "{who}: {error}")
             }

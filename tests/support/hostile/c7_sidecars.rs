@@ -63,7 +63,8 @@ pub(crate) fn images() -> Class {
         ("a socket", Node::Socket),
         ("empty", Node::File(Vec::new())),
     ] {
-        class.add(format!("the .verity file is {what}"), base(), "inspect", 0, "beside");
+        // that something has its name is enough to systemd
+        class.add(format!("the .verity file is {what}"), base(), "inspect", 1, "external-verity-with-table");
         beside(&mut class, "image.verity", node);
     }
     class.add(

@@ -291,6 +291,23 @@ fn readers_have_features() {
 }
 
 /// A file system need not fill the last block of the data, however large that is.
+/// Where it is the reader that gives up, it is said what helps; where the data is at fault, nothing is said that would get it
+/// through.
+#[test]
+fn what_is_beyond_the_reader_can_be_vouched_for() {
+    let unread = |error| Unfit::RootDirectory(Arc::new(error)).to_string();
+    let helps = |text: &str| text.contains("--data-size");
+    assert!(helps(&unread(files::Error::Unsupported { what: "compressed directories".into() })));
+    assert!(helps(&Unfit::NoReader { feature: "fs-xfs" }.to_string()));
+    assert!(helps(&Unfit::EasilyForged.to_string()));
+    assert!(helps(&unread(files::Error::Features { field: "feature_incompat", bits: 1 << 20 })));
+    assert!(!helps(&unread(files::Error::NotADirectory)));
+    assert!(!helps(&unread(files::Error::DirectoryLoop)));
+    for unfit in [Unfit::NotMounted, Unfit::Superblock, Unfit::Smaller { claimed: 1, available: 2 }] {
+        assert!(!helps(&unfit.to_string()));
+    }
+}
+
 #[test]
 fn the_last_block_may_be_padded() {
     let nothing = ProveOptions {

@@ -47,6 +47,7 @@
 //! | --- | --- | --- |
 //! | `rayon` | yes | threads; without it the same work is done on the calling thread |
 //! | `fec` | yes | forward error correction: parity, and repair by it |
+//! | `json` | no | results as JSON, by `serde_json` |
 #![deny(unsafe_code)]
 
 pub use ddi_io::{FileSource, ReadAt, Section, Stream, WriteAt};
@@ -56,6 +57,8 @@ mod error;
 mod fec;
 mod geometry;
 mod hash;
+#[cfg(feature = "json")]
+pub mod json;
 mod layout;
 mod options;
 mod parallel;

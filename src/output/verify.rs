@@ -6,7 +6,7 @@ use std::path::Path;
 use ddi_core::fs::{Error as FileError, ExtentKind, Owner, Owners, Unknown, Untold};
 use ddi_core::policy::ImagePolicy;
 use ddi_core::signature::Certificates;
-use ddi_core::verity::RootHash;
+use ddi_core::verity::{RootHash, Verdict};
 use ddi_core::{
     Access, Assessment, CheckedSignature, Damage, DamagedBlocks, DissectionRecord, Error, Extent, Finding,
     MountError, Outcome, PolicyEvaluation, Proof, Selection, SignatureState, Skipped, Unproven,
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::policy::{judgement_json, judgement_text, systemd_json, systemd_text};
 use super::signature::{certificates_json, certificates_text, signature_json, signature_text, subject};
-use super::verity::{verdict_json, verdict_text};
+use super::verity::verdict_text;
 use super::{count, escape, escape_sentence, print, print_json, set_name, shown_name};
 use crate::ExitStatus;
 
@@ -458,7 +458,7 @@ fn to_json(verified: &Verified<'_>) -> Value {
             "trustedBy": trusted_by(proof),
             "signatures": proof.signatures.iter().map(signature_json).collect::<Vec<_>>(),
             "outcome": proof.outcome.name(),
-            "verdict": proof.verdict.as_ref().map(verdict_json),
+            "verdict": proof.verdict.as_ref().map(Verdict::to_json),
             "damage": damage.as_ref().map(damage_json),
             "widened": proof.exceptions.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problem": proof.problem.as_ref().map(error_json),

@@ -4,53 +4,52 @@ use std::fmt::Write;
 use std::path::Path;
 
 use ddi_core::gpt::Guid;
+use ddi_core::verity::json::{RefusedDocument, RepairDocument, TreeDocument, VerifyDocument};
 use ddi_core::verity::{
-    BlockRanges, CheckedTree, Error, FecLayout, Layout, Params, Placement, Repair, Repaired, RootHash,
-    Superblock, Verdict,
+    BlockRanges, CheckedTree, Error, FecLayout, HashTree, Placement, Repair, Repaired, RootHash, Verdict,
 };
-use serde_json::{Value, json};
 
 use crate::verity::fec::WrittenFec;
 
 use super::{escape, escape_sentence, print, print_json};
 
 /// A superblock and what follows from it.
-pub(crate) fn dump(path: &Path, superblock: &Superblock, layout: &Layout, json: bool) -> anyhow::Result<()> {
-    show(path, &superblock.params, layout, Some(superblock.uuid), None, None, json)
+pub(crate) fn dump(path: &Path, tree: &HashTree, uuid: [u8; 16], json: bool) -> anyhow::Result<()> {
+    show(path, tree, Some(uuid), None, None, json)
 }
 
 /// A tree that was made; `uuid` is none if it has no superblock.
 pub(crate) fn formatted(
     path: &Path,
-    params: &Params,
-    layout: &Layout,
+    tree: &HashTree,
     uuid: Option<[u8; 16]>,
     root_hash: &RootHash,
     fec: Option<&WrittenFec>,
     json: bool,
 ) -> anyhow::Result<()> {
-    show(path, params, layout, uuid, Some(root_hash), fec, json)
+    show(path, tree, uuid, Some(root_hash), fec, json)
 }
 
 fn show(
     path: &Path,
-    params: &Params,
-    layout: &Layout,
+    tree: &HashTree,
     uuid: Option<[u8; 16]>,
     root_hash: Option<&RootHash>,
     fec: Option<&WrittenFec>,
     json: bool,
 ) -> anyhow::Result<()> {
-    let uuid = uuid.map(|uuid| Guid::from_uuid(uuid).to_string());
     if json {
-        let mut value = params_json(params, layout);
-        value["uuid"] = uuid.into();
-        value["rootHash"] = root_hash.map(RootHash::to_string).into();
-        if let Some(fec) = fec {
-            value["fec"] = fec_json(&fec.layout, fec.offset);
+        let mut document = TreeDocument::new(tree).uuid(uuid);
+        if let Some(root_hash) = root_hash {
+            document = document.root_hash(root_hash);
         }
-        return print_json(&value);
+        if let Some(fec) = fec {
+            document = document.parity(&fec.layout, fec.offset);
+        }
+        return print_json(&document.to_json());
     }
+    let (params, layout) = (tree.params(), tree.layout());
+    let uuid = uuid.map(|uuid| Guid::from_uuid(uuid).to_string());
     let mut text = format!("VERITY header information for {}\n", escape(&path.display().to_string()));
     let mut line = |name: &str, value: &dyn std::fmt::Display| {
         // the field width is veritysetup's, and one blank less where it has one less
@@ -83,39 +82,6 @@ fn show(
     print(&text)
 }
 
-/// What a parity covers: all that decoding needs, none of which is on disk.
-fn fec_json(fec: &FecLayout, offset: u64) -> Value {
-    json!({
-        "roots": fec.roots(),
-        "offset": offset,
-        "size": fec.parity_size(),
-        "blockSize": fec.block_size(),
-        "dataBlocks": fec.data_blocks(),
-        "hashBlocks": fec.hash_blocks(),
-        "rounds": fec.rounds(),
-    })
-}
-
-/// Parameters and the place of the tree.
-pub(super) fn params_json(params: &Params, layout: &Layout) -> Value {
-    json!({
-        "hashType": params.hash_type() as u32,
-        "algorithm": params.algorithm().name(),
-        "dataBlockSize": params.data_block_size(),
-        "hashBlockSize": params.hash_block_size(),
-        "dataBlocks": params.data_blocks(),
-        "hashBlocks": layout.hash_blocks(),
-        "levels": layout.levels().len(),
-        "treeOffset": layout.tree().start,
-        "treeSize": layout.tree().end - layout.tree().start,
-        "salt": params.salt().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-    })
-}
-
-/// What a root hash does not say, and nothing here is asked for.
-const NOT_PROMISED: &str = "that the number of data blocks, which the superblock names and nothing authenticates, is the one \
-    the root hash was made with: hash blocks offered as data match it too; --data-blocks says the number";
-
 /// What a check of data against a root hash found. Quiet if all is proven.
 ///
 /// `size_is_given`: the number of data blocks is the user's word, not that of the superblock.
@@ -128,16 +94,11 @@ pub(crate) fn verified(
     json: bool,
 ) -> anyhow::Result<()> {
     if json {
-        let mut value = verdict_json(verdict);
-        value["rootHash"] = root_hash.to_string().into();
-        value["parameters"] = params_json(tree.params(), tree.layout());
-        value["widened"] = tree.geometry().exceptions.iter().map(ToString::to_string).collect();
+        let mut document = VerifyDocument::new(tree, root_hash, verdict).size_is_given(size_is_given);
         if let Some((layout, offset, repair)) = healable {
-            value["fec"] = fec_json(layout, *offset);
-            value["healable"] = repair_json(repair);
+            document = document.healable(layout, *offset, repair);
         }
-        value["notPromised"] = (!size_is_given).then_some(NOT_PROMISED).into();
-        return print_json(&value);
+        return print_json(&document.to_json());
     }
     if verdict.is_proven() {
         return Ok(());
@@ -159,11 +120,7 @@ pub(crate) fn repaired(
     json: bool,
 ) -> anyhow::Result<()> {
     if json {
-        let mut value = repair_json(repair);
-        value["rootHash"] = root_hash.to_string().into();
-        value["fec"] = fec_json(layout, offset);
-        value["written"] = written.into();
-        return print_json(&value);
+        return print_json(&RepairDocument::new(layout, offset, root_hash, repair, written).to_json());
     }
     let mut text = fec_text(layout) + &repair_text(repair, "healed");
     match (repair.healed(), written) {
@@ -201,30 +158,10 @@ fn repair_text(repair: &Repair, healed: &str) -> String {
     text
 }
 
-/// Ranges are `[first, last]`.
-fn repair_json(repair: &Repair) -> Value {
-    let of = |found: &Repaired| {
-        json!({
-            "proven": found.proven,
-            "healed": ranges_json(&found.healed),
-            "lost": ranges_json(&found.lost),
-            "unproven": ranges_json(&found.unproven),
-        })
-    };
-    json!({
-        "whole": repair.is_whole(),
-        "data": of(&repair.data),
-        "levels": repair.levels.iter().map(of).collect::<Vec<_>>(),
-    })
-}
-
 /// What the parameters and the sizes do not allow, and the option that would.
 pub(crate) fn refused(error: &Error, option: Option<&str>, json: bool) -> anyhow::Result<()> {
     if json {
-        return print_json(&json!({
-            "proven": false,
-            "refused": { "code": error.code(), "message": error.to_string(), "option": option },
-        }));
+        return print_json(&RefusedDocument::new(error, option).to_json());
     }
     let hint = option.map(|option| format!(" (give {option} to accept that)")).unwrap_or_default();
     print(&format!("NOT PROVEN\n{}{hint}\n", escape_sentence(error)))
@@ -267,36 +204,4 @@ fn ranges_text(ranges: &BlockRanges) -> String {
         shown.push("…".into());
     }
     format!("{} ({})", ranges.count(), shown.join(", "))
-}
-
-fn ranges_json(ranges: &BlockRanges) -> Value {
-    let list: Vec<[u64; 2]> = ranges.ranges().iter().map(|range| [range.start, range.end - 1]).collect();
-    json!({ "count": ranges.count(), "ranges": list, "truncated": ranges.is_truncated() })
-}
-
-/// Everything in a verdict. Ranges are `[first, last]`.
-pub(super) fn verdict_json(verdict: &Verdict) -> Value {
-    let ranges = ranges_json;
-    let levels: Vec<Value> = (verdict.levels.iter().enumerate())
-        .map(|(number, level)| {
-            json!({
-                "level": number,
-                "proven": level.proven,
-                "corrupt": ranges(&level.corrupt),
-                "unproven": ranges(&level.unproven),
-                "spareNotZero": ranges(&level.spare),
-            })
-        })
-        .collect();
-    json!({
-        "proven": verdict.is_proven(),
-        "rootHashMatches": verdict.root_matches(),
-        "dataBlocks": verdict.data_blocks,
-        "hashBlocks": verdict.hash_blocks,
-        "provenDataBlocks": verdict.proven_data,
-        "corruptDataBlocks": ranges(&verdict.corrupt_data),
-        "unprovenDataBlocks": ranges(&verdict.unproven_data),
-        "levels": levels,
-        "complete": verdict.is_complete,
-    })
 }

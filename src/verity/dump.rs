@@ -1,7 +1,7 @@
 //! `ddi verity dump`: what a superblock says.
 
 use anyhow::Context;
-use ddi_core::verity::{Layout, Placement, SUPERBLOCK_SIZE, Superblock};
+use ddi_core::verity::{HashTree, Placement, SUPERBLOCK_SIZE, Superblock};
 
 use super::open;
 use crate::cli::DumpArgs;
@@ -15,8 +15,8 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<ExitStatus> {
     let name = || args.hash.display().to_string();
     hash.read_exact_at(args.hash_offset, &mut bytes).with_context(name)?;
     let superblock = Superblock::parse(&bytes).with_context(name)?;
-    let layout =
-        Layout::new(&superblock.params, Placement::Superblock(args.hash_offset)).with_context(name)?;
-    output::dump(&args.hash, &superblock, &layout, args.json)?;
+    let placement = Placement::Superblock(args.hash_offset);
+    let tree = HashTree::new(superblock.params, placement).with_context(name)?;
+    output::dump(&args.hash, &tree, superblock.uuid, args.json)?;
     Ok(ExitStatus::Good)
 }

@@ -4,9 +4,7 @@ use std::io;
 
 use anyhow::{Context, ensure};
 use ddi_core::gpt::Guid;
-use ddi_core::verity::{
-    Algorithm, HashTree, Layout, Options, Placement, ReadAt, SUPERBLOCK_SIZE, Salt, Superblock,
-};
+use ddi_core::verity::{Algorithm, HashTree, Options, Placement, ReadAt, SUPERBLOCK_SIZE, Salt, Superblock};
 
 use super::destination::{Destination, write_text};
 use super::fec::NewParity;
@@ -57,7 +55,7 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<ExitStatus> {
         true => Placement::Bare(offset),
         false => Placement::Superblock(offset),
     };
-    let layout = Layout::new(&params, placement)?;
+    let tree = HashTree::new(params, placement)?;
     let tail = data.size() - params.data_size();
 
     let (root_hash, parity) = (|| {
@@ -67,7 +65,6 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<ExitStatus> {
             !same_file || offset >= params.data_size(),
             "is the data too, and the hash area at offset {offset} would overwrite it"
         );
-        let tree = HashTree::new(params, placement)?;
         let parity = match fec {
             Some(fec) => {
                 let parity = NewParity::open(fec, &tree, &data, (&args.hash, &out));
@@ -98,7 +95,7 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<ExitStatus> {
             None => (tree.build(&data, out.file(), &options)?, None),
         };
         // up to the tree, so that the space between is zero whatever was there
-        let head = usize::try_from(layout.tree().start - offset)?;
+        let head = usize::try_from(tree.layout().tree().start - offset)?;
         let mut bytes = vec![0; head];
         if superblock {
             bytes[..SUPERBLOCK_SIZE].copy_from_slice(&Superblock { params, uuid }.to_bytes());
@@ -115,7 +112,7 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<ExitStatus> {
         write_text(path, &root_hash.to_string()).with_context(|| path.display().to_string())?;
     }
     let uuid = (!args.params.no_superblock).then_some(uuid);
-    output::formatted(&args.hash, &params, &layout, uuid, &root_hash, parity.as_ref(), args.json)?;
+    output::formatted(&args.hash, &tree, uuid, &root_hash, parity.as_ref(), args.json)?;
     Ok(ExitStatus::Good)
 }
 

@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json};
 
 use super::super::policy::{rulings_json, systemd_json};
 use super::super::signature::signature_json;
-use super::super::verity::params_json;
 use super::{Inspected, inside, node, rw};
 
 /// The whole report.
@@ -201,7 +200,7 @@ fn probe_facts(probe: &Probe) -> Value {
 }
 
 fn verity_set(set: &VeritySet) -> Value {
-    let parameters = (set.tree.as_ref()).map(|tree| params_json(tree.params(), tree.layout()));
+    let parameters = set.tree.as_ref().map(|tree| tree.to_json());
     json!({
         "role": set.role.name(),
         "architecture": set.architecture.map(|architecture| architecture.name()),

@@ -39,6 +39,9 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 step "without features"
 cargo clippy -p ddi-gpt -p ddi-verity -p ddi-io --no-default-features --locked -- -D warnings
 
+step "each feature alone"
+tests/features.sh
+
 step documentation
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 

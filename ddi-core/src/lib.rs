@@ -23,6 +23,18 @@
 //! assert!(disk.verify()?.is_authentic()); // every protected block
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! | --- | --- | --- |
+//! | `signature` | yes | signatures and certificates; without it only a root hash that the caller names is trusted |
+//! | `ecdsa-sha512` | no | the one kind of signature that `ring` does not check |
+//! | `files` | yes | all readers of file systems: `fs-btrfs`, `fs-erofs`, `fs-ext4`, `fs-squashfs`, `fs-vfat`, `fs-xfs` |
+//! | `luks2` | yes | the JSON of LUKS2, for the policy flag `encryptedwithintegrity` |
+//! | `rayon` | yes | hashing on all cores |
+//! | `fec` | no | parity |
+//! | `compressed` | no | packed images: `gzip`, `xz`, `zstd` |
 #![forbid(unsafe_code)]
 
 pub use ddi_fs as fs;

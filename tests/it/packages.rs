@@ -1,5 +1,6 @@
 //! What people get: each package has what a registry shows, the licences, and nothing that is for us alone.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 const PUBLISHED: [&str; 8] =
@@ -62,4 +63,34 @@ fn each_manifest_says_what_it_is() {
     // of those that are not published, none is forgotten
     let private: Vec<_> = packages.iter().filter(|package| package["publish"].is_array()).collect();
     assert_eq!(private.len() + PUBLISHED.len(), packages.len());
+}
+
+/// Few crates are linked, and each feature brings its own: figures of `cargo tree`, the crate itself not counted.
+#[test]
+fn what_is_linked_stays_small() {
+    for (package, features, most) in [
+        ("ddi-gpt", None, 13),
+        ("ddi-verity", None, 20),
+        ("ddi-core", Some(""), 25),
+        ("ddi-core", Some("signature"), 45),
+        ("ddi-core", Some("signature,rayon,luks2"), 45),
+    ] {
+        let mut tree = Command::new(env!("CARGO"));
+        tree.args(["tree", "--offline", "--edges", "normal,no-proc-macro", "--prefix", "none"])
+            .args(["--package", package])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        if let Some(features) = features {
+            tree.args(["--no-default-features", "--features", features]);
+        }
+        let told = tree.output().unwrap();
+        assert!(told.status.success(), "{package}: {}", String::from_utf8_lossy(&told.stderr));
+        let told = String::from_utf8(told.stdout).unwrap();
+        let linked: BTreeSet<_> = told.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert!(linked.contains(package), "{told}");
+        assert!(
+            linked.len() - 1 <= most,
+            "{package} {features:?}: {} of {most}: {linked:?}",
+            linked.len() - 1
+        );
+    }
 }

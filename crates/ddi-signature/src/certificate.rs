@@ -20,11 +20,12 @@ use std::time::{Duration, SystemTime};
 use base64ct::{Base64, Encoding};
 use der::{Decode, Tag};
 use ring::signature as ring_signature;
-use x509_cert::name::Name;
 
-use super::algorithm::{self, Oid, SignatureDigest, SignatureScheme};
-use super::der::{Value, Values};
-use super::pkcs7::{DetachedSignature, SignerId, check_integer};
+use super::algorithm::{SignatureDigest, SignatureScheme};
+use super::der::{Value, Values, check_integer};
+use super::oid::{self, Oid};
+use super::pkcs7::DetachedSignature;
+use super::signer_id::{SignerId, name_text};
 use super::{Fingerprint, SignatureError};
 
 /// Size in bytes above which a certificate is refused: thrice what a large one has.
@@ -178,14 +179,14 @@ impl PublicKey {
         let bits = fields.expect(Tag::BitString, "subjectPublicKey")?;
         let [0, key @ ..] = bits.content else { return Err(malformed()) };
         match name {
-            algorithm::RSA => {
+            oid::RSA => {
                 let mut file = Values::new(key, "RSAPublicKey");
                 let mut numbers = file.expect(Tag::Sequence, "RSAPublicKey")?.open("RSAPublicKey");
                 let modulus = numbers.expect(Tag::Integer, "modulus")?;
                 check_integer(modulus)?;
                 Ok(PublicKey::Rsa { key: key.to_vec(), bits: bit_length(modulus.content) })
             }
-            algorithm::EC => {
+            oid::EC => {
                 let curve = identifier.expect(Tag::ObjectIdentifier, "namedCurve")?;
                 let curve = Oid::from_content(curve.content).ok_or_else(malformed)?;
                 Ok(PublicKey::Ec { curve, point: key.to_vec() })
@@ -212,12 +213,18 @@ impl PublicKey {
                 Ok(Check::Ring(algorithm, key))
             }
             (PublicKey::Ec { curve, point }, SignatureScheme::Ecdsa) => match (*curve, digest) {
-                (algorithm::P256, Sha256) => Ok(Check::Ring(&ring_signature::ECDSA_P256_SHA256_ASN1, point)),
-                (algorithm::P256, Sha384) => Ok(Check::Ring(&ring_signature::ECDSA_P256_SHA384_ASN1, point)),
-                (algorithm::P384, Sha256) => Ok(Check::Ring(&ring_signature::ECDSA_P384_SHA256_ASN1, point)),
-                (algorithm::P384, Sha384) => Ok(Check::Ring(&ring_signature::ECDSA_P384_SHA384_ASN1, point)),
-                (algorithm::P256, Sha512) => Ok(Check::P256Sha512(point)),
-                (algorithm::P384, Sha512) => Ok(Check::P384Sha512(point)),
+                (oid::P256, Sha256) => Ok(Check::Ring(&ring_signature::ECDSA_P256_SHA256_ASN1, point)),
+                (oid::P256, Sha384) => Ok(Check::Ring(&ring_signature::ECDSA_P256_SHA384_ASN1, point)),
+                (oid::P384, Sha256) => Ok(Check::Ring(&ring_signature::ECDSA_P384_SHA256_ASN1, point)),
+                (oid::P384, Sha384) => Ok(Check::Ring(&ring_signature::ECDSA_P384_SHA384_ASN1, point)),
+                #[cfg(feature = "ecdsa-sha512")]
+                (oid::P256, Sha512) => Ok(Check::P256Sha512(point)),
+                #[cfg(feature = "ecdsa-sha512")]
+                (oid::P384, Sha512) => Ok(Check::P384Sha512(point)),
+                #[cfg(not(feature = "ecdsa-sha512"))]
+                (oid::P256 | oid::P384, Sha512) => {
+                    Err(SignatureError::NotCompiledIn { feature: "ecdsa-sha512" })
+                }
                 _ => Err(SignatureError::UnsupportedCurve { found: *curve }),
             },
             (PublicKey::Other(found), _) => Err(SignatureError::UnsupportedKey { found: *found }),
@@ -230,23 +237,28 @@ impl PublicKey {
 enum Check<'a> {
     Ring(&'static dyn ring_signature::VerificationAlgorithm, &'a [u8]),
     // ring does not go with SHA-512 on these curves, OpenSSL does
+    #[cfg(feature = "ecdsa-sha512")]
     P256Sha512(&'a [u8]),
+    #[cfg(feature = "ecdsa-sha512")]
     P384Sha512(&'a [u8]),
 }
 
 impl Check<'_> {
     fn passes(&self, message: &[u8], signature: &[u8]) -> bool {
+        #[cfg(feature = "ecdsa-sha512")]
         let digest = || SignatureDigest::Sha512.digest(message);
         match self {
             Check::Ring(algorithm, key) => {
                 ring_signature::UnparsedPublicKey::new(*algorithm, key).verify(message, signature).is_ok()
             }
+            #[cfg(feature = "ecdsa-sha512")]
             Check::P256Sha512(point) => {
                 use p256::ecdsa::{DerSignature, VerifyingKey, signature::hazmat::PrehashVerifier};
                 let key = VerifyingKey::from_sec1_bytes(point).ok();
                 let signature = DerSignature::try_from(signature).ok();
                 key.zip(signature).is_some_and(|(key, s)| key.verify_prehash(digest().as_ref(), &s).is_ok())
             }
+            #[cfg(feature = "ecdsa-sha512")]
             Check::P384Sha512(point) => {
                 use p384::ecdsa::{DerSignature, VerifyingKey, signature::hazmat::PrehashVerifier};
                 let key = VerifyingKey::from_sec1_bytes(point).ok();
@@ -287,19 +299,6 @@ fn first_pem(file: &[u8]) -> Option<Vec<u8>> {
             line => base64.push_str(line),
         }
     }
-}
-
-/// A name as text, on one line whatever is in it.
-pub(super) fn name_text(der: &[u8]) -> String {
-    let Ok(name) = Name::from_der(der) else { return "(malformed name)".to_owned() };
-    let mut text = String::new();
-    for c in name.to_string().chars() {
-        match c {
-            ' '..='~' => text.push(c),
-            _ => text.extend(c.escape_debug()),
-        }
-    }
-    text
 }
 
 #[cfg(test)]

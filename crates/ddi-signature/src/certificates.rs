@@ -22,9 +22,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::certificate::{Certificate, fingerprint};
-use super::pkcs7::DetachedSignature;
-use super::{EmbeddedCertificate, SignatureError, SignedForm, Signer, VerifiedRootHash};
+use super::{Certificate, DetachedSignature, EmbeddedCertificate, SignatureError, SignedForm, Signer};
+use super::{VerifiedRootHash, fingerprint};
 use ddi_verity::RootHash;
 
 /// Where systemd looks for certificates, the most important first.
@@ -281,7 +280,7 @@ fn read(path: &Path) -> Result<Certificate, CertificateFileError> {
     Ok(certificate.with_path(path))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "pkcs7"))]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;

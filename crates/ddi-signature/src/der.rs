@@ -149,3 +149,13 @@ impl<'a> Values<'a> {
         self.offset
     }
 }
+
+/// An INTEGER has at least one byte and none too many.
+pub(super) fn check_integer(value: Value<'_>) -> Result<(), SignatureError> {
+    match *value.content {
+        [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => {
+            Err(SignatureError::IntegerForm { offset: value.offset })
+        }
+        _ => Ok(()),
+    }
+}

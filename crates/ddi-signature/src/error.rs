@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::algorithm::{Oid, SignatureDigest, SignatureScheme};
-use super::pkcs7::SignerId;
+use super::{Oid, SignatureDigest, SignatureScheme, SignerId};
 use ddi_verity::ErrorKind;
 use ddi_verity::RootHash;
 
@@ -23,6 +22,7 @@ pub enum SignatureForm {
 
 impl SignatureForm {
     /// What these bytes, which do not begin as DER, are.
+    #[cfg(feature = "pkcs7")]
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         /// So much of it tells.
         const LOOKED_AT: usize = 4096;
@@ -95,6 +95,11 @@ impl fmt::Display for SignedForm {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignatureError {
+    /// This build of the library does not check signatures of this kind.
+    NotCompiledIn {
+        /// The feature of this crate that does.
+        feature: &'static str,
+    },
     /// The partition or file is larger than any signature may be.
     TooLarge {
         /// Size in bytes.
@@ -477,6 +482,7 @@ impl SignatureError {
             | Self::SerialSize { .. }
             | Self::WeakDigest { .. }
             | Self::UnsupportedDigest { .. }
+            | Self::NotCompiledIn { .. }
             | Self::RsaPss
             | Self::UnsupportedScheme { .. }
             | Self::UnsignedAttributes { .. }
@@ -540,6 +546,7 @@ impl SignatureError {
             Self::WeakDigest { .. } => "pkcs7-weak-digest",
             Self::UnsupportedDigest { .. } => "pkcs7-unsupported-digest",
             Self::DigestParameters { .. } => "pkcs7-digest-parameters",
+            Self::NotCompiledIn { .. } => "not-compiled-in",
             Self::RsaPss => "pkcs7-rsa-pss",
             Self::UnsupportedScheme { .. } => "pkcs7-unsupported-scheme",
             Self::SchemeParameters { .. } => "pkcs7-scheme-parameters",
@@ -670,6 +677,9 @@ impl fmt::Display for SignatureError {
             Self::UnsupportedDigest { found } => write!(f, "PKCS#7: unsupported digest algorithm {found}"),
             Self::DigestParameters { offset } => {
                 write!(f, "PKCS#7: digest algorithm has parameters, at byte {offset}")
+            }
+            Self::NotCompiledIn { feature } => {
+                write!(f, "this build does not check such signatures (feature {feature} of ddi-signature)")
             }
             Self::RsaPss => f.write_str("PKCS#7: RSA-PSS is not supported, only PKCS#1 v1.5"),
             Self::UnsupportedScheme { found } => write!(f, "PKCS#7: unsupported signature algorithm {found}"),

@@ -19,28 +19,54 @@
 //! attributes; the same signer twice; other versions; any signature algorithm at all next to an RSA key; RSA without
 //! the NULL parameters that RFC 3370 asks for, in the signature algorithm (some signers written in Go leave them out).
 //! Inside the RSA signature there is one form too, the one with NULL.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds | crates that it brings |
+//! | --- | --- | --- | --- |
+//! | `pkcs7` | yes | reading and checking of signatures and certificates | `ring`, `der`, `x509-cert`, `serde_json` and theirs |
+//! | `ecdsa-sha512` | no | ECDSA on P-256 and P-384 with SHA-512, which `ring` lacks and OpenSSL takes | `p256`, `p384` and theirs |
+//!
+//! Without `pkcs7` the types are there and every signature is refused with [`SignatureError::NotCompiledIn`].
 
 #![forbid(unsafe_code)]
 
+#[cfg(not(feature = "pkcs7"))]
+mod absent;
 mod algorithm;
+#[cfg(feature = "pkcs7")]
 mod certificate;
 mod certificates;
+#[cfg(feature = "pkcs7")]
 mod der;
 mod error;
+#[cfg(feature = "pkcs7")]
+mod oid;
 mod partition;
+#[cfg(feature = "pkcs7")]
 mod pkcs7;
+#[cfg(feature = "pkcs7")]
+mod signer_id;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "pkcs7"))]
 pub(crate) mod tests;
 
 use std::fmt;
 
-pub use algorithm::{Oid, SignatureDigest, SignatureScheme};
+#[cfg(not(feature = "pkcs7"))]
+use absent::fingerprint;
+#[cfg(not(feature = "pkcs7"))]
+pub use absent::{Certificate, DetachedSignature, Oid, SignerId};
+pub use algorithm::{SignatureDigest, SignatureScheme};
+#[cfg(feature = "pkcs7")]
 pub use certificate::Certificate;
+#[cfg(feature = "pkcs7")]
+use certificate::fingerprint;
 pub use certificates::{CERTIFICATE_DIRECTORIES, CertificateFileError, Certificates, SkippedFile};
 pub use error::{SignatureError, SignatureForm, SignedForm};
 pub use partition::{MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, RootHashSignature};
-pub use pkcs7::{DetachedSignature, SignerId};
+#[cfg(feature = "pkcs7")]
+pub use {oid::Oid, pkcs7::DetachedSignature, signer_id::SignerId};
 
 use ddi_verity::RootHash;
 
@@ -108,6 +134,7 @@ pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
     /// From 64 lower-case hex digits.
+    #[cfg(feature = "pkcs7")]
     fn from_hex(text: &str) -> Option<Self> {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => byte.checked_sub(b'0'),

@@ -33,13 +33,12 @@
     )
 )]
 
-use std::fmt;
-
 use der::Tag;
 
-use super::algorithm::{self, Oid, SignatureDigest, SignatureScheme};
-use super::certificate::name_text;
-use super::der::{Value, Values, context};
+use super::algorithm::{SignatureDigest, SignatureScheme};
+use super::der::{Value, Values, check_integer, context};
+use super::oid::{self, Oid};
+use super::signer_id::SignerId;
 use super::{MAX_SIGNATURE_SIZE, SignatureError, SignatureForm};
 
 /// Size in bytes above which the name of an issuer is refused.
@@ -66,40 +65,6 @@ struct Attributes<'a> {
     message_digest: &'a [u8],
 }
 
-/// Who signed: a certificate's issuer and its serial number, byte for byte.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct SignerId {
-    /// DER of the name.
-    pub(super) issuer: Vec<u8>,
-    /// Content of the INTEGER.
-    pub(super) serial: Vec<u8>,
-}
-
-impl SignerId {
-    /// Name of the certificate's issuer, in the form of RFC 4514; what is not printable is escaped.
-    pub fn issuer(&self) -> String {
-        name_text(&self.issuer)
-    }
-
-    /// The certificate's serial number, big-endian.
-    pub fn serial(&self) -> &[u8] {
-        &self.serial
-    }
-}
-
-impl fmt::Display for SignerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "issuer {}, serial ", self.issuer())?;
-        self.serial.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for SignerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SignerId({self})")
-    }
-}
-
 impl<'a> DetachedSignature<'a> {
     /// Reads DER, strictly: no BER, nothing behind the end, no field that nobody writes.
     ///
@@ -124,8 +89,8 @@ impl<'a> DetachedSignature<'a> {
             return Err(SignatureError::TrailingData { offset: input.offset() });
         }
         let mut fields = content_info.open("ContentInfo");
-        let content_type = oid(fields.expect(Tag::ObjectIdentifier, "contentType")?)?;
-        if content_type != algorithm::SIGNED_DATA {
+        let content_type = object_identifier(fields.expect(Tag::ObjectIdentifier, "contentType")?)?;
+        if content_type != oid::SIGNED_DATA {
             return Err(SignatureError::NotSignedData { found: content_type });
         }
         let content = fields.expect(context(0), "content")?;
@@ -244,7 +209,7 @@ impl<'a> DetachedSignature<'a> {
 /// Identifier byte of SET and SET OF.
 const SET_OF: u8 = 0x31;
 
-fn oid(value: Value<'_>) -> Result<Oid, SignatureError> {
+fn object_identifier(value: Value<'_>) -> Result<Oid, SignatureError> {
     Oid::from_content(value.content).ok_or(SignatureError::ObjectIdentifier { offset: value.offset })
 }
 
@@ -254,16 +219,6 @@ fn not_one(value: Value<'_>) -> Result<Option<u32>, SignatureError> {
     match *value.content {
         [1] => Ok(None),
         _ => Ok(Some(value.content.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))),
-    }
-}
-
-/// An INTEGER has at least one byte and none too many.
-pub(super) fn check_integer(value: Value<'_>) -> Result<(), SignatureError> {
-    match *value.content {
-        [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => {
-            Err(SignatureError::IntegerForm { offset: value.offset })
-        }
-        _ => Ok(()),
     }
 }
 
@@ -284,8 +239,8 @@ fn single<'a>(mut values: Values<'a>) -> Result<Result<Value<'a>, usize>, Signat
 /// EncapsulatedContentInfo without content.
 fn detached(value: Value<'_>) -> Result<(), SignatureError> {
     let mut fields = value.open("contentInfo");
-    let content_type = oid(fields.expect(Tag::ObjectIdentifier, "contentType")?)?;
-    if content_type != algorithm::DATA {
+    let content_type = object_identifier(fields.expect(Tag::ObjectIdentifier, "contentType")?)?;
+    if content_type != oid::DATA {
         return Err(SignatureError::ContentType { found: content_type });
     }
     match fields.optional(context(0))? {
@@ -334,7 +289,7 @@ fn algorithm_identifier<'a>(
     structure: &'static str,
 ) -> Result<(Oid, Option<Value<'a>>), SignatureError> {
     let mut fields = value.open(structure);
-    let name = oid(fields.expect(Tag::ObjectIdentifier, "algorithm")?)?;
+    let name = object_identifier(fields.expect(Tag::ObjectIdentifier, "algorithm")?)?;
     let parameters = fields.next()?;
     fields.end()?;
     Ok((name, parameters))
@@ -348,7 +303,7 @@ fn is_null(value: Value<'_>) -> bool {
 fn digest_of(value: Value<'_>) -> Result<SignatureDigest, SignatureError> {
     let (found, parameters) = algorithm_identifier(value, "digestAlgorithm")?;
     let digest = match found {
-        algorithm::MD2 | algorithm::MD4 | algorithm::MD5 | algorithm::SHA1 => {
+        oid::MD2 | oid::MD4 | oid::MD5 | oid::SHA1 => {
             return Err(SignatureError::WeakDigest { found });
         }
         _ => SignatureDigest::from_oid(found).ok_or(SignatureError::UnsupportedDigest { found })?,
@@ -363,8 +318,8 @@ fn digest_of(value: Value<'_>) -> Result<SignatureDigest, SignatureError> {
 fn scheme_of(value: Value<'_>, digest: SignatureDigest) -> Result<SignatureScheme, SignatureError> {
     let (found, parameters) = algorithm_identifier(value, "signatureAlgorithm")?;
     let (scheme, its_digest) = match found {
-        algorithm::RSA_PSS => return Err(SignatureError::RsaPss),
-        algorithm::RSA_MD5 | algorithm::RSA_SHA1 | algorithm::ECDSA_SHA1 => {
+        oid::RSA_PSS => return Err(SignatureError::RsaPss),
+        oid::RSA_MD5 | oid::RSA_SHA1 | oid::ECDSA_SHA1 => {
             return Err(SignatureError::WeakDigest { found });
         }
         _ => SignatureScheme::from_oid(found).ok_or(SignatureError::UnsupportedScheme { found })?,
@@ -397,7 +352,7 @@ fn attributes<'a>(set: Value<'a>) -> Result<Attributes<'a>, SignatureError> {
         }
         before = attribute.der;
         let mut fields = attribute.open("Attribute");
-        let name = oid(fields.expect(Tag::ObjectIdentifier, "type")?)?;
+        let name = object_identifier(fields.expect(Tag::ObjectIdentifier, "type")?)?;
         let set = fields.expect(Tag::Set, "values")?;
         fields.end()?;
         set.check_nested(0)?;
@@ -413,14 +368,14 @@ fn attributes<'a>(set: Value<'a>) -> Result<Attributes<'a>, SignatureError> {
                 .map_err(|count| SignatureError::AttributeValues { found: name, count })
         };
         match name {
-            algorithm::CONTENT_TYPE => {
+            oid::CONTENT_TYPE => {
                 let value = one()?;
-                if value.tag != Tag::ObjectIdentifier || oid(value)? != algorithm::DATA {
+                if value.tag != Tag::ObjectIdentifier || object_identifier(value)? != oid::DATA {
                     return Err(SignatureError::ContentTypeAttribute { offset: value.offset });
                 }
                 has_content_type = true;
             }
-            algorithm::MESSAGE_DIGEST => {
+            oid::MESSAGE_DIGEST => {
                 let value = one()?;
                 if value.tag != Tag::OctetString {
                     return Err(SignatureError::MessageDigestForm { offset: value.offset });
@@ -431,9 +386,9 @@ fn attributes<'a>(set: Value<'a>) -> Result<Attributes<'a>, SignatureError> {
         }
     }
     if !has_content_type {
-        return Err(SignatureError::AttributeMissing { name: algorithm::CONTENT_TYPE });
+        return Err(SignatureError::AttributeMissing { name: oid::CONTENT_TYPE });
     }
-    let missing = SignatureError::AttributeMissing { name: algorithm::MESSAGE_DIGEST };
+    let missing = SignatureError::AttributeMissing { name: oid::MESSAGE_DIGEST };
     Ok(Attributes { der: set.der, message_digest: message_digest.ok_or(missing)? })
 }
 

@@ -371,7 +371,7 @@ type Edit = (&'static str, &'static str, fn(&mut Node), &'static str);
 /// Each of these makes one thing wrong in a good file.
 #[rustfmt::skip]
 fn edits() -> Vec<Edit> {
-    use algorithm::*;
+    use oid::*;
     let plain: &[Change] = &[
         // ContentInfo
         ("not a sequence", |n| *n.tag() = 0x31, "pkcs7-unexpected-tag"),

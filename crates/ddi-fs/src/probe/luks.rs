@@ -5,6 +5,7 @@
 //!
 //! Source: *LUKS2 On-Disk Format Specification* 1.1; libblkid, `luks.c`.
 
+#[cfg(feature = "luks2")]
 use serde_json::{Map, Value};
 
 use super::disk::{Bytes, Disk};
@@ -21,6 +22,7 @@ const MAX_HEADER: u64 = (16 << 20) + JSON_OFFSET;
 /// The area itself may be larger, it is filled with zeros.
 const MAX_JSON: usize = 256 << 10;
 /// There are no more key slots, segments or tokens.
+#[cfg(feature = "luks2")]
 const MAX_ITEMS: usize = 32;
 
 /// A LUKS header.
@@ -109,6 +111,8 @@ pub enum JsonProblem {
     TooLong,
     /// It is not JSON, nested too deeply, or not an object.
     Syntax,
+    /// This build does not read it (feature `luks2`).
+    NotCompiledIn,
 }
 
 impl Metadata {
@@ -117,6 +121,12 @@ impl Metadata {
         !self.is_odd && !self.segments.is_empty() && self.segments.iter().all(|s| s.integrity.is_some())
     }
 
+    #[cfg(not(feature = "luks2"))]
+    fn parse(_: &[u8]) -> Result<Self, JsonProblem> {
+        Err(JsonProblem::NotCompiledIn)
+    }
+
+    #[cfg(feature = "luks2")]
     fn parse(json: &[u8]) -> Result<Self, JsonProblem> {
         // serde_json nests no deeper than 128
         let value: Value = serde_json::from_slice(json).map_err(|_| JsonProblem::Syntax)?;
@@ -141,6 +151,7 @@ impl Metadata {
     }
 }
 
+#[cfg(feature = "luks2")]
 impl Segment {
     fn new(segment: &Value) -> Self {
         let integrity = segment.get("integrity").and_then(|integrity| text(integrity, "type"));
@@ -153,6 +164,7 @@ impl Segment {
     }
 }
 
+#[cfg(feature = "luks2")]
 impl Keyslot {
     fn new(keyslot: &Value) -> Self {
         Keyslot {
@@ -162,10 +174,12 @@ impl Keyslot {
     }
 }
 
+#[cfg(feature = "luks2")]
 fn text(value: &Value, key: &str) -> Option<Text> {
     value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Text::from)
 }
 
+#[cfg(feature = "luks2")]
 fn unknown() -> Text {
     Text::from("unknown")
 }

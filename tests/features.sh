@@ -1,0 +1,14 @@
+#!/bin/bash
+# Builds each crate without features, and with each of its features alone. What one feature leaves unused is no fault here:
+# the lints run over everything together.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo metadata --locked --no-deps --format-version 1 |
+    jq -r '.packages[] | select(.publish == null) | .name as $name | ("", (.features | keys[] | select(. != "default"))) | "\($name) \(.)"' |
+    while read -r crate feature; do
+        # the command has none, and is built anyhow
+        [ "$crate" != ddi-cli ] || continue
+        echo "$crate ${feature:-(none)}"
+        cargo check --quiet --locked -p "$crate" --no-default-features ${feature:+--features "$feature"}
+    done

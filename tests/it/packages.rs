@@ -3,8 +3,17 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-const PUBLISHED: [&str; 8] =
-    ["ddi-cli", "ddi-core", "ddi-fs", "ddi-gpt", "ddi-io", "ddi-os", "ddi-signature", "ddi-verity"];
+const PUBLISHED: [&str; 9] = [
+    "ddi-build",
+    "ddi-cli",
+    "ddi-core",
+    "ddi-fs",
+    "ddi-gpt",
+    "ddi-io",
+    "ddi-os",
+    "ddi-signature",
+    "ddi-verity",
+];
 
 fn files_of(package: &str) -> Vec<String> {
     let listed = Command::new(env!("CARGO"))

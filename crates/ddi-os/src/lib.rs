@@ -28,7 +28,7 @@ mod system_facts;
 pub mod sysupdate;
 #[cfg(feature = "uki")]
 pub mod uki;
-mod unit_file;
+pub mod unit_file;
 #[cfg(feature = "update")]
 mod update;
 

@@ -20,7 +20,7 @@ const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Line<'a> {
+pub enum Line<'a> {
     /// `[Name]`
     Section(&'a str),
     /// `Key=value`, without the white space around both.
@@ -36,10 +36,7 @@ pub(crate) enum Line<'a> {
 ///
 /// # Errors
 /// The first one of `each`.
-pub(crate) fn each_line<E>(
-    text: &str,
-    mut each: impl FnMut(usize, Line<'_>) -> Result<(), E>,
-) -> Result<(), E> {
+pub fn each_line<E>(text: &str, mut each: impl FnMut(usize, Line<'_>) -> Result<(), E>) -> Result<(), E> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
     let mut joined = String::new();
     let mut begin = None;

@@ -1,0 +1,461 @@
+//! What systemd-repart 257 and 262 make of the same definitions: cases that were recorded, where they are at hand, and a few of
+//! our own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ddi_build::{
+    Compatibility, DefinitionOptions, Definitions, Empty, Error, ImageSize, Plan, PlanFault, PlanOptions,
+    Sizes, Specifiers,
+};
+use ddi_gpt::{Architecture, BlockSize, Gpt, Guid, LbaRange, Mode, NewPartition, PartitionType};
+use ddi_io::{FileSource, ReadAt};
+use ddi_os::metadata::EnvFile;
+use serde_json::Value;
+
+/// Beside the checkout; nobody is required to have them.
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference/repart-cases");
+
+const VERSIONS: [(&str, Compatibility); 2] =
+    [("257", Compatibility::Repart257), ("262", Compatibility::Repart262)];
+
+fn cases() -> Option<BTreeMap<String, Value>> {
+    let Ok(folder) = fs::read_dir(CASES) else {
+        println!("skipped: no recorded cases in {CASES}");
+        eprintln!("skipped: no recorded cases in {CASES}");
+        return None;
+    };
+    let paths = folder.map(|entry| entry.unwrap().path());
+    let json = paths
+        .filter(|path| path.extension().is_some_and(|ext| ext == "json") && !path.ends_with("inputs.json"));
+    Some(
+        json.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), read_json(&path))).collect(),
+    )
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn outcome<'a>(case: &'a Value, version: &str) -> &'a Value {
+    let found = &case["outcome"][version];
+    if found == "the same" { &case["outcome"]["257"] } else { found }
+}
+
+/// A folder that goes away.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ddi-build-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The value of `--name=`.
+fn option<'a>(case: &'a Value, name: &str) -> Option<&'a str> {
+    let options = case["options"].as_array().unwrap();
+    options.iter().find_map(|option| option.as_str().unwrap().strip_prefix(name)?.strip_prefix('='))
+}
+
+fn types(case: &Value, name: &str, options: &DefinitionOptions) -> Vec<PartitionType> {
+    let list = option(case, name).into_iter().flat_map(|list| list.split(','));
+    list.map(|name| options.partition_type(name).unwrap()).collect()
+}
+
+fn gpt_of(path: &Path) -> Option<Gpt> {
+    let disk = FileSource::open(path).unwrap();
+    let examination =
+        ddi_gpt::examine(disk.size(), None, |offset, buf| disk.read_exact_at(offset, buf)).unwrap();
+    examination.gpt(Mode::Tolerant).ok()
+}
+
+/// Writes the table that sfdisk shows.
+fn write_recorded_table(outcome: &Value, path: &Path) {
+    let size = outcome["image"]["size"].as_u64().unwrap();
+    let table = &outcome["sfdisk"];
+    let number = |value: &Value| value.as_u64().unwrap();
+    let guid = |value: &Value| value.as_str().unwrap().parse::<Guid>().unwrap();
+    let mut builder = ddi_gpt::Builder::new(size, BlockSize::B512, guid(&table["id"]))
+        .usable(LbaRange::new(number(&table["firstlba"]), number(&table["lastlba"])));
+    for row in table["partitions"].as_array().unwrap() {
+        let lbas = LbaRange::with_blocks(number(&row["start"]), number(&row["size"])).unwrap();
+        let mut partition = NewPartition::new(guid(&row["type"]), guid(&row["uuid"])).lbas(lbas);
+        if let Some(name) = row["name"].as_str() {
+            partition = partition.name(name.parse().unwrap());
+        }
+        builder = builder.partition(partition);
+    }
+    let file = File::create(path).unwrap();
+    file.set_len(size).unwrap();
+    for (offset, bytes) in builder.build().unwrap().writes() {
+        file.write_all_at(bytes, offset).unwrap();
+    }
+}
+
+/// Makes what is there before; `false` if a tool for it is missing.
+fn set_up(case: &Value, cases: &BTreeMap<String, Value>, folder: &Path) -> bool {
+    let shipped = outcome(&cases["disk-shipped"], "257");
+    if let Some(text) = case["starts_from"].as_str() {
+        assert!(text.starts_with("disk-shipped"), "{text}");
+        write_recorded_table(shipped, &folder.join("image.raw"));
+    }
+    let Some(script) = case["setup"].as_str() else { return true };
+    if script.contains("disk-shipped.raw") {
+        write_recorded_table(shipped, &folder.join("disk-shipped.raw"));
+    }
+    let script = script.replace("../disk-shipped.raw", "disk-shipped.raw");
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let ran =
+        Command::new("sh").args(["-ec", &script]).current_dir(folder).env("PATH", path).output().unwrap();
+    if !ran.status.success() {
+        println!("skipped: {script}: {}", String::from_utf8_lossy(&ran.stderr));
+        eprintln!("skipped: {script}");
+    }
+    ran.status.success()
+}
+
+/// `40K` as bytes.
+fn shown_bytes(text: &str) -> u64 {
+    let (number, unit) = text.split_at(text.len() - 1);
+    number.parse::<u64>().unwrap()
+        << match unit {
+            "K" => 10,
+            "M" => 20,
+            _ => panic!("{text}"),
+        }
+}
+
+/// Sizes of what was measured: files of `CopyBlocks=`, and file systems that were made first.
+fn sizes(case: &Value, definitions: &Definitions, outcome: &Value) -> Sizes {
+    let mut sizes = Sizes::new();
+    for (index, definition) in definitions.iter().enumerate() {
+        if let Some(ddi_build::CopyBlocks::File(path)) = definition.copy_blocks() {
+            sizes = sizes.with(index, case["inputs"][&path[1..]]["bytes"].as_u64().unwrap());
+        }
+        let name = definition.file().file_name().unwrap_or_default().to_str().unwrap();
+        let of = format!(" filesystem of partition {name} is ");
+        for message in
+            [outcome, &case["outcome"]["257"]].iter().flat_map(|it| it["messages"].as_array().unwrap())
+        {
+            if let Some((_, size)) = message.as_str().unwrap().split_once(&of) {
+                sizes = sizes.with(index, shown_bytes(size));
+                break;
+            }
+        }
+    }
+    sizes
+}
+
+/// Definitions as systemd ships them for `--make-ddi=`.
+fn shipped_definitions(kind: &str) -> Vec<(String, String)> {
+    let sources = match kind {
+        "sysext" => "CopyFiles=/opt/\nCopyFiles=/usr/\n",
+        "confext" => "CopyFiles=/etc/\n",
+        _ => "CopyFiles=/\n",
+    };
+    let text = |kind: &str, more: &str| format!("[Partition]\nType={kind}\nVerityMatchKey=root\n{more}");
+    vec![
+        (
+            "10-root.conf".into(),
+            text("root", &format!("Format=erofs\n{sources}Verity=data\nMinimize=best\n")),
+        ),
+        ("20-root-verity.conf".into(), text("root-verity", "Verity=hash\nMinimize=best\n")),
+        ("30-root-verity-sig.conf".into(), text("root-verity-sig", "Verity=signature\n")),
+    ]
+}
+
+fn plan(
+    case: &Value,
+    cases: &BTreeMap<String, Value>,
+    version: &str,
+    compatibility: Compatibility,
+    folder: &Path,
+) -> Result<Plan, Error> {
+    let outcome = outcome(case, version);
+    let mut options = DefinitionOptions::new().compatibility(compatibility).native(Architecture::X86_64);
+    if option(case, "--root") == Some("tree") {
+        let release = EnvFile::parse(b"ID=demo\nVERSION_ID=7\nIMAGE_ID=demo\nIMAGE_VERSION=7\n").unwrap();
+        options = options.specifiers(Specifiers::new(Some(Architecture::X86_64)).os_release(&release));
+    }
+    if let Some(architecture) = option(case, "--architecture") {
+        options = options.architecture(architecture.parse().unwrap());
+    }
+    let excluded = types(case, "--exclude-partitions", &options);
+    options = options.exclude(excluded);
+
+    let mut texts: Vec<(String, String)> = match option(case, "--make-ddi") {
+        Some(kind) => shipped_definitions(kind),
+        None => Vec::new(),
+    };
+    if let Some(files) = case["definitions"].as_object() {
+        texts.extend(files.iter().map(|(name, text)| (name.clone(), text.as_str().unwrap().to_owned())));
+    }
+    let texts = texts.iter().map(|(name, text)| (&**name, &**text));
+    let mut definitions = Definitions::from_texts(texts, &options)?;
+    if let Some(image) = option(case, "--copy-from") {
+        let gpt = gpt_of(&folder.join(image)).unwrap();
+        definitions = Definitions::from_image(Path::new(image), &gpt, &options).append(definitions)?;
+    }
+
+    let seed = option(case, "--seed").unwrap_or("11111111-2222-4333-8444-555555555555");
+    let image = folder.join("image.raw");
+    let empty = match option(case, "--empty").unwrap() {
+        "refuse" => Empty::Refuse,
+        "allow" => Empty::Allow,
+        "create" => Empty::Create,
+        other => panic!("{other}"),
+    };
+    let there = image.exists().then(|| gpt_of(&image)).flatten();
+    let table = empty.choose(there.as_ref())?;
+    let image_name = if cases["split-noraw"] == *case { "image.img" } else { "image.raw" };
+    let mut plan_options = PlanOptions::new(seed.parse().unwrap())
+        .image(image_name)
+        .sizes(sizes(case, &definitions, outcome))
+        .defer(types(case, "--defer-partitions", &options))
+        .split(option(case, "--split") == Some("yes"))
+        .factory_reset(option(case, "--factory-reset") == Some("yes"))
+        .relocate(option(case, "--dry-run") == Some("no") || case["name"] != "plan-not-relocated");
+    plan_options = match (option(case, "--size"), image.exists()) {
+        (Some("auto"), _) => plan_options,
+        (Some(size), _) => plan_options.size(ImageSize::Bytes(match size.strip_suffix('M') {
+            Some(number) => number.parse::<u64>().unwrap() << 20,
+            None => size.parse().unwrap(),
+        })),
+        (None, true) => plan_options.size(ImageSize::Bytes(fs::metadata(&image).unwrap().len())),
+        (None, false) => plan_options,
+    };
+    if let Some(sector) = option(case, "--sector-size") {
+        plan_options = plan_options.sector_size(BlockSize::from_bytes(sector.parse().unwrap()).unwrap());
+    }
+    if let Some(table) = table {
+        plan_options = plan_options.table(table);
+    }
+    Plan::new(&definitions, &plan_options)
+}
+
+/// What the two say, without what is not known before the bytes are: root hashes, and GUIDs that follow from them.
+fn compare(ours: &Plan, theirs: &Value) -> Vec<String> {
+    let ours = serde_json::to_value(ours).unwrap();
+    let (ours, theirs) = (ours.as_array().unwrap(), theirs.as_array().unwrap());
+    if ours.len() != theirs.len() {
+        return vec![format!("{} partitions, theirs {}", ours.len(), theirs.len())];
+    }
+    let mut differences = Vec::new();
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        let keys: BTreeSet<&String> =
+            ours.as_object().unwrap().keys().chain(theirs.as_object().unwrap().keys()).collect();
+        for key in keys {
+            let (mine, his) = (&ours[key], &theirs[key]);
+            let is_open = match key.as_str() {
+                "uuid" => mine.is_null(),
+                "roothash" => mine == "TBD" && his.is_string(),
+                // with the GUID in it that is still open
+                "split_path" => mine.as_str().is_some_and(|path| path.contains("%U")),
+                // drop-ins and definitions: the names of files
+                "file" if his.is_string() && mine.is_string() => {
+                    mine.as_str().unwrap().rsplit('/').next() == his.as_str().unwrap().rsplit('/').next()
+                }
+                "file" => ours["file"] == "other.raw" && his.is_string(),
+                "drop-in_files" => {
+                    let name = |path: &Value| path.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+                    let names =
+                        |list: &Value| list.as_array().map(|list| list.iter().map(name).collect::<Vec<_>>());
+                    names(mine) == names(his)
+                }
+                _ => false,
+            };
+            if mine != his && !is_open {
+                differences.push(format!("{} {key}: {mine}, theirs {his}", theirs["label"]));
+            }
+        }
+    }
+    differences
+}
+
+/// What a refusal has to say.
+fn compare_refusal(error: &Error, outcome: &Value) -> Vec<String> {
+    let messages: Vec<&str> =
+        outcome["messages"].as_array().unwrap().iter().map(|message| message.as_str().unwrap()).collect();
+    let said = messages.join("\n");
+    let between = |before: &str, after: &str| {
+        let (_, rest) = said.split_once(before)?;
+        Some(rest.split(after).next().unwrap().trim_end_matches('.').to_owned())
+    };
+    match error {
+        Error::Plan(PlanFault::NoRoom { largest, needed, .. }) => {
+            let theirs = (between("available free space (", ")"), between("disk image size as ", ","));
+            let theirs = (
+                theirs.0,
+                theirs.1.map(|text| text.lines().next().unwrap().trim_end_matches('.').to_owned()),
+            );
+            let ours = (Some(shown(*largest)), Some(shown(*needed)));
+            if ours == theirs { vec![] } else { vec![format!("{ours:?}, theirs {theirs:?}")] }
+        }
+        Error::Plan(PlanFault::NoTable) if outcome["exit"] == 77 => vec![],
+        Error::Plan(PlanFault::SplitClash { .. }) if said.contains("same resolved split name") => vec![],
+        Error::Definition { place, .. } if said.contains("SizeMinBytes= larger than SizeMaxBytes=") => {
+            assert_eq!(place.file.file_name().unwrap(), "10-a.conf");
+            vec![]
+        }
+        error => vec![format!("{error}, theirs {said}")],
+    }
+}
+
+/// As systemd prints it.
+fn shown(bytes: u64) -> String {
+    let Some((unit, shift)) =
+        [('G', 30), ('M', 20), ('K', 10)].into_iter().find(|(_, shift)| bytes >> shift > 0)
+    else {
+        return format!("{bytes}B");
+    };
+    let tenth = ((bytes >> (shift - 10)) & 1023) * 10 / 1024;
+    if tenth == 0 { format!("{}{unit}", bytes >> shift) } else { format!("{}.{tenth}{unit}", bytes >> shift) }
+}
+
+/// Every recorded plan, place for place and name for name.
+#[test]
+fn every_recorded_plan() {
+    let Some(cases) = cases() else { return };
+    assert_eq!(cases.len(), 66);
+    let mut wrong = Vec::new();
+    let (mut equal, mut skipped) = (0, 0);
+    for (name, case) in &cases {
+        for (version, compatibility) in VERSIONS {
+            let folder = Folder::new(&format!("{name}-{version}"));
+            if !set_up(case, &cases, &folder.0) {
+                skipped += 1;
+                continue;
+            }
+            let outcome = outcome(case, version);
+            let differences = match plan(case, &cases, version, compatibility, &folder.0) {
+                Ok(plan) if !outcome["repart_json"].is_null() => compare(&plan, &outcome["repart_json"]),
+                Ok(_) => vec!["a plan, theirs none".to_owned()],
+                Err(error) => match outcome["exit"].as_u64() {
+                    Some(0) => vec![error.to_string()],
+                    _ => compare_refusal(&error, outcome),
+                },
+            };
+            match differences.is_empty() {
+                true => equal += 1,
+                false => wrong.push(format!("{name} {version}:\n    {}", differences.join("\n    "))),
+            }
+        }
+    }
+    println!("{equal} plans equal, {} not, {skipped} skipped", wrong.len());
+    assert!(wrong.is_empty(), "{equal} equal; {} not:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Cases of our own, with the numbers that both versions were seen to give: these are in the repository.
+mod own {
+    use super::*;
+
+    const SEED: Guid = Guid::from_u128(0x11111111_2222_4333_8444_555555555555);
+
+    fn plan(compatibility: Compatibility, texts: &[(&str, &str)], options: PlanOptions<'_>) -> Plan {
+        let definition_options =
+            DefinitionOptions::new().native(Architecture::X86_64).compatibility(compatibility);
+        let definitions = Definitions::from_texts(texts.iter().copied(), &definition_options).unwrap();
+        Plan::new(&definitions, &options).unwrap()
+    }
+
+    fn places(plan: &Plan) -> Vec<(u64, u64)> {
+        plan.partitions().iter().map(|partition| (partition.offset, partition.size)).collect()
+    }
+
+    /// Data of one block and its tree: what the small table leaves goes to both by weight.
+    #[test]
+    fn small_images_have_room_to_spare() {
+        let texts = [
+            ("10-root.conf", "[Partition]\nType=root\nCopyBlocks=/d\nVerity=data\nVerityMatchKey=k\n"),
+            ("20-hash.conf", "[Partition]\nType=root-verity\nVerity=hash\nVerityMatchKey=k\nMinimize=best\n"),
+        ];
+        let options = PlanOptions::new(SEED).sizes(Sizes::new().with(0, 4096));
+        let found = plan(Compatibility::Repart257, &texts, options.clone());
+        assert_eq!(places(&found), [(20480, 516_096), (536_576, 520_192)]);
+        assert_eq!(found.geometry().size, 1_077_248);
+        assert_eq!(found.trees()[0].params.data_blocks(), 1);
+        // 262: not whole 4 KiB; ours: rounded up
+        assert_eq!(plan(Compatibility::Repart262, &texts, options.clone()).geometry().size, 1_073_664);
+        assert_eq!(plan(Compatibility::Current, &texts, options).geometry().size, 1_077_248);
+    }
+
+    /// What ends within a block is protected as a whole, unless the faults of repart are asked for.
+    #[test]
+    fn the_last_block_of_the_data() {
+        let texts = [
+            ("10-usr.conf", "[Partition]\nType=usr\nCopyBlocks=/d\nVerity=data\nVerityMatchKey=k\n"),
+            ("20-hash.conf", "[Partition]\nType=usr-verity\nVerity=hash\nVerityMatchKey=k\nMinimize=best\n"),
+        ];
+        let blocks = |compatibility| {
+            let options = PlanOptions::new(SEED).sizes(Sizes::new().with(0, 20_992));
+            plan(compatibility, &texts, options).trees()[0].params.data_blocks()
+        };
+        assert_eq!(blocks(Compatibility::Repart257), 5);
+        assert_eq!(blocks(Compatibility::Repart262), 5);
+        assert_eq!(blocks(Compatibility::Current), 6);
+    }
+
+    /// GUIDs and labels of the second and third partition of a type.
+    #[test]
+    fn names() {
+        let text = "[Partition]\nType=linux-generic\nSizeMinBytes=1M\n";
+        let texts = [("10-a.conf", text), ("11-b.conf", text), ("12-c.conf", text)];
+        let found = plan(Compatibility::Current, &texts, PlanOptions::new(SEED));
+        let names: Vec<(String, String)> = found
+            .partitions()
+            .iter()
+            .map(|partition| (partition.label.clone(), partition.guid.unwrap().to_string()))
+            .collect();
+        assert_eq!(names[1], ("linux-generic-2".into(), "5e832e1e-0cdc-4645-a013-2b135bb2c6bc".into()));
+        assert_eq!(names[2], ("linux-generic-3".into(), "6bf815e6-84c8-43d9-acbe-2ab4fb742e54".into()));
+        assert_eq!(found.disk_guid().to_string(), "ea7f4643-964f-4528-9db5-281a46917034");
+    }
+
+    #[test]
+    fn priorities_and_what_is_left() {
+        let texts = [
+            ("10-a.conf", "[Partition]\nType=home\nSizeMinBytes=30M\n"),
+            ("20-b.conf", "[Partition]\nType=srv\nSizeMinBytes=30M\nPriority=1\n"),
+            ("30-c.conf", "[Partition]\nType=var\nSizeMinBytes=20M\nPriority=2\n"),
+        ];
+        let options = PlanOptions::new(SEED).size(ImageSize::Bytes(64 << 20));
+        let found = plan(Compatibility::Current, &texts, options);
+        assert_eq!(found.partitions().len(), 2);
+        assert_eq!(found.dropped().len(), 1);
+        assert_eq!((found.dropped()[0].priority, found.dropped()[0].min_size), (2, 20 << 20));
+    }
+
+    #[test]
+    fn split_names() {
+        let of = |first: &str, second: &str| {
+            let first = format!("[Partition]\nType=srv\nSizeMinBytes=1M\nSplitName={first}\n");
+            let second = format!("[Partition]\nType=home\nSizeMinBytes=1M\nSplitName={second}\n");
+            let definitions = Definitions::from_texts(
+                [("1.conf", &*first), ("2.conf", &*second)],
+                &DefinitionOptions::new(),
+            )
+            .unwrap();
+            let plan = Plan::new(&definitions, &PlanOptions::new(SEED).split(true).image("/a/b.raw"))?;
+            Ok::<_, Error>(plan.split_path(&plan.partitions()[0]))
+        };
+        assert_eq!(of("%t-%n", "x").unwrap(), Some("/a/b.srv-0.raw".into()));
+        assert_eq!(of("-", "x").unwrap(), None);
+        let clash = of("x", "x").unwrap_err().to_string();
+        assert_eq!(clash, "1.conf:4 and 2.conf:4 have the same file name b.x.raw");
+        for bad in ["a/b", "../x", "%z", "%m"] {
+            assert!(of(bad, "x").is_err(), "{bad}");
+        }
+        assert!(of(&"a".repeat(250), "x").is_err());
+    }
+}

@@ -227,11 +227,32 @@ pub(crate) struct ReadArgs {
     /// Read the bytes as they are, and prove nothing
     #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "data_sizes", "files"])]
     pub(crate) unverified: bool,
+    #[command(flatten)]
+    pub(crate) parity: ParityArgs,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
     #[arg(long, value_name = "BYTES")]
     pub(crate) hash_offset: Option<u64>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+}
+
+/// Parity of forward error correction, under veritysetup's names.
+#[derive(Debug, Args)]
+pub(crate) struct ParityArgs {
+    /// Heal damaged blocks by the parity in this file, as `ddi verity format` or veritysetup made it. It need not be trusted:
+    /// what is healed is proven like any block. If it is the image itself, the parity is behind the hash tree, and offsets
+    /// count from the start of the hash partition
+    #[arg(long, value_name = "FILE", conflicts_with = "unverified")]
+    pub(crate) fec_device: Option<PathBuf>,
+    /// Where the parity starts, in bytes [default: as FILE.json says, else 0]
+    #[arg(long, value_name = "BYTES", requires = "fec_device")]
+    pub(crate) fec_offset: Option<u64>,
+    /// Parity bytes for each codeword of 255, from 2 to 24 [default: as FILE.json says, else found out by trying]
+    #[arg(long, value_name = "BYTES", requires = "fec_device")]
+    pub(crate) fec_roots: Option<u32>,
+    /// Blocks of the hash tree and behind it that the parity covers [default: as FILE.json says, else found out by trying]
+    #[arg(long, value_name = "BLOCKS", requires = "fec_device")]
+    pub(crate) fec_hash_blocks: Option<u64>,
 }
 
 /// Which files are meant, and how far they must be relied upon.
@@ -257,6 +278,8 @@ pub(crate) struct FilesArgs {
     /// Take the path as it is, also if it looks like an escaped one: as ls -0 prints it
     #[arg(long)]
     pub(crate) literal: bool,
+    #[command(flatten)]
+    pub(crate) parity: ParityArgs,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
     #[arg(long, value_name = "BYTES")]
     pub(crate) hash_offset: Option<u64>,
@@ -699,10 +722,11 @@ pub(crate) struct ParamArgs {
     /// Where the parity starts on its device, in bytes [default: 0]
     #[arg(long, value_name = "BYTES", requires = "fec_device")]
     pub(crate) fec_offset: Option<u64>,
-    /// Parity bytes for each codeword of 255, from 2 to 24 [default: 2; to verify and repair: found out by trying]
+    /// Parity bytes for each codeword of 255, from 2 to 24 [default: 2; to verify and repair: as the record beside the parity says, else found out by trying]
     #[arg(long, value_name = "BYTES", requires = "fec_device")]
     pub(crate) fec_roots: Option<u32>,
-    /// To verify and repair: blocks of the hash device that the parity covers [default: found out by trying]
+    /// To verify and repair: blocks of the hash device that the parity covers [default: as its record says, else
+    /// found out by trying]
     #[arg(long, value_name = "BLOCKS", requires = "fec_device")]
     pub(crate) fec_hash_blocks: Option<u64>,
     /// Threads that hash (default: one for each processor)

@@ -11,12 +11,14 @@ use anyhow::{Context, anyhow};
 use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Vfs, Walk};
 use ddi_core::gpt::Designator;
 use ddi_core::{
-    Assurance, Contents, DissectionRecord, ErrorKind, Files, MountError, Mounted, ProveOptions, verity_sets,
+    Assurance, Contents, DissectionRecord, ErrorKind, Files, MountError, Mounted, ProveOptions, Role,
+    VeritySet, verity_sets,
 };
 
 use crate::ExitStatus;
 use crate::cli::{CatArgs, FilesArgs, LsArgs, MtreeArgs};
 use crate::output::{self, Entry, Lines, Shape};
+use crate::parity::{Parity, usual};
 use crate::verify::open;
 
 pub(crate) use extract::run as extract;
@@ -103,6 +105,8 @@ pub(crate) struct Opened {
     budget: Budget,
     /// The account of the image.
     meter: Meter,
+    /// Tells at the end what was healed.
+    _parity: Parity,
 }
 
 /// Work to print an entry, in nanoseconds; to hash a byte.
@@ -122,6 +126,9 @@ impl Opened {
         options.data_sizes = args.trust.data_sizes()?;
         options.hash_offset = args.hash_offset;
         let sets = verity_sets(&image, &dissection, &options.bind());
+        let wanted = args.partition.as_deref().and_then(|name| role_of(name, &sets));
+        let parity = args.parity.open(&args.image, usual(&sets, wanted))?;
+        options.fec = parity.devices();
         let contents = match args.unverified {
             true => Contents::unproven(&image, &dissection),
             false => Contents::new(&image, &dissection, &sets, &options),
@@ -144,7 +151,8 @@ impl Opened {
         let budget = Budget { bytes: args.unpack.max_size, ..Budget::default() };
         let literal = args.literal;
         let tree = files.tree.clone();
-        Ok(Opened { tree, files, names, authenticated, literal, budget, meter: image.meter().clone() })
+        let meter = image.meter().clone();
+        Ok(Opened { tree, files, names, authenticated, literal, budget, meter, _parity: parity })
     }
 
     /// What it came to, if all that was asked for was looked at.
@@ -205,6 +213,18 @@ impl Opened {
         place
             .and_then(|place| self.files.mounted.get(place))
             .map_or(Assurance::Authenticated, |mounted| mounted.assurance)
+    }
+}
+
+/// What the partition of that designator or number is protected as.
+fn role_of(name: &str, sets: &[VeritySet]) -> Option<Role> {
+    match (name.parse::<u32>(), name.parse::<Designator>()) {
+        (Ok(number), _) => sets
+            .iter()
+            .find(|set| set.data.is_some_and(|data| data.number == Some(number)))
+            .map(|set| set.role),
+        (_, Ok(designator)) => Role::of(designator),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ mod files;
 mod inspect;
 mod output;
 mod overwrite;
+mod parity;
 mod policy;
 mod read;
 mod trust;

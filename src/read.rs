@@ -20,7 +20,8 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<ExitStatus> {
     if let Some(output) = &args.output {
         let beside = ddi_core::sidecar_paths(&args.image);
         let trust = args.trust.files();
-        let others = beside.iter().chain(&trust).map(PathBuf::as_path);
+        let parity = &args.parity.fec_device;
+        let others = beside.iter().chain(&trust).chain(parity).map(PathBuf::as_path);
         overwrite::refuse(output, others.chain([args.image.as_path()]))?;
     }
     let image = open(&args.image, &args.unpack)?;
@@ -63,6 +64,8 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<ExitStatus> {
             ExitStatus::Bad,
         );
     }
+    let parity = args.parity.open(&args.image, Some(set))?;
+    options.fec = parity.devices();
     let partition = match ProvenPartition::open(&image, set, &options) {
         Ok(partition) => partition,
         Err(error) => {

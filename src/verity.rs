@@ -4,6 +4,7 @@ pub(crate) mod destination;
 pub(crate) mod dump;
 pub(crate) mod fec;
 pub(crate) mod format;
+pub(crate) mod record;
 pub(crate) mod repair;
 pub(crate) mod verify;
 

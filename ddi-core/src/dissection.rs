@@ -23,6 +23,7 @@ use crate::mount::{Contents, MountError, MountedTree};
 use crate::policy::ImagePolicy;
 use crate::policy::evaluation::PolicyEvaluation;
 use crate::prove::damage::Damage;
+use crate::prove::fec::FecDevice;
 use crate::prove::partition::ProvenPartition;
 use crate::prove::{Assessment, Outcome, ProveOptions, prove_sets};
 use crate::report::{Report, ReportOptions};
@@ -44,6 +45,7 @@ use crate::verity_set::{BindOptions, VeritySet, verity_sets};
 #[derive(Clone)]
 pub struct Dissection {
     inner: Arc<Inner>,
+    fec: Arc<[FecDevice]>,
 }
 
 struct Inner {
@@ -73,7 +75,14 @@ impl Dissection {
         let record = DissectionRecord::new(&image, &options);
         let trust = trust.clone();
         let inner = Inner { image, trust, options, hash_offset, record, sets: OnceLock::new() };
-        Dissection { inner: Arc::new(inner) }
+        Dissection { inner: Arc::new(inner), fec: Arc::new([]) }
+    }
+
+    /// The same with parity, one for each role at most: damaged blocks of what is read are healed. It says nothing to
+    /// [`verify`](Self::verify).
+    #[must_use]
+    pub fn with_fec(self, fec: impl IntoIterator<Item = FecDevice>) -> Self {
+        Dissection { fec: fec.into_iter().collect(), ..self }
     }
 
     /// The image.
@@ -122,6 +131,7 @@ impl Dissection {
         options.data_sizes = self.inner.trust.data_sizes();
         options.hash_offset = self.inner.hash_offset;
         options.one_architecture = self.inner.options.one_architecture;
+        options.fec = &self.fec;
         options
     }
 

@@ -72,6 +72,7 @@ pub use image::{Image, ProbeResult, Table, mbr};
 pub use mount::{Contents, DirEntry, Files, MAX_FILE_SIZE, MountError, Mounted, MountedTree, ReadError};
 pub use policy::evaluation::{Access, PolicyEvaluation, PolicyResult};
 pub use prove::damage::{Damage, DamagedBlocks};
+pub use prove::fec::FecDevice;
 pub use prove::partition::ProvenPartition;
 pub use prove::{
     Assessment, ContentRule, Exception, Outcome, Proof, ProveOptions, Scope, TailRule, Unfit, prove,

@@ -36,6 +36,7 @@
 )]
 
 pub(crate) mod damage;
+pub(crate) mod fec;
 pub(crate) mod partition;
 pub(crate) mod rules;
 
@@ -52,6 +53,7 @@ use crate::dissect::{DissectedImage, DissectionRecord};
 use crate::error::{Error, ErrorKind, Step};
 use crate::image::Image;
 use crate::policy::{self, Facts};
+use crate::prove::fec::FecDevice;
 use crate::prove::partition::{ProvenPartition, section, sources};
 use crate::trust::signature::CheckedSignature;
 use crate::trust::{DataSize, KnownRootHash, Role, TrustedRootHash, Voucher};
@@ -100,6 +102,9 @@ pub struct ProveOptions<'a> {
     pub one_architecture: bool,
     /// For a bare image with its tree behind the data: where the superblock is, in bytes.
     pub hash_offset: Option<u64>,
+    /// Parity, one for each role at most: what is read through a [`ProvenPartition`] is healed where it is damaged. A proof of
+    /// all blocks says what is there, and makes no use of it.
+    pub fec: &'a [FecDevice],
     /// Threads, kernel, cancelling. Its progress is not used.
     pub engine: Options<'a>,
     /// Called with the bytes of data done and in all, over all sets.
@@ -526,7 +531,7 @@ fn verify(
     let verdict = tree.verify(&data_source, &hash_source, &known.hash, &engine).map_err(failed)?;
     if verdict.is_proven() {
         // what was looked at before was not proven then, and storage may change: once more, by proven bytes
-        let proven = ProvenPartition::open(image, set, options)?;
+        let proven = ProvenPartition::open(image, set, &ProveOptions { fec: &[], ..*options })?;
         for found in proven.exceptions() {
             if !exceptions.contains(found) {
                 exceptions.push(*found);

@@ -235,6 +235,10 @@ pub enum Error {
         /// Hash block size in bytes.
         hash: u32,
     },
+    /// The parity is for other data or another tree.
+    FecOther,
+    /// Nothing says how the parity was made, and it is too short, or trying did not tell.
+    FecUnknown,
     /// What the parity covers, or the parity itself, would end behind the last offset that a file can have (2⁶³ − 1).
     FecTooLarge,
     /// The caller's flag was raised.
@@ -275,6 +279,8 @@ impl Error {
             | BlockTwice { .. }
             | BlocksMissing { .. }
             | PartialBlock { .. }
+            | FecOther
+            | FecUnknown
             | Cancelled => ErrorKind::Usage,
         }
     }
@@ -312,6 +318,8 @@ impl Error {
             FecRoots { .. } => "verity-fec-roots",
             FecBlockSizes { .. } => "verity-fec-block-sizes",
             FecTooLarge => "verity-fec-too-large",
+            FecOther => "verity-fec-other",
+            FecUnknown => "verity-fec-unknown",
             Cancelled => "verity-cancelled",
             Worker => "verity-worker",
         }
@@ -407,6 +415,10 @@ impl fmt::Display for Error {
                 "forward error correction needs blocks of one size, data blocks have {data} bytes and hash blocks {hash}"
             ),
             FecTooLarge => f.write_str("parity is too large"),
+            FecOther => f.write_str("parity is for another hash tree"),
+            FecUnknown => f.write_str(
+                "nothing says how the parity was made, and trying did not tell: roots and covered hash blocks must be given",
+            ),
             Cancelled => write!(f, "cancelled"),
             Worker => write!(f, "a worker thread ended without a result"),
         }

@@ -11,9 +11,12 @@
 //! the number of roots, nor how much of the hash area was covered.
 
 mod encode;
+mod find;
+mod heal;
 mod kernel;
 mod reed_solomon;
 mod repair;
+mod row;
 mod sum;
 
 #[cfg(target_arch = "aarch64")]
@@ -21,9 +24,12 @@ pub(crate) mod aarch64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_64;
 
+pub use find::{FecHints, Fitting};
+pub use heal::{Parity, ReadStats};
 pub use repair::{Repair, RepairSources, Repaired, Sink};
 pub use sum::PendingParity;
 
+pub(crate) use heal::Healing;
 pub(crate) use kernel::{COLUMN, Detected, Factor, Kernel, Rows, Tables};
 
 use crate::error::{Error, Storage};

@@ -73,7 +73,8 @@ mod writer;
 pub use error::{AlgorithmName, Error, ErrorKind, Storage};
 #[cfg(feature = "fec")]
 pub use fec::{
-    DEFAULT_ROOTS, FecLayout, MAX_ROOTS, MIN_ROOTS, PendingParity, Repair, RepairSources, Repaired, Sink,
+    DEFAULT_ROOTS, FecHints, FecLayout, Fitting, MAX_ROOTS, MIN_ROOTS, Parity, PendingParity, ReadStats,
+    Repair, RepairSources, Repaired, Sink,
 };
 pub use geometry::{CheckedTree, Geometry, GeometryException, Strictness, check_geometry};
 pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashError, RootHash};

@@ -20,7 +20,7 @@
     )
 )]
 
-mod cache;
+pub(crate) mod cache;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +31,8 @@ use std::sync::Arc;
 use ddi_io::ReadAt;
 
 use crate::error::{Error, Storage};
+#[cfg(feature = "fec")]
+use crate::fec::{Healing, Parity, ReadStats};
 use crate::geometry::CheckedTree;
 use crate::hash::{BlockHasher, RootHash};
 use crate::tree::{HashTree, read, spare_is_zero};
@@ -45,6 +47,9 @@ const RUN_SIZE: usize = 256 << 10;
 const RECENT_SIZE: usize = 256 << 10;
 /// Longest digest in bytes.
 const MAX_DIGEST: usize = 64;
+
+/// Tries to heal a damaged block: the level of a hash block or `None` for data, its number, and the digest it must have.
+pub(crate) type Heal<'a> = dyn FnMut(Option<usize>, u64, &[u8]) -> Option<Arc<[u8]>> + 'a;
 
 /// The data of a verity device, in which no byte comes out that was not hashed up to the root hash.
 ///
@@ -62,6 +67,11 @@ const MAX_DIGEST: usize = 64;
 /// Memory: proven blocks up to the size of the cache, and the top hash block besides. Most of the cache is for hash
 /// blocks; up to 256 KiB are for data blocks that were read in part, as programs that look for something in a file
 /// system do over and over. Whole blocks go to the caller and are not kept.
+///
+/// With parity (`open_with_parity`) a damaged block, of data or tree, is healed if that can be done, and proven as any
+/// other before it is handed out; if not, the error is that of the damage. For that, all blocks of its row of codewords are
+/// read and judged, by one thread at a time: up to 10 MiB of memory more at the usual block size, most of which is for
+/// blocks that were healed.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -93,6 +103,8 @@ pub struct VerifiedReader<D, H> {
     cache: Cache,
     /// Data blocks of which parts were read.
     recent: Cache,
+    #[cfg(feature = "fec")]
+    healing: Option<Healing>,
 }
 
 impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
@@ -122,6 +134,37 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         root: &RootHash,
         cache_size: usize,
     ) -> Result<Self, Error> {
+        let mut reader = Self::unproven(data, hash, tree, root, cache_size)?;
+        reader.prove_edge()?;
+        Ok(reader)
+    }
+
+    /// As [`open`](Self::open), with parity, by which damaged blocks are healed.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), of damage that cannot be healed; [`Error::FecOther`] if the parity is for another tree.
+    #[cfg(feature = "fec")]
+    pub fn open_with_parity(
+        data: D,
+        hash: H,
+        tree: CheckedTree,
+        root: &RootHash,
+        cache_size: usize,
+        parity: Parity,
+    ) -> Result<Self, Error> {
+        let mut reader = Self::unproven(data, hash, tree, root, cache_size)?;
+        reader.healing = Some(Healing::new(parity, &reader.tree, &reader.data, &reader.hash)?);
+        reader.prove_edge()?;
+        Ok(reader)
+    }
+
+    fn unproven(
+        data: D,
+        hash: H,
+        tree: CheckedTree,
+        root: &RootHash,
+        cache_size: usize,
+    ) -> Result<Self, Error> {
         tree.check_root_size(root)?;
         tree.check_size(Storage::Data, data.size())?;
         tree.check_size(Storage::Hash, hash.size())?;
@@ -130,24 +173,37 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         let recent = Cache::new(recent_size, data_block_size);
         let cache = Cache::new(cache_size.saturating_sub(recent_size), tree.layout().block_size());
         let hasher = tree.params().hasher();
-        let mut reader = VerifiedReader { data, hash, tree, hasher, root: *root, top: None, cache, recent };
-        if let Some(top) = reader.tree.layout().levels().len().checked_sub(1) {
-            reader.top = Some(reader.prove(top, 0, root.as_bytes())?);
-            let last = reader.tree.layout().levels().first().map_or(0, |level| level.blocks);
-            reader.hash_block(0, last.saturating_sub(1))?;
-        }
-        Ok(reader)
+        Ok(VerifiedReader {
+            data,
+            hash,
+            tree,
+            hasher,
+            root: *root,
+            top: None,
+            cache,
+            recent,
+            #[cfg(feature = "fec")]
+            healing: None,
+        })
+    }
+
+    /// Proves the top hash block and the last one of each level.
+    fn prove_edge(&mut self) -> Result<(), Error> {
+        let Some(top) = self.tree.layout().levels().len().checked_sub(1) else { return Ok(()) };
+        self.top = Some(self.prove_or(top, 0, self.root.as_bytes(), &mut |level, block, digest| {
+            self.heal(level, block, digest)
+        })?);
+        let last = self.tree.layout().levels().first().map_or(0, |level| level.blocks);
+        self.hash_block(0, last.saturating_sub(1))?;
+        Ok(())
     }
 
     /// As [`open`](Self::open), but a tree of which nothing is proven will do.
     #[cfg(feature = "fec")]
     pub(crate) fn open_damaged(data: D, hash: H, tree: CheckedTree, root: &RootHash) -> Result<Self, Error> {
-        let cache = Cache::new(DEFAULT_CACHE_SIZE, tree.layout().block_size());
-        let hasher = tree.params().hasher();
-        let recent = Cache::new(0, 1);
-        let mut reader = VerifiedReader { data, hash, tree, hasher, root: *root, top: None, cache, recent };
+        let mut reader = Self::unproven(data, hash, tree, root, DEFAULT_CACHE_SIZE)?;
         if let Some(top) = reader.tree.layout().levels().len().checked_sub(1) {
-            reader.top = match reader.prove(top, 0, root.as_bytes()) {
+            reader.top = match reader.prove_or(top, 0, root.as_bytes(), &mut |_, _, _| None) {
                 Ok(top) => Some(top),
                 Err(Error::BlockMismatch { .. } | Error::SpareNotZero { .. } | Error::Io { .. }) => None,
                 Err(other) => return Err(other),
@@ -159,6 +215,44 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
     #[cfg(feature = "fec")]
     pub(crate) fn hasher(&self) -> &BlockHasher {
         &self.hasher
+    }
+
+    #[cfg(feature = "fec")]
+    pub(crate) fn checked_tree(&self) -> &CheckedTree {
+        &self.tree
+    }
+
+    #[cfg(feature = "fec")]
+    pub(crate) fn sources(&self) -> (&D, &H) {
+        (&self.data, &self.hash)
+    }
+
+    /// What was healed so far; `None` without parity.
+    #[cfg(feature = "fec")]
+    pub fn stats(&self) -> Option<&ReadStats> {
+        self.healing.as_ref().map(Healing::stats)
+    }
+
+    /// Heals a damaged block, if there is parity and it is enough.
+    #[cfg(feature = "fec")]
+    fn heal(&self, level: Option<usize>, block: u64, digest: &[u8]) -> Option<Arc<[u8]>> {
+        self.healing.as_ref()?.heal(self, level, block, digest)
+    }
+
+    #[cfg(not(feature = "fec"))]
+    fn heal(&self, _: Option<usize>, _: u64, _: &[u8]) -> Option<Arc<[u8]>> {
+        None
+    }
+
+    /// A block that was healed before.
+    #[cfg(feature = "fec")]
+    fn healed(&self, level: Option<usize>, block: u64) -> Option<Arc<[u8]>> {
+        self.healing.as_ref()?.kept(&self.tree, level, block)
+    }
+
+    #[cfg(not(feature = "fec"))]
+    fn healed(&self, _: Option<usize>, _: u64) -> Option<Arc<[u8]>> {
+        None
     }
 
     /// The tree.
@@ -174,7 +268,10 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
     /// Bytes of proven blocks that are kept now.
     pub fn cached_bytes(&self) -> usize {
         let top = self.top.as_deref().map_or(0, <[u8]>::len);
-        top.saturating_add(self.cache.bytes()).saturating_add(self.recent.bytes())
+        let kept = top.saturating_add(self.cache.bytes()).saturating_add(self.recent.bytes());
+        #[cfg(feature = "fec")]
+        let kept = kept.saturating_add(self.healing.as_ref().map_or(0, Healing::bytes));
+        kept
     }
 
     fn read_proven(&self, offset: u64, mut buf: &mut [u8]) -> Result<(), Error> {
@@ -250,26 +347,61 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
             None => None,
         };
         let offset = first.saturating_mul(u64::from(self.tree.params().data_block_size()));
-        read(&self.data, Storage::Data, offset, buf)?;
+        let unread = read(&self.data, Storage::Data, offset, buf).err();
+        if unread.is_some() && self.is_healing() && count > 1 {
+            // one of them it is
+            return self.read_run(first, 1, buf);
+        }
+        let mut unread = match unread {
+            Some(error) if !self.is_healing() => return Err(error),
+            unread => unread,
+        };
 
         let digest_size = self.hasher.digest_size();
         let mut digests = vec![0; count.saturating_mul(digest_size)];
         self.hasher.hash_blocks(buf, block_size, &mut digests, digest_size);
-        for (i, digest) in digests.chunks_exact(digest_size).enumerate() {
+        for ((i, digest), bytes) in
+            digests.chunks_exact(digest_size).enumerate().zip(buf.chunks_exact_mut(block_size))
+        {
             let expected = match &parent {
                 Some(parent) => parent.get(layout.slot(slot.saturating_add(i))),
                 None => Some(self.root.as_bytes()),
             };
-            if expected != Some(digest) {
-                let block = first.saturating_add(u64::try_from(i).unwrap_or(u64::MAX));
-                return Err(Error::BlockMismatch { level: None, block });
+            if unread.is_none() && expected == Some(digest) {
+                continue;
+            }
+            let block = first.saturating_add(u64::try_from(i).unwrap_or(u64::MAX));
+            let healed = self.healed(None, block).or_else(|| self.heal(None, block, expected?));
+            match healed {
+                Some(healed) if healed.len() == bytes.len() => bytes.copy_from_slice(&healed),
+                _ => return Err(unread.take().unwrap_or(Error::BlockMismatch { level: None, block })),
             }
         }
         Ok(len)
     }
 
-    /// A proven hash block: a kept one, or read and proven from the nearest kept one above it.
+    #[cfg(feature = "fec")]
+    fn is_healing(&self) -> bool {
+        self.healing.is_some()
+    }
+
+    #[cfg(not(feature = "fec"))]
+    fn is_healing(&self) -> bool {
+        false
+    }
+
+    /// A proven hash block: a kept one, or read and proven from the nearest kept one above it, or healed.
     pub(crate) fn hash_block(&self, level: usize, block: u64) -> Result<Arc<[u8]>, Error> {
+        self.hash_block_or(level, block, &mut |level, block, digest| self.heal(level, block, digest))
+    }
+
+    /// The same, where `heal` says what becomes of a damaged one.
+    pub(crate) fn hash_block_or(
+        &self,
+        level: usize,
+        block: u64,
+        heal: &mut Heal<'_>,
+    ) -> Result<Arc<[u8]>, Error> {
         let layout = self.tree.layout();
         let mut unproven = Vec::new();
         let (mut level, mut block) = (level, block);
@@ -287,7 +419,7 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         for (level, block, slot) in unproven.into_iter().rev() {
             let digest =
                 proven.get(layout.slot(slot)).ok_or(Error::BlockMismatch { level: Some(level), block })?;
-            proven = self.prove(level, block, digest)?;
+            proven = self.prove_or(level, block, digest, heal)?;
         }
         Ok(proven)
     }
@@ -296,24 +428,24 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         if level.saturating_add(1) >= self.tree.layout().levels().len() {
             return self.top.clone();
         }
-        self.cache.get(self.tree.layout().block_offset(level, block)?)
+        let kept = self.cache.get(self.tree.layout().block_offset(level, block)?);
+        kept.or_else(|| self.healed(Some(level), block))
     }
 
-    /// Reads a hash block, compares it with its digest, and keeps it.
-    fn prove(&self, level: usize, block: u64, digest: &[u8]) -> Result<Arc<[u8]>, Error> {
+    /// Reads a hash block, compares it with its digest, and keeps it. What becomes of a damaged one, `heal` says.
+    fn prove_or(
+        &self,
+        level: usize,
+        block: u64,
+        digest: &[u8],
+        heal: &mut Heal<'_>,
+    ) -> Result<Arc<[u8]>, Error> {
         let layout = self.tree.layout();
         let offset =
             layout.block_offset(level, block).ok_or(Error::BlockMismatch { level: Some(level), block })?;
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, layout.block_size()).collect();
-        let mut found = [0; MAX_DIGEST];
-        let found = found.get_mut(..digest.len()).unwrap_or_default();
-        if let Some(buf) = Arc::get_mut(&mut bytes) {
-            read(&self.hash, Storage::Hash, offset, buf)?;
-            self.hasher.hash_blocks(buf, layout.block_size(), found, digest.len());
-        }
-        if found != digest {
-            return Err(Error::BlockMismatch { level: Some(level), block });
-        }
+        let bytes = self
+            .read_hash_block(offset, level, block, digest)
+            .or_else(|error| heal(Some(level), block, digest).ok_or(error))?;
         let children = layout.children_of(level, block);
         let used = usize::try_from(children.end.saturating_sub(children.start)).unwrap_or(usize::MAX);
         if !spare_is_zero(layout, &bytes, used) {
@@ -321,6 +453,24 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         }
         self.cache.insert(offset, &bytes);
         Ok(bytes)
+    }
+
+    fn read_hash_block(
+        &self,
+        offset: u64,
+        level: usize,
+        block: u64,
+        digest: &[u8],
+    ) -> Result<Arc<[u8]>, Error> {
+        let block_size = self.tree.layout().block_size();
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, block_size).collect();
+        let mut found = [0; MAX_DIGEST];
+        let found = found.get_mut(..digest.len()).unwrap_or_default();
+        if let Some(buf) = Arc::get_mut(&mut bytes) {
+            read(&self.hash, Storage::Hash, offset, buf)?;
+            self.hasher.hash_blocks(buf, block_size, found, digest.len());
+        }
+        if found == digest { Ok(bytes) } else { Err(Error::BlockMismatch { level: Some(level), block }) }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Where the parity of forward error correction is, and what it covers.
 
-use std::fs::File;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use ddi_core::verity::{
-    CheckedTree, DEFAULT_ROOTS, FecLayout, FileSource, HashTree, MAX_ROOTS, MIN_ROOTS, Options,
-    PendingParity, ReadAt, RepairSources, RootHash,
+    CheckedTree, DEFAULT_ROOTS, Error, FecHints, FecLayout, FileSource, HashTree, Options, PendingParity,
+    ReadAt, RepairSources, RootHash,
 };
 
 use super::destination::Destination;
+use super::record::{self, FecRecord};
 use crate::cli::ParamArgs;
 use crate::output;
 use crate::overwrite::{is_same_file, is_same_path};
@@ -18,7 +19,7 @@ use crate::overwrite::{is_same_file, is_same_path};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GivenFec<'a> {
     pub(crate) device: &'a Path,
-    pub(crate) offset: u64,
+    pub(crate) offset: Option<u64>,
     pub(crate) roots: Option<u32>,
     pub(crate) hash_blocks: Option<u64>,
 }
@@ -27,8 +28,10 @@ impl ParamArgs {
     /// The options about parity, if there is to be some.
     pub(crate) fn fec(&self) -> anyhow::Result<Option<GivenFec<'_>>> {
         let Some(device) = self.fec_device.as_deref() else { return Ok(None) };
-        let offset = self.fec_offset.unwrap_or(0);
-        ensure!(offset.is_multiple_of(512), "--fec-offset is {offset}, expected a multiple of 512");
+        let offset = self.fec_offset;
+        if let Some(offset) = offset {
+            ensure!(offset.is_multiple_of(512), "--fec-offset is {offset}, expected a multiple of 512");
+        }
         Ok(Some(GivenFec { device, offset, roots: self.fec_roots, hash_blocks: self.fec_hash_blocks }))
     }
 }
@@ -37,21 +40,30 @@ impl ParamArgs {
 pub(crate) struct OldParity<'a> {
     pub(crate) given: GivenFec<'a>,
     pub(crate) source: FileSource,
+    /// Where it starts.
+    pub(crate) offset: u64,
+    record: Option<FecRecord>,
 }
 
 impl<'a> OldParity<'a> {
     pub(super) fn open(given: GivenFec<'a>) -> anyhow::Result<Self> {
-        Ok(OldParity { source: super::open(given.device)?, given })
+        // options that say all leave nothing for a record to say
+        let record = match (given.roots, given.hash_blocks) {
+            (Some(_), Some(_)) => None,
+            _ => FecRecord::read(given.device)?,
+        };
+        let offset = given.offset.or(record.as_ref().map(|record| record.offset)).unwrap_or(0);
+        Ok(OldParity { source: super::open(given.device)?, given, offset, record })
     }
 
     /// Where the data ends at the latest, if its file has the parity too.
     pub(super) fn end_of_data(&self, data: &FileSource) -> anyhow::Result<u64> {
         let same_file = is_same_file(self.source.file(), data.file())?;
-        Ok(if same_file && self.given.offset > 0 { self.given.offset } else { u64::MAX })
+        Ok(if same_file && self.offset > 0 { self.offset } else { u64::MAX })
     }
 
-    /// What it covers and by how many roots, which is nowhere on disk: as given, or by which its codewords are intact, or, if the
-    /// damage is everywhere, by which most can be healed.
+    /// What it covers and by how many roots, which is nowhere in it: as given, as its record says, or by which its codewords are
+    /// intact, or, if the damage is everywhere, by which most can be healed.
     pub(super) fn layout(
         &self,
         tree: &CheckedTree,
@@ -59,73 +71,42 @@ impl<'a> OldParity<'a> {
         data: &dyn ReadAt,
         hash: &FileSource,
     ) -> anyhow::Result<FecLayout> {
-        let offset = self.given.offset;
-        let tree_area = tree.layout().tree();
-        let size = u64::from(tree.params().hash_block_size());
+        let offset = self.offset;
         let beside_tree = is_same_file(self.source.file(), hash.file())?;
-        let parity_size = self.source.size().saturating_sub(offset);
-        let ends = match self.given.hash_blocks {
-            Some(blocks) => {
-                let end = blocks.checked_mul(size).and_then(|bytes| bytes.checked_add(tree_area.start));
-                vec![end.context("--fec-hash-blocks is too large")?]
-            }
-            None if beside_tree => vec![offset],
-            None => vec![hash.size(), tree_area.end],
-        };
-        let roots = self.given.roots.map_or(MIN_ROOTS as u32..=MAX_ROOTS as u32, |roots| roots..=roots);
-        let mut candidates: Vec<FecLayout> = Vec::new();
-        let mut add = |layout: FecLayout| {
-            if layout.parity_size() <= parity_size && !candidates.contains(&layout) {
-                candidates.push(layout);
-            }
-        };
-        for (roots, &end) in roots.flat_map(|roots| ends.iter().map(move |end| (roots, end))) {
-            let layout = FecLayout::new(tree.tree(), roots, end)?;
-            // more was covered than there is now
-            if !beside_tree && self.given.hash_blocks.is_none() {
-                let rounds = parity_size / (layout.block_size() * u64::from(roots));
-                if rounds > layout.rounds()
-                    && parity_size.is_multiple_of(layout.block_size() * u64::from(roots))
-                {
-                    layout.clone().with_rounds(rounds).map(&mut add)?;
-                }
-            }
-            add(layout);
+        let room = self.source.size().saturating_sub(offset);
+        let (roots, hash_blocks) = (self.given.roots, self.given.hash_blocks);
+        let mut hints = FecHints { roots, hash_blocks, rounds: None, beside_tree };
+        if let Some(record) = &self.record {
+            record.check(tree.tree(), root_hash, room)?;
+            record.complete(&mut hints);
         }
-        let mut fits = Vec::new();
-        for layout in candidates {
-            let (intact, all) = layout.fit(data, hash, &self.source, offset)?;
-            fits.push((intact, all, layout.parity_size() == parity_size, layout));
-        }
-        // the same number of intact codewords: the one that takes the whole file
-        fits.sort_by_key(|(intact, _, whole, _)| std::cmp::Reverse((*intact, *whole)));
-        let alike = |a: &FecLayout, b: &FecLayout| (a.roots(), a.rounds()) == (b.roots(), b.rounds());
-        let (best, first) = match fits.as_slice() {
-            [] => anyhow::bail!("is too short for parity of this data"),
-            [(.., only)] => return Ok(only.clone()),
-            [(best, .., first), ..] => (*best, first),
+        let name = || self.given.device.display().to_string();
+        let found = match FecLayout::find(tree.tree(), data, hash, &self.source, offset, hints) {
+            Err(Error::FecUnknown) => bail!("{}: is too short for parity of this data", name()),
+            found => found.with_context(name)?,
         };
-        let next = fits.iter().find(|(.., other)| !alike(first, other)).map_or(0, |(intact, ..)| *intact);
-        if best > 0 && best / 2 >= next {
+        if let (true, Some(first)) = (found.is_sure, found.layouts.first()) {
             return Ok(first.clone());
         }
         let sources = RepairSources { data, hash, parity: &self.source, parity_offset: offset };
+        let is_whole = |layout: &FecLayout| layout.parity_size() == room;
         let mut most = (0, None);
-        for (_, _, whole, layout) in &fits {
-            let healed =
-                layout.repair(tree, root_hash, sources, &|_, _, _| Ok(()), &Options::new())?.healed();
+        for layout in &found.layouts {
+            let repair = layout.repair(tree, root_hash, sources, &|_, _, _| Ok(()), &Options::new());
+            let healed = repair.with_context(name)?.healed();
             if healed > most.0 {
                 most = (healed, Some(layout));
             }
             // a size that fits and a code that heals are no coincidence
-            if *whole && healed > 0 {
+            if is_whole(layout) && healed > 0 {
                 break;
             }
         }
-        let found = most.1.or(fits.iter().find(|(_, _, whole, _)| *whole).map(|(.., layout)| layout));
-        found.cloned().context(
-            "does not say how it was made, and trying did not tell: give --fec-roots and --fec-hash-blocks",
-        )
+        let found = most.1.or_else(|| found.layouts.iter().find(|layout| is_whole(layout)));
+        found.cloned().with_context(|| {
+            let how = "nothing says how it was made, and trying did not tell: give --fec-roots and --fec-hash-blocks";
+            format!("{}: {how}", name())
+        })
     }
 }
 
@@ -139,22 +120,25 @@ pub(crate) struct WrittenFec {
 }
 
 /// Parity in the making.
-pub(super) struct NewParity<'a> {
-    given: GivenFec<'a>,
+pub(super) struct NewParity {
     /// Where it goes; none if that is the file of the tree.
     own: Option<Destination>,
+    offset: u64,
     layout: FecLayout,
+    /// Beside a device is no place for a record.
+    record: Option<PathBuf>,
 }
 
-impl<'a> NewParity<'a> {
+impl NewParity {
     /// Opens the place for the parity and looks whether it may go there, before anything is written.
     pub(super) fn open(
-        given: GivenFec<'a>,
+        given: GivenFec<'_>,
         tree: &HashTree,
         data: &FileSource,
         (hash_path, hash): (&Path, &Destination),
     ) -> anyhow::Result<Self> {
         let GivenFec { device, offset, roots, hash_blocks } = given;
+        let offset = offset.unwrap_or(0);
         ensure!(hash_blocks.is_none(), "--fec-hash-blocks is for parity that is there");
         let tree_end = tree.layout().tree().end;
         let beside_tree = is_same_path(device, hash_path)?;
@@ -183,7 +167,12 @@ impl<'a> NewParity<'a> {
                 layout.roots()
             ));
         }
-        Ok(NewParity { given, own, layout })
+        let file = own.as_ref().map_or(hash.file(), Destination::file);
+        let record = if file.metadata()?.is_file() { Some(record::path_of(device)) } else { None };
+        if let Some(record) = &record {
+            record::check_place(record)?;
+        }
+        Ok(NewParity { own, offset, layout, record })
     }
 
     /// Makes the tree, and the parity of the data on the way.
@@ -197,27 +186,39 @@ impl<'a> NewParity<'a> {
         Ok(self.layout.build(tree, data, hash, options)?)
     }
 
-    /// Takes in the tree, and writes it. Its file gets its name, if it is one of its own.
+    /// The record of it, if there is to be one.
+    pub(super) fn record(&self) -> Option<&Path> {
+        self.record.as_deref()
+    }
+
+    /// Takes in the tree, and writes it. Its file gets its name, if it is one of its own, and then its record.
     pub(super) fn write(
         self,
-        pending: PendingParity,
+        (pending, root_hash): (PendingParity, &RootHash),
         data: &FileSource,
         hash: &File,
         options: &Options<'_>,
     ) -> anyhow::Result<WrittenFec> {
+        let (offset, layout) = (self.offset, self.layout);
+        if let Some(record) = self.record.as_deref().filter(|record| fs::symlink_metadata(record).is_ok()) {
+            // of what is overwritten now
+            fs::remove_file(record).with_context(|| record.display().to_string())?;
+        }
         let file = self.own.as_ref().map_or(hash, Destination::file);
         let mut tree = FileSource::new(hash.try_clone()?)?;
-        if self.own.is_none() && tree.size() < self.given.offset {
+        if self.own.is_none() && tree.size() < offset {
             // what is between tree and parity is covered, and will be zeros
-            hash.set_len(self.given.offset)?;
+            hash.set_len(offset)?;
             tree = FileSource::new(hash.try_clone()?)?;
         }
-        self.layout.finish(pending, data, &tree, file, self.given.offset, options)?;
-        let written =
-            WrittenFec { offset: self.given.offset, beside_tree: self.own.is_none(), layout: self.layout };
+        layout.finish(pending, data, &tree, file, offset, options)?;
+        let beside_tree = self.own.is_none();
         if let Some(own) = self.own {
             own.commit(None)?;
         }
-        Ok(written)
+        if let Some(path) = &self.record {
+            record::write(path, &layout, offset, root_hash)?;
+        }
+        Ok(WrittenFec { layout, offset, beside_tree })
     }
 }

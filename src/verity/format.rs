@@ -68,7 +68,12 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<ExitStatus> {
         let parity = match fec {
             Some(fec) => {
                 let parity = NewParity::open(fec, &tree, &data, (&args.hash, &out));
-                Some(parity.with_context(|| fec.device.display().to_string())?)
+                let parity = parity.with_context(|| fec.device.display().to_string())?;
+                if let Some(record) = parity.record() {
+                    let others = [args.data.as_path(), &args.hash, fec.device].into_iter();
+                    overwrite::refuse(record, others.chain(args.root_hash_file.as_deref()))?;
+                }
+                Some(parity)
             }
             None => None,
         };
@@ -90,7 +95,7 @@ pub(crate) fn run(args: &FormatArgs) -> anyhow::Result<ExitStatus> {
         let (root_hash, parity) = match parity {
             Some(parity) => {
                 let (root_hash, pending) = parity.build(&tree, &data, out.file(), &options)?;
-                (root_hash, Some(parity.write(pending, &data, out.file(), &options)?))
+                (root_hash, Some(parity.write((pending, &root_hash), &data, out.file(), &options)?))
             }
             None => (tree.build(&data, out.file(), &options)?, None),
         };

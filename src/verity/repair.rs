@@ -57,8 +57,7 @@ pub(crate) fn run(args: &RepairArgs) -> anyhow::Result<ExitStatus> {
         Ok(tree) => tree,
         Err(error) => return refuse(&error, args.json),
     };
-    let name = || fec.device.display().to_string();
-    let layout = parity.layout(&tree, &root_hash, &data, &hash).with_context(name)?;
+    let layout = parity.layout(&tree, &root_hash, &data, &hash)?;
 
     let place: Box<dyn Place> = match &args.output {
         Some(path) => {
@@ -67,7 +66,7 @@ pub(crate) fn run(args: &RepairArgs) -> anyhow::Result<ExitStatus> {
         None => Box::new(Journal::begin(&args.data, &args.hash, same_file)?),
     };
     let sources =
-        RepairSources { data: &data, hash: &hash, parity: &parity.source, parity_offset: fec.offset };
+        RepairSources { data: &data, hash: &hash, parity: &parity.source, parity_offset: parity.offset };
     let progress = output::Progress::new();
     let report = |done, total| progress.set(done, total);
     let mut options = Options::new().progress(&report);
@@ -86,7 +85,7 @@ pub(crate) fn run(args: &RepairArgs) -> anyhow::Result<ExitStatus> {
     if writes {
         place.finish(&Proof { tree: &tree, root_hash: &root_hash, data_size, is_whole })?;
     }
-    output::repaired(&layout, fec.offset, &root_hash, &repair, writes, args.json)?;
+    output::repaired(&layout, parity.offset, &root_hash, &repair, writes, args.json)?;
     if hash_healed && !has_place_for_hash {
         output::warning(
             "hash blocks were healed too, and have nowhere to go: give --hash-output or --in-place",

@@ -60,12 +60,12 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<ExitStatus> {
     let healable = match &parity {
         Some(parity) if !verdict.is_proven() => {
             let name = || parity.given.device.display().to_string();
-            let layout = parity.layout(&tree, &root_hash, &data, &hash).with_context(name)?;
+            let layout = parity.layout(&tree, &root_hash, &data, &hash)?;
             let sources = RepairSources {
                 data: &data,
                 hash: &hash,
                 parity: &parity.source,
-                parity_offset: parity.given.offset,
+                parity_offset: parity.offset,
             };
             let mut options = Options::new();
             if let Some(threads) = args.params.threads {
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &VerityVerifyArgs) -> anyhow::Result<ExitStatus> {
             }
             let repair =
                 layout.repair(&tree, &root_hash, sources, &|_, _, _| Ok(()), &options).with_context(name)?;
-            Some((layout, parity.given.offset, repair))
+            Some((layout, parity.offset, repair))
         }
         _ => None,
     };

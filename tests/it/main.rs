@@ -18,6 +18,7 @@ mod extract;
 mod faults;
 mod files;
 mod format_faults;
+mod healing;
 mod hostile;
 mod made_images;
 mod owners;

@@ -92,7 +92,7 @@ fn to_a_new_file() {
     );
     assert_eq!(fs::read(&out).unwrap(), setup.bytes);
     assert!(!setup.verify(&setup.data) && setup.verify(&out));
-    assert_eq!(setup.folder.names(), ["data", "fec", "hash", "healed"]);
+    assert_eq!(setup.folder.names(), ["data", "fec", "fec.fec.json", "hash", "healed"]);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn what_cannot_be_healed_is_named_and_nothing_is_written() {
         assert_eq!(found["data"]["healed"], ranges(&[[1, 1], [301, 301]]));
         assert_eq!(found["data"]["lost"], ranges(&[[2, 2], [302, 302], [305, 305]]));
         assert_eq!((&found["whole"], &found["written"]), (&json!(false), &json!(false)));
-        assert_eq!(setup.folder.names(), ["data", "fec", "hash"]);
+        assert_eq!(setup.folder.names(), ["data", "fec", "fec.fec.json", "hash"]);
         assert_eq!(fs::read(&setup.data).unwrap(), before);
     }
     let ended = setup.repair(&["--in-place", "--partial"]);
@@ -135,7 +135,7 @@ fn in_place_with_a_damaged_tree() {
     let ended = setup.repair(&["-o", &setup.folder.file("out")]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("--hash-output"), "{ended:?}");
-    assert_eq!(setup.folder.names(), ["data", "fec", "hash"]);
+    assert_eq!(setup.folder.names(), ["data", "fec", "fec.fec.json", "hash"]);
 
     let (out, hash_out) = (setup.folder.file("out"), setup.folder.file("hash-out"));
     let ended = setup.repair(&["-o", &out, "--hash-output", &hash_out]);
@@ -234,7 +234,7 @@ fn nothing_is_written_over_what_is_read() {
     assert_eq!(setup.repair(&["-o", &root_file]).code, Some(2));
     assert_eq!(setup.repair(&[]).code, Some(2));
     assert_eq!(fs::read(&setup.data).unwrap(), before);
-    assert_eq!(setup.folder.names(), ["data", "fec", "hash", "root"]);
+    assert_eq!(setup.folder.names(), ["data", "fec", "fec.fec.json", "hash", "root"]);
 }
 
 /// A kill, an error and no room at each call that writes: each block is as it was or as it should be, success is never claimed

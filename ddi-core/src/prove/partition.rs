@@ -23,7 +23,7 @@ use std::io;
 use std::sync::Arc;
 
 use ddi_io::{ReadAt, Section};
-use ddi_verity::{HashTree, VerifiedReader, check_geometry};
+use ddi_verity::{DEFAULT_CACHE_SIZE, HashTree, ReadStats, VerifiedReader, check_geometry};
 
 use crate::error::{Error, Step};
 use crate::image::Image;
@@ -68,7 +68,22 @@ impl ProvenPartition {
             |strictness| check_geometry(tree.clone(), data.range.size, hash_size, strictness).map_err(failed);
         let mut strictness = options.strictness;
         strictness.unprotected_tail |= options.tail == TailRule::Zeros;
-        let reader = VerifiedReader::open(data_source, hash_source, geometry(strictness)?, &root_hash.hash);
+        let checked = geometry(strictness)?;
+        let fec = options.fec.iter().find(|fec| fec.role() == role);
+        let reader = match fec {
+            None => VerifiedReader::open(data_source, hash_source, checked, &root_hash.hash),
+            Some(fec) => {
+                let parity = fec.parity(tree, sources(image, set, data)?, image.meter()).map_err(failed)?;
+                VerifiedReader::open_with_parity(
+                    data_source,
+                    hash_source,
+                    checked,
+                    &root_hash.hash,
+                    DEFAULT_CACHE_SIZE,
+                    parity,
+                )
+            }
+        };
         let mut proven = ProvenPartition {
             reader: Arc::new(reader.map_err(failed)?),
             content: None,
@@ -135,6 +150,11 @@ impl ProvenPartition {
     /// What that says of itself, by its proven bytes.
     pub fn probe(&self) -> Option<&fs::Probe> {
         self.content.as_deref()
+    }
+
+    /// How many damaged blocks were healed so far; `None` without parity.
+    pub fn stats(&self) -> Option<&ReadStats> {
+        self.reader.stats()
     }
 
     /// Rules that would have been broken, had the options not widened them.

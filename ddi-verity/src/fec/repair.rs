@@ -10,9 +10,9 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::{Error, Storage};
-use crate::fec::kernel::{COLUMN, Detected, Rows, Tables};
-use crate::fec::reed_solomon::{Erasures, Fix};
-use crate::fec::{FecLayout, MAX_ROOTS};
+use crate::fec::FecLayout;
+use crate::fec::kernel::{Rows, Tables};
+use crate::fec::row::{Decoder, Place};
 use crate::geometry::CheckedTree;
 use crate::hash::RootHash;
 use crate::options::Options;
@@ -224,21 +224,8 @@ impl ReadAt for &Overlay<'_> {
 /// The tree as far as it is proven.
 type Proven<'a> = VerifiedReader<&'a dyn ReadAt, &'a Overlay<'a>>;
 
-/// Which block of the message it is.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Data(u64),
-    /// Of the tree: level and number.
-    Hash(usize, u64),
-    /// Behind the tree: nothing says what it should be.
-    Foreign,
-    /// Behind the end: zeros.
-    Nothing,
-}
-
 /// What one thread has to heal rows with.
 struct Scratch<'a> {
-    kernel: Detected,
     proven: Option<Arc<Proven<'a>>>,
     /// Healed hash blocks when that was opened.
     healed: usize,
@@ -246,9 +233,8 @@ struct Scratch<'a> {
     blocks: Vec<u8>,
     /// The same as decoding makes them.
     decoded: Vec<u8>,
-    /// Parity as stored, and what is between that and the parity of the blocks.
+    /// Parity as stored.
     parity: Vec<u8>,
-    columns: Vec<[u8; COLUMN]>,
 }
 
 struct Healer<'a> {
@@ -265,15 +251,7 @@ struct Healer<'a> {
 
 impl<'a> Healer<'a> {
     fn scratch(&self) -> Scratch<'a> {
-        Scratch {
-            kernel: Detected::best(),
-            proven: None,
-            healed: 0,
-            blocks: Vec::new(),
-            decoded: Vec::new(),
-            parity: Vec::new(),
-            columns: vec![[0; COLUMN]; self.layout.roots()],
-        }
+        Scratch { proven: None, healed: 0, blocks: Vec::new(), decoded: Vec::new(), parity: Vec::new() }
     }
 
     /// How many blocks something is known of, and how many are proven.
@@ -297,25 +275,6 @@ impl<'a> Healer<'a> {
         self.overlay.healed.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Block `block` of the message.
-    fn place(&self, block: u64) -> Place {
-        let Some(at) = block.checked_sub(self.layout.data_blocks) else { return Place::Data(block) };
-        if at >= self.layout.hash_blocks {
-            return Place::Nothing;
-        }
-        let offset = self.layout.hash_start + at * self.layout.block_size;
-        let levels = self.tree.layout().levels().iter().enumerate();
-        for (number, level) in levels {
-            if let Some(within) = offset.checked_sub(level.offset) {
-                let block = within / self.layout.block_size;
-                if block < level.blocks {
-                    return Place::Hash(number, block);
-                }
-            }
-        }
-        Place::Foreign
-    }
-
     fn state(&self, place: Place) -> Option<&AtomicU8> {
         match place {
             Place::Data(block) => self.data.get(usize::try_from(block).ok()?),
@@ -326,9 +285,7 @@ impl<'a> Healer<'a> {
 
     /// The row of blocks that a hash block is in.
     fn row_of_hash(&self, level: usize, block: u64) -> Option<u64> {
-        let offset = self.tree.layout().block_offset(level, block)?;
-        let at = (offset - self.layout.hash_start) / self.layout.block_size;
-        Some((self.layout.data_blocks + at) % self.layout.rounds)
+        Some(self.layout.number_of_hash(self.tree.layout(), level, block)? % self.layout.rounds)
     }
 
     /// Judges hash blocks from the root down, and heals the bad ones of a level before it goes on to the next.
@@ -457,8 +414,9 @@ impl<'a> Healer<'a> {
     /// Heals what can be healed of a row with what is known now.
     fn heal_row(&self, row: u64, scratch: &mut Scratch<'a>) -> Result<(), Error> {
         let (size, symbols, rounds) = (self.size(), self.layout.symbols(), self.layout.rounds);
-        let places: Vec<Place> =
-            (0..symbols).map(|symbol| self.place(symbol as u64 * rounds + row)).collect();
+        let places: Vec<Place> = (0..symbols)
+            .map(|symbol| self.layout.place(self.tree.layout(), symbol as u64 * rounds + row))
+            .collect();
         self.read_row(row, &places, scratch)?;
         loop {
             // a block healed here or by another thread says more than was known
@@ -482,7 +440,9 @@ impl<'a> Healer<'a> {
             if erasures.is_empty() {
                 return Ok(());
             }
-            self.decode_row(&erasures, &known, scratch);
+            let good: Vec<bool> = known.iter().map(|known| matches!(known, Known::Good)).collect();
+            let rows = Rows { bytes: &scratch.blocks, stride: size };
+            Decoder::new(self.tables, &erasures, &good).decode(rows, &scratch.parity, &mut scratch.decoded);
             let mut healed = false;
             for &symbol in &erasures {
                 let at = usize::from(symbol) * size;
@@ -544,46 +504,6 @@ impl<'a> Healer<'a> {
                 }
             },
         })
-    }
-
-    /// Decodes each codeword of a row, as far as that goes, into `scratch.decoded`.
-    fn decode_row(&self, erasures: &[u8], known: &[Known], scratch: &mut Scratch<'_>) {
-        let (size, roots, symbols) = (self.size(), self.layout.roots(), self.layout.symbols());
-        let code = &self.tables.code;
-        scratch.decoded.clone_from(&scratch.blocks);
-        let solver = Erasures::new(code, erasures);
-        // what is known to be right was not damaged; a decoder that says so found another codeword
-        let is_possible = |fix: &Fix| {
-            fix.symbols().iter().all(|&(symbol, _)| {
-                usize::from(symbol) >= symbols || !matches!(known[usize::from(symbol)], Known::Good)
-            })
-        };
-        let rows = Rows { bytes: &scratch.blocks, stride: size };
-        let mut difference = [0; MAX_ROOTS];
-        for at in (0..size).step_by(COLUMN) {
-            scratch.kernel.columns(rows, at, self.tables, &mut scratch.columns);
-            for x in 0..COLUMN {
-                let stored = &scratch.parity[(at + x) * roots..][..roots];
-                for ((difference, column), stored) in difference.iter_mut().zip(&scratch.columns).zip(stored)
-                {
-                    *difference = column[x] ^ stored;
-                }
-                let difference = &difference[..roots];
-                if difference.iter().all(|&byte| byte == 0) {
-                    continue;
-                }
-                let by_erasures = || {
-                    let solver = solver.as_ref()?;
-                    solver.solve(difference).or_else(|| code.decode(difference, erasures)).filter(is_possible)
-                };
-                let fix = by_erasures().or_else(|| code.decode(difference, &[]).filter(is_possible));
-                for &(symbol, value) in fix.iter().flat_map(Fix::symbols) {
-                    if usize::from(symbol) < symbols {
-                        scratch.decoded[usize::from(symbol) * size + at + x] ^= value;
-                    }
-                }
-            }
-        }
     }
 
     /// A block that is proven now goes out, and stands in the place of the bad one.

@@ -1,4 +1,5 @@
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
@@ -7,6 +8,7 @@ use crate::hash::{Algorithm, HashType, RootHash};
 use crate::layout::Placement;
 use crate::options::Options;
 use crate::params::{Params, Salt};
+use crate::reader::VerifiedReader;
 use crate::superblock::Superblock;
 use ddi_io::WriteAt;
 
@@ -255,6 +257,61 @@ impl Example {
     }
 }
 
+impl Example {
+    fn reader<'a>(
+        &self,
+        data: &'a [u8],
+        hash: &'a [u8],
+        parity: &[u8],
+        cache: usize,
+    ) -> Result<VerifiedReader<&'a [u8], &'a [u8]>, Error> {
+        let parity = Parity::new(vec![self.fec.clone()], Arc::new(parity.to_vec()), 0, ReadStats::default())?;
+        let tree = self.tree.clone().vouched();
+        VerifiedReader::open_with_parity(data, hash, tree, &self.root, cache, parity)
+    }
+
+    /// Reads each block, in any order: the original, or the error that there is without parity. How many were damaged and are
+    /// healed, how many are lost, and whether nothing could be opened.
+    fn read_each(&self, data: &[u8], hash: &[u8], parity: &[u8], chance: &mut Chance) -> [u64; 3] {
+        let cache = chance.below(2) as usize * 50_000;
+        let without = || VerifiedReader::open(data, hash, self.tree.clone().vouched(), &self.root);
+        let reader = match self.reader(data, hash, parity, cache) {
+            Ok(reader) => reader,
+            Err(error) => {
+                assert_eq!(error.code(), without().unwrap_err().code());
+                return [0, 0, 1];
+            }
+        };
+        let plain = without().ok();
+        let size = self.fec.block_size();
+        let mut found = [0; 3];
+        let mut buf = vec![0; size as usize];
+        let shift = chance.below(self.fec.data_blocks());
+        for i in 0..self.fec.data_blocks() {
+            let at = (i * 7919 + shift) % self.fec.data_blocks() * size;
+            let original = &self.data[at as usize..][..buf.len()];
+            let before =
+                plain.as_ref().map(|plain| plain.read_exact_at(at, &mut buf).map_err(|e| e.to_string()));
+            match reader.read_exact_at(at, &mut buf) {
+                Ok(()) => {
+                    assert!(buf == original, "wrong bytes at {at}");
+                    found[0] += u64::from(data[at as usize..][..buf.len()] != *original);
+                }
+                Err(error) => {
+                    assert!(buf.iter().all(|&byte| byte == 0));
+                    // the same block, or one that could not even be reached before
+                    if let Some(before) = before {
+                        let (now, before) = (error.to_string(), before.unwrap_err());
+                        assert!(now == before || before.starts_with("hash block"), "{now}, {before}");
+                    }
+                    found[1] += 1;
+                }
+            }
+        }
+        found
+    }
+}
+
 struct Chance(u64);
 impl Chance {
     fn below(&mut self, end: u64) -> u64 {
@@ -358,6 +415,13 @@ fn damage_up_to_the_limit_is_healed() {
                 }
             }
         }
+        let reader = example.reader(&data, &hash, &example.parity, case as usize % 3 * 3000).unwrap();
+        let mut read = vec![0; example.fec.data_size() as usize];
+        reader.read_exact_at(0, &mut read).unwrap();
+        assert!(read == example.data[..read.len()], "case {case}: read");
+        let bad = data.chunks(fec.block_size() as usize).zip(example.data.chunks(fec.block_size() as usize));
+        let bad = bad.filter(|(a, b)| a != b).count() as u64;
+        assert_eq!(reader.stats().unwrap().healed_data_blocks(), bad, "case {case}");
         let (repair, healed, tree) = example.repair(&data, &hash, &example.parity);
         assert!(repair.is_whole(), "case {case}: {} lost", repair.lost());
         assert!(healed == example.data && tree == example.hash, "case {case}");
@@ -377,7 +441,7 @@ fn damage_beyond_the_limit_is_never_called_healed() {
     .into_iter()
     .map(|(blocks, size, roots, shape)| Example::new(blocks, size, roots, shape))
     .collect();
-    let mut outcomes = [0; 2];
+    let (mut outcomes, mut read) = ([0; 2], [0_u64; 3]);
     for case in 0..cases(300) {
         let example = &examples[case as usize % examples.len()];
         let (fec, mut chance) = (&example.fec, Chance(case ^ 0xbad << 32));
@@ -404,9 +468,13 @@ fn damage_beyond_the_limit_is_never_called_healed() {
         }
         let (repair, ..) = example.repair(&data, &hash, &parity);
         outcomes[usize::from(repair.is_whole())] += 1;
+        let found = example.read_each(&data, &hash, &parity, &mut chance);
+        read.iter_mut().zip(found).for_each(|(all, found)| *all += found);
     }
     // some of both, or it would show nothing
     assert!(outcomes.iter().all(|&count| count > 10), "{outcomes:?}");
+    let [healed, lost, closed] = read;
+    assert!(healed > 100 && lost > 100 && closed > 3, "{read:?}");
 }
 
 /// The table of the reference: more bad blocks than roots in each row, and whole again, by turns with fewer and fewer erasures.
@@ -425,4 +493,176 @@ fn turns_with_fewer_erasures() {
         healed_all += u32::from(repair.is_whole());
     }
     assert!(healed_all >= 6, "{healed_all}");
+}
+
+/// Sources that count what is read of them, and fail where they are told to.
+struct Watched<'a> {
+    bytes: &'a [u8],
+    unreadable: core::ops::Range<u64>,
+    read: AtomicU64,
+}
+
+impl ReadAt for Watched<'_> {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        if offset < self.unreadable.end && self.unreadable.start < offset + buf.len() as u64 {
+            return Err(std::io::Error::other("bad sector"));
+        }
+        self.bytes.read_exact_at(offset, buf)
+    }
+}
+
+/// Sectors that cannot be read are healed as any damage; without parity the error is theirs.
+#[test]
+fn what_cannot_be_read_is_healed() {
+    let example = Example::new(300, 512, 2, Shape::Separate);
+    let watched = |unreadable| Watched { bytes: &example.data, unreadable, read: AtomicU64::new(0) };
+    let parity = || {
+        let source = Arc::new(example.parity.clone());
+        Parity::new(vec![example.fec.clone()], source, 0, ReadStats::default()).unwrap()
+    };
+    let tree = || example.tree.clone().vouched();
+    let mut buf = vec![0; example.data.len()];
+    let data = watched(100 * 512 + 7..103 * 512);
+    let reader =
+        VerifiedReader::open_with_parity(&data, &example.hash, tree(), &example.root, 0, parity()).unwrap();
+    reader.read_exact_at(0, &mut buf).unwrap();
+    assert!(buf == example.data);
+    assert_eq!(reader.stats().unwrap().healed_data_blocks(), 3);
+    // more than there are roots for
+    let data = watched(100 * 512..110 * 512);
+    let reader =
+        VerifiedReader::open_with_parity(&data, &example.hash, tree(), &example.root, 0, parity()).unwrap();
+    let error = reader.read_exact_at(100 * 512, &mut buf[..512]).unwrap_err();
+    assert_eq!(error.to_string(), "data, byte 51200: bad sector");
+}
+
+/// What cannot be healed is tried once, and what was healed is kept: reading it again reads no row again.
+#[test]
+fn work_for_a_damaged_block_is_done_once() {
+    let example = Example::new(2000, 512, 2, Shape::Separate);
+    let rounds = example.fec.rounds();
+    let mut bytes = example.data.clone();
+    // two of a row are healed, three of the next are not
+    for block in [0, rounds, 1, rounds + 1, 2 * rounds + 1] {
+        bytes[(block * 512) as usize..][..512].fill(0x77);
+    }
+    let data = Watched { bytes: &bytes, unreadable: 0..0, read: AtomicU64::new(0) };
+    let parity =
+        Parity::new(vec![example.fec.clone()], Arc::new(example.parity.clone()), 0, ReadStats::default())
+            .unwrap();
+    let tree = example.tree.clone().vouched();
+    let reader =
+        VerifiedReader::open_with_parity(&data, &example.hash, tree, &example.root, 0, parity).unwrap();
+    let mut buf = [0; 512];
+    let cost = |block: u64, buf: &mut [u8]| {
+        let before = data.read.load(Ordering::Relaxed);
+        let is_read = reader.read_exact_at(block * 512, buf).is_ok();
+        (is_read, (data.read.load(Ordering::Relaxed) - before) / 512)
+    };
+    let (is_read, blocks) = cost(0, &mut buf);
+    assert!(is_read && (200..=3 * 253).contains(&blocks), "{blocks}");
+    assert_eq!(cost(rounds, &mut buf), (true, 1));
+    assert_eq!(cost(0, &mut buf), (true, 1));
+    let (is_read, blocks) = cost(1, &mut buf);
+    assert!(!is_read && (200..=6 * 253).contains(&blocks), "{blocks}");
+    assert_eq!(cost(1, &mut buf), (false, 1));
+    assert!(reader.cached_bytes() <= 3 * 512);
+}
+
+/// A damaged hash block over damaged data: the tree is healed first, and what that makes known is used.
+#[test]
+fn the_tree_is_healed_on_the_way() {
+    let example = Example::new(2000, 512, 2, Shape::Separate);
+    let layout = example.tree.layout();
+    let rounds = example.fec.rounds();
+    let (mut data, mut hash) = (example.data.clone(), example.hash.clone());
+    // block 0 and one more of its row are bad, and so is the hash block that tells of the other one
+    let other = 100 * rounds;
+    for block in [0, other] {
+        data[(block * 512) as usize..][..512].fill(1);
+    }
+    let (parent, _) = layout.parent(other);
+    for (level, block) in [(layout.levels().len() - 1, 0), (0, parent)] {
+        hash[layout.block_offset(level, block).unwrap() as usize..][..512].fill(9);
+    }
+    let reader = example.reader(&data, &hash, &example.parity, 0).unwrap();
+    let mut found = vec![0; example.data.len()];
+    reader.read_exact_at(0, &mut found).unwrap();
+    assert!(found == example.data);
+    let stats = reader.stats().unwrap();
+    assert_eq!((stats.healed_data_blocks(), stats.healed_hash_blocks()), (2, 2));
+}
+
+/// Many threads, and rows that all of them want.
+#[test]
+fn threads_heal_together() {
+    let example = Example::new(2000, 512, 4, Shape::Separate);
+    let mut data = example.data.clone();
+    let run = (example.fec.rounds() * 4 * 512) as usize;
+    data[..run].fill(3);
+    let reader = example.reader(&data, &example.hash, &example.parity, 4000).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (reader, example) = (&reader, &example);
+            scope.spawn(move || {
+                let mut chance = Chance(thread);
+                for _ in 0..200 {
+                    let at = chance.below(example.data.len() as u64 - 1500);
+                    let mut buf = vec![0; chance.below(1500) as usize];
+                    reader.read_exact_at(at, &mut buf).unwrap();
+                    assert!(buf == example.data[at as usize..][..buf.len()]);
+                }
+            });
+        }
+    });
+    assert!(reader.stats().unwrap().healed_data_blocks() <= example.fec.rounds() * 4);
+}
+
+#[test]
+fn parity_of_another_tree_is_refused() {
+    let example = Example::new(300, 512, 2, Shape::Separate);
+    for other in [
+        Example::new(301, 512, 2, Shape::Separate),
+        Example::new(300, 512, 2, Shape::Bare),
+        Example::new(300, 1024, 2, Shape::Separate),
+    ] {
+        let parity = Parity::new(vec![other.fec], Arc::new(other.parity), 0, ReadStats::default()).unwrap();
+        let tree = example.tree.clone().vouched();
+        let opened =
+            VerifiedReader::open_with_parity(&example.data, &example.hash, tree, &example.root, 0, parity);
+        assert!(matches!(opened, Err(Error::FecOther)));
+    }
+    let short = Arc::new(example.parity[1..].to_vec());
+    let short = Parity::new(vec![example.fec.clone()], short, 0, ReadStats::default());
+    assert!(matches!(short, Err(Error::TooShort { storage: Storage::Parity, .. })));
+}
+
+/// Several ways in which the parity may have been made, and damage everywhere: that by which a block is healed is the right one.
+#[test]
+fn how_parity_was_made_is_proven_by_what_it_heals() {
+    let example = Example::new(200, 512, 6, Shape::Separate);
+    let mut data = example.data.clone();
+    data[..5 * 512].fill(0x31);
+    let tree = example.tree.clone().vouched();
+    let find = |data: &Vec<u8>| {
+        FecLayout::find(&tree, data, &example.hash, &example.parity, 0, FecHints::default()).unwrap()
+    };
+    let intact = find(&example.data);
+    assert!(intact.is_sure && intact.layouts == [example.fec.clone()]);
+    // all is in one row
+    let found = find(&data);
+    assert!(!found.is_sure && found.layouts.len() > 5);
+    let mut layouts = found.layouts;
+    layouts.reverse();
+    let parity = Parity::new(layouts, Arc::new(example.parity.clone()), 0, ReadStats::default()).unwrap();
+    let reader =
+        VerifiedReader::open_with_parity(&data, &example.hash, tree.clone(), &example.root, 0, parity)
+            .unwrap();
+    let mut read = vec![0; data.len()];
+    reader.read_exact_at(0, &mut read).unwrap();
+    assert!(read == example.data);
 }

@@ -14,14 +14,14 @@ type Set = Vec<(u64, Arc<[u8]>)>;
 ///
 /// A block can only be in the set that its number names, each behind a lock of its own: threads meet only if they
 /// want the same set at the same time, and then for as long as a look at eight numbers takes.
-pub(super) struct Cache {
+pub(crate) struct Cache {
     sets: Box<[Mutex<Set>]>,
     ways: usize,
     block_size: u64,
 }
 
 impl Cache {
-    pub(super) fn new(size: usize, block_size: usize) -> Self {
+    pub(crate) fn new(size: usize, block_size: usize) -> Self {
         let blocks = size.checked_div(block_size.saturating_add(OVERHEAD)).unwrap_or(0);
         let ways = blocks.clamp(1, WAYS);
         let sets = blocks.checked_div(ways).unwrap_or(0);
@@ -39,14 +39,14 @@ impl Cache {
         self.sets.get(usize::try_from(index).ok()?)
     }
 
-    pub(super) fn get(&self, offset: u64) -> Option<Arc<[u8]>> {
+    pub(crate) fn get(&self, offset: u64) -> Option<Arc<[u8]>> {
         let mut set = self.set(offset)?.lock().unwrap_or_else(PoisonError::into_inner);
         let at = set.iter().position(|(key, _)| *key == offset)?;
         set.get_mut(..=at)?.rotate_right(1);
         set.first().map(|(_, block)| block.clone())
     }
 
-    pub(super) fn insert(&self, offset: u64, block: &Arc<[u8]>) {
+    pub(crate) fn insert(&self, offset: u64, block: &Arc<[u8]>) {
         let Some(set) = self.set(offset) else { return };
         let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
         // another thread may have been faster
@@ -55,7 +55,7 @@ impl Cache {
         set.insert(0, (offset, block.clone()));
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let len = |set: &Mutex<Set>| {
             let set = set.lock().unwrap_or_else(PoisonError::into_inner);
             set.iter().map(|(_, block)| block.len()).fold(0, usize::saturating_add)

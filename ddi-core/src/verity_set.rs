@@ -192,28 +192,23 @@ struct Binder<'a> {
 
 impl Binder<'_> {
     fn bind_all(&self, hashes: &[Candidate]) -> Vec<VeritySet> {
-        if hashes.len() <= MAX_SETS {
-            return hashes.iter().map(|hash| self.bind(hash)).collect();
-        }
         let is_wanted = |hash: &&Candidate| {
             let halves = |known: KnownRootHash| ddi_gpt::verity_guids(known.hash.as_bytes()).ok();
             self.dissection.chosen(hash.role.hash()) == Some(hash.number)
                 || self.known().filter_map(halves).any(|(_, guid)| guid == hash.guid)
         };
         let (mut looked_at, others): (Vec<&Candidate>, Vec<&Candidate>) = hashes.iter().partition(is_wanted);
-        looked_at.truncate(MAX_SETS);
-        let (more, left_out) = others.split_at(MAX_SETS.saturating_sub(looked_at.len()).min(others.len()));
-        looked_at.extend(more);
-        looked_at.sort_by_key(|hash| hash.number);
+        looked_at.extend(others);
+        let left_out = looked_at.split_off(MAX_SETS.min(looked_at.len()));
         let mut sets: Vec<VeritySet> = looked_at.into_iter().map(|hash| self.bind(hash)).collect();
-        if let [first, rest @ ..] = left_out {
-            let (role, partition, others) = (first.role, first.number, rest.len());
+        if let Some(first) = left_out.iter().min_by_key(|hash| hash.number) {
+            let (role, partition, others) = (first.role, first.number, left_out.len().saturating_sub(1));
             let mut set = VeritySet::new(role, Extent::from(*first));
             set.architecture = first.architecture;
             set.fail(Error::NotSearched { role, partition, others });
             sets.push(set);
-            sets.sort_by_key(|set| set.hash.number);
         }
+        sets.sort_by_key(|set| set.hash.number);
         sets
     }
 
@@ -638,143 +633,4 @@ impl VeritySet {
 }
 
 #[cfg(test)]
-mod tests {
-    use ddi_verity::{Algorithm, HashType};
-
-    use super::*;
-    use crate::dissect::{DissectOptions, VeritySettings};
-    use crate::prove::{Outcome, ProveOptions, prove};
-    use crate::report::{Report, ReportOptions};
-    use crate::testing::{Disk, DiskImage as _, Set, erofs};
-
-    const DATA: &str = "root-x86-64";
-    const HASH: &str = "root-x86-64-verity";
-
-    fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> DissectionRecord {
-        let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
-        options.native = Some(Architecture::X86_64);
-        DissectionRecord::new(image, &options)
-    }
-
-    fn bind(image: &Image, trusted: &[TrustedRootHash]) -> Vec<VeritySet> {
-        let options = BindOptions { trusted, ..BindOptions::default() };
-        verity_sets(image, &dissect(image, trusted), &options)
-    }
-
-    /// With a root hash for the role, the size that the caller gives is that of the data under it; else, of all.
-    #[test]
-    fn the_size_that_is_given_is_for_what_is_trusted() {
-        let (own, other) = (Set::new(erofs(8, 1)), Set::new(erofs(9, 2)));
-        let image = Disk::new().pair(DATA, "1", &own).pair(DATA, "2", &other).image();
-        let sized = |trusted: &[TrustedRootHash], bytes| -> Vec<_> {
-            let data_sizes = &[DataSize { role: Role::Root, bytes }][..];
-            let options = BindOptions { trusted, data_sizes, ..BindOptions::default() };
-            let sets = verity_sets(&image, &dissect(&image, &[]), &options);
-            let code = |set: &VeritySet| set.problem.as_ref().map(Error::code);
-            sets.iter().map(|set| (set.data_size, code(set))).collect()
-        };
-        let root = TrustedRootHash::by_caller(own.root, Role::Root);
-        let usr = TrustedRootHash::by_caller(own.root, Role::Usr);
-        let right = (Some(8 * 4096), None);
-        let wrong = (None, Some("data-size-differs"));
-        for (trusted, bytes, expected) in [
-            (&[root][..], 8 * 4096, [right, (None, None)]),
-            (&[root, usr], 8 * 4096, [right, (None, None)]),
-            (&[root], 9 * 4096, [wrong, (None, None)]),
-            (&[root], 8 * 4096 + 1, [wrong, (None, None)]),
-            (&[], 8 * 4096, [right, wrong]),
-            (&[usr], 8 * 4096, [right, wrong]),
-        ] {
-            assert_eq!(sized(trusted, bytes), expected, "{trusted:?} {bytes}");
-        }
-    }
-
-    /// Where the fault is, is told for a tree in the image, not for one beside it.
-    #[test]
-    fn faults_beside_the_image_have_no_place_in_it() {
-        let set = Set::new(erofs(8, 1));
-        let dir = std::env::temp_dir().join(format!("ddi-core-{}-place", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join("a.raw"), &set.data).unwrap();
-        std::fs::write(dir.join("a.verity"), &set.hash).unwrap();
-        let beside = Image::open(dir.join("a.raw")).unwrap();
-        std::fs::remove_dir_all(&dir).unwrap();
-        let behind = crate::testing::image([&set.data[..], &set.hash].concat());
-        for (image, hash_offset, place) in [(beside, None, None), (behind, Some(8 * 4096), Some(8 * 4096))] {
-            let options = BindOptions { hash_offset, ..BindOptions::default() };
-            let sets = verity_sets(&image, &dissect(&image, &[]), &options);
-            assert!(matches!(sets[0].problem, Some(Error::RootHashUnknown { role: Role::Root })));
-            assert_eq!(sets[0].findings[0].offset, place, "{hash_offset:?}");
-        }
-    }
-
-    #[test]
-    fn of_many_hash_partitions_one_stands_for_those_that_are_not_looked_at() {
-        let set = Set::new(erofs(8, 1));
-        let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
-        for others in [63, 64, 70] {
-            let disk = (0..others).fold(Disk::new(), |disk, _| disk.part(HASH, "", &set.hash));
-            let image = disk.pair(DATA, "", &set).image();
-            let hash = others + 2;
-
-            let sets = bind(&image, &[]);
-            assert_eq!(sets.len(), (others as usize + 1).min(MAX_SETS + 1), "{others}");
-            let rest: Vec<_> = sets
-                .iter()
-                .filter_map(|set| match set.problem {
-                    Some(Error::NotSearched { partition, others, .. }) => Some((partition, others)),
-                    _ => None,
-                })
-                .collect();
-            let report = Report::of(&image, &dissect(&image, &[]), &ReportOptions::new(&image));
-            let told = report.findings.iter().filter(|finding| finding.code() == "not-searched").count();
-            if others < 64 {
-                assert!(rest.is_empty() && told == 0, "{others}: {rest:?}");
-            } else {
-                // those after it, but for its own
-                let first = if others == 64 { hash } else { 65 };
-                assert_eq!(rest, [(first, others as usize - MAX_SETS)], "{others}");
-                assert!(told == 1 && report.broken(), "{others}");
-            }
-
-            // what the caller's root hash is for is looked at, wherever it is
-            let sets = bind(&image, &trusted);
-            let own = sets.iter().find(|set| set.named(&trusted).is_some()).unwrap();
-            assert_eq!(own.hash.number, Some(hash), "{others}");
-            assert!(sets.is_sorted_by_key(|set| set.hash.number), "{others}");
-            // also where systemd would not choose it
-            let options = BindOptions { trusted: &trusted, ..BindOptions::default() };
-            let sets = verity_sets(&image, &dissect(&image, &[]), &options);
-            assert!(sets.iter().any(|set| set.named(&trusted).is_some()), "{others}");
-            let options = ProveOptions { trusted: &trusted, ..ProveOptions::default() };
-            let proven = prove(&image, &dissect(&image, &trusted), &options).outcome;
-            assert_eq!(proven, Outcome::Verified, "{others}");
-            let unnamed = prove(&image, &dissect(&image, &[]), &ProveOptions::default()).outcome;
-            assert_eq!(unnamed, Outcome::Failed, "{others}");
-        }
-    }
-
-    #[test]
-    fn data_of_a_tree_without_levels_is_looked_for_within_bounds() {
-        let block = 512 << 10;
-        let mut data = erofs(1, 1);
-        data.resize(block, 0);
-        let mut set = Set::with(data, HashType::Normal, Algorithm::Sha256, block as u32);
-        set.hash.truncate(4096);
-        for others in [MAX_SEARCHED as usize / block - 1, MAX_SEARCHED as usize / block] {
-            // too short for a block, and tried nevertheless
-            let disk = (0..others).fold(Disk::new(), |disk, _| disk.part(DATA, "", &[0; 512]));
-            let image = disk.pair(DATA, "", &set).image();
-            let sets = bind(&image, &[]);
-            let is_found = others * block < MAX_SEARCHED as usize;
-            assert_eq!(sets[0].tree_root, is_found.then_some(set.root), "{others}");
-            let problem = sets[0].problem.as_ref().map(Error::code);
-            assert_eq!(problem, (!is_found).then_some("not-searched"), "{others}");
-            // with the root hash at hand nothing has to be looked for
-            let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
-            let sets = bind(&image, &trusted);
-            assert_eq!(sets[0].data.unwrap().number, Some(others as u32 + 1), "{others}");
-            assert!(sets[0].problem.is_none(), "{others}");
-        }
-    }
-}
+mod tests;

@@ -297,7 +297,7 @@ fn readers_have_features() {
 fn what_is_beyond_the_reader_can_be_vouched_for() {
     let unread = |error| Unfit::RootDirectory(Arc::new(error)).to_string();
     let helps = |text: &str| text.contains("--data-size");
-    assert!(helps(&unread(files::Error::Unsupported { what: "compressed directories".into() })));
+    assert!(helps(&unread(files::Error::Unsupported { what: "compressed directories" })));
     assert!(helps(&Unfit::NoReader { feature: "fs-xfs" }.to_string()));
     assert!(helps(&Unfit::EasilyForged.to_string()));
     assert!(helps(&unread(files::Error::Features { field: "feature_incompat", bits: 1 << 20 })));

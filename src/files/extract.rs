@@ -215,7 +215,7 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 }
 
 /// Work to make a file, in nanoseconds.
-const MAKE: u64 = 25_000;
+const MAKE: u64 = 50_000;
 
 /// A directory that is being filled.
 struct Level {

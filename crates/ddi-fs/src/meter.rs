@@ -16,8 +16,12 @@ use ddi_io::ReadAt;
 use super::disk::u64_from;
 use super::{Error, Limit};
 
-/// Units of work for any image, and for each byte of it. A unit is about a nanosecond.
-const BASE_WORK: u64 = 1_500_000_000;
+/// Units of work for any image, and for each byte of it, of the first few and of the rest. A unit is about a nanosecond: an
+/// image of 8 MiB, which anybody may send, is done with in two seconds, and a large one of files that were packed well is
+/// unpacked as a whole.
+const BASE_WORK: u64 = 1_000_000_000;
+const FEW: u64 = 8 << 20;
+const WORK_PER_FEW: u64 = 128;
 const WORK_PER_BYTE: u64 = 256;
 /// Time for any image, for storage that is slow, and bytes for which there is a second more.
 const BASE_TIME: Duration = Duration::from_secs(30);
@@ -78,10 +82,12 @@ const WORK_SPENT: u8 = 1;
 const TIME_SPENT: u8 = 2;
 
 impl Meter {
-    /// What is enough for any image of `size` bytes that is meant well: work of about 1.5 seconds and 256 nanoseconds a byte,
-    /// within half a minute and a second for each MiB.
+    /// What is enough for any image of `size` bytes that is meant well: work of about a second, and 128 nanoseconds for each of
+    /// the first 8 MiB and 256 for each byte after them, within half a minute and a second for each MiB.
     pub fn for_size(size: u64) -> Self {
-        let work = BASE_WORK.saturating_add(size.saturating_mul(WORK_PER_BYTE));
+        let few = size.min(FEW).saturating_mul(WORK_PER_FEW);
+        let rest = size.saturating_sub(FEW).saturating_mul(WORK_PER_BYTE);
+        let work = BASE_WORK.saturating_add(few).saturating_add(rest);
         let seconds = size.checked_div(BYTES_PER_SECOND).unwrap_or_default();
         Meter::new(work, BASE_TIME.saturating_add(Duration::from_secs(seconds)))
     }
@@ -273,6 +279,24 @@ mod tests {
         std::thread::sleep(Duration::from_millis(60));
         meter.charge(CLOCK);
         assert_eq!(meter.exhausted(), Some(Limit::Time));
+    }
+
+    /// Small images, of which there may be many, get less for a byte than the rest of large ones.
+    #[test]
+    fn s3_an_image_of_8_mib_has_two_seconds() {
+        let allows = |size: u64, work: u64| {
+            let meter = Meter::for_size(size);
+            meter.charge(work);
+            let all = meter.exhausted().is_none();
+            meter.charge(1);
+            (all, meter.exhausted())
+        };
+        let spent = (true, Some(Limit::Work));
+        assert_eq!(allows(0, 1_000_000_000), spent);
+        assert_eq!(allows(4096, 1_000_000_000 + 128 * 4096), spent);
+        assert_eq!(allows(8 << 20, 2_073_741_824), spent);
+        assert_eq!(allows((8 << 20) + 1, 2_073_741_824 + 256), spent);
+        assert!(allows(u64::MAX, u64::MAX).0);
     }
 
     #[test]

@@ -169,6 +169,45 @@ fn f5_copies_elsewhere_count() {
     assert_eq!(kind(&bcachefs), Some(FsKind::Bcachefs));
 }
 
+/// A superblock of bcachefs says itself how much its checksum is over: that is not memory for the asking. What is not summed counts,
+/// and so is ambiguous beside something else.
+#[test]
+fn a_large_superblock_of_bcachefs_is_not_read_for_its_checksum() {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    struct Counted(Vec<u8>, AtomicUsize);
+    impl ReadAt for Counted {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            self.1.fetch_max(buf.len(), Ordering::Relaxed);
+            self.0.read_exact_at(offset, buf)
+        }
+    }
+    let largest = |size: usize| {
+        let mut bytes = image(&[FsKind::Bcachefs]);
+        bytes.resize(48 << 20, 0);
+        let sb = &mut bytes[4096..];
+        put(sb, 124, &(((size - 752) / 8) as u32).to_le_bytes());
+        sb[257] = 16;
+        let sum = !crc32c(!0, &sb[16..size]);
+        put(sb, 0, &sum.to_le_bytes());
+        let disk = Counted(bytes, AtomicUsize::new(0));
+        let found = probe(&disk).unwrap().map(|probe| (probe.kind, probe.checksum));
+        (found, disk.1.into_inner())
+    };
+    let (found, read) = largest(256 << 10);
+    assert_eq!(found, Some((FsKind::Bcachefs, Checksum::Verified("crc32c"))));
+    assert!(read <= 256 << 10, "{read}");
+    for size in [(256 << 10) + 8, 32 << 20] {
+        let (found, read) = largest(size);
+        assert_eq!(found, Some((FsKind::Bcachefs, Checksum::NotChecked("crc32c"))));
+        assert!(read <= 256 << 10, "{read}");
+    }
+    // not all there, or more than it may have
+    assert_eq!(largest((32 << 20) + 8).0, None);
+}
+
 /// One spoils the checksum of the other, which versions of libblkid before 2.39 do not all look at.
 const SAME_PLACE: [(FsKind, FsKind); 5] = [
     (FsKind::Bcache, FsKind::LinuxRaidMember),

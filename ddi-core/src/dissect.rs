@@ -17,19 +17,6 @@
 //! Two rules are stricter than systemd's and can be widened: a table that overlaps itself or leaves the disk is
 //! refused as a whole (ddi-gpt), and partitions labelled `PRT#…` or `PND#…` are skipped, as the Discoverable
 //! Partitions Specification demands ([`DissectOptions::transient`]).
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod filter;
 mod selection;

@@ -1,17 +1,4 @@
 //! An image, whom the caller trusts, and what comes of the two: [`Dissection`].
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -1,17 +1,4 @@
 //! An image: its bytes, its partition table, and what each part holds, each looked at once.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 pub(crate) mod file;
 pub mod mbr;

@@ -36,6 +36,19 @@
 //! | `fec` | no | parity |
 //! | `compressed` | no | packed images: `gzip`, `xz`, `zstd` |
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
 
 pub use ddi_fs as fs;
 pub use ddi_gpt as gpt;

@@ -9,19 +9,6 @@
 //! A partition that a hash tree protects, and whose root hash is known, is read through its
 //! [`ProvenPartition`] or not at all: a block that does not match is an error, never content. What is not protected is
 //! read as it is and called [`Assurance::Claimed`]. [`Contents::unproven`] reads everything as it is.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod closed;
 mod tree;

@@ -27,19 +27,6 @@
 //! assert_eq!(policy.effective(Designator::Home).uses(), Flags::ABSENT);
 //! # Ok::<(), ddi_core::policy::ParseError>(())
 //! ```
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod check;
 pub(crate) mod evaluation;

@@ -21,19 +21,6 @@
 //!
 //! Both can be widened, and [`Proof::exceptions`] then says so. The second is not needed for a role whose size the caller
 //! vouches for ([`ProveOptions::data_sizes`]): a tree over that many bytes has hash blocks where it says.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 pub(crate) mod damage;
 pub(crate) mod fec;

@@ -8,19 +8,6 @@
 //! | [`TrustedRootHash`] | the caller, or a key that the caller trusts | *trusted*: the blocks are those that were meant |
 //!
 //! Nothing in an image, beside it, or in the environment makes the second out of the first.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod caller;
 pub(crate) mod signature;

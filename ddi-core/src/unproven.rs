@@ -3,19 +3,6 @@
 //! A proof of root says nothing of a home partition that is mounted over it, nor of the root partition that a machine of
 //! another architecture takes out of the same table. So that nobody reads a *verified* as one of everything, each such
 //! partition is named.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use core::fmt;
 

@@ -15,19 +15,6 @@
 //! it is for, whatever the labels say.
 //!
 //! None of this proves anything. It finds out what to prove, and under which root hash.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -24,6 +24,7 @@
 //! assert!(matches!(ddi_fs::open(nothing, FsKind::Squashfs), Err(ddi_fs::Error::Corrupt { .. })));
 //! # }
 //! ```
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     warn(
@@ -37,7 +38,6 @@
         clippy::string_slice
     )
 )]
-#![forbid(unsafe_code)]
 
 #[cfg(feature = "fs-btrfs")]
 mod btrfs;

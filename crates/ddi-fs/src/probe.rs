@@ -19,19 +19,6 @@
 //! JSON), members of arrays and pools (the far end) and the foreign ones read more, each within a bound of its own; ZFS
 //! most, 4 times 112 KiB, and only where its labels begin as they must. Nothing here is
 //! authenticated by itself: give it a `VerifiedReader` of `ddi-verity` to probe proven bytes.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod btrfs;
 mod crc;

@@ -9,6 +9,19 @@
 //! [`ReadAt`] reads at an offset: all of it or an error, without a cursor, from several threads at once. [`WriteAt`] is its
 //! counterpart. Everything else is made from these two.
 #![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
 
 #[cfg(feature = "mmap")]
 mod mmap;

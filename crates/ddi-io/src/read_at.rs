@@ -54,7 +54,7 @@ fn check_range(size: u64, offset: u64, len: usize) -> io::Result<()> {
 
 impl ReadAt for [u8] {
     fn size(&self) -> u64 {
-        self.len() as u64
+        u64::try_from(self.len()).unwrap_or(u64::MAX)
     }
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let source = usize::try_from(offset)
@@ -136,20 +136,25 @@ impl<R: ReadAt> ReadAt for Section<R> {
     }
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check_range(self.size, offset, buf.len())?;
-        // inside the source, so it cannot wrap
-        self.source.read_exact_at(self.offset + offset, buf)
+        // inside the source, so it does not saturate
+        self.source.read_exact_at(self.offset.saturating_add(offset), buf)
     }
     fn next_data(&self, offset: u64) -> Option<u64> {
         if offset >= self.size {
             return None;
         }
         // a source that lags behind says that all is data
-        let next = self.source.next_data(self.offset + offset)?.saturating_sub(self.offset).max(offset);
+        let next = self
+            .source
+            .next_data(self.offset.saturating_add(offset))?
+            .saturating_sub(self.offset)
+            .max(offset);
         (next < self.size).then_some(next)
     }
     fn reopen(&self) -> Option<Box<dyn ReadAt>> {
         let source = self.source.reopen()?;
-        Section::new(source, self.offset, self.size).ok().map(|s| Box::new(s) as Box<dyn ReadAt>)
+        let section = Section::new(source, self.offset, self.size).ok()?;
+        Some(Box::new(section))
     }
     fn as_slice(&self) -> Option<&[u8]> {
         let start = usize::try_from(self.offset).ok()?;
@@ -241,10 +246,10 @@ impl ReadAt for FileSource {
         let (here, there) = (rustix::fs::fstat(&self.file).ok()?, rustix::fs::fstat(&fd).ok()?);
         // only the very same file will do
         let same = (here.st_dev, here.st_ino, here.st_rdev) == (there.st_dev, there.st_ino, there.st_rdev);
-        same.then(|| {
-            Box::new(FileSource { file: File::from(fd), size: self.size, regular: self.regular })
-                as Box<dyn ReadAt>
-        })
+        if !same {
+            return None;
+        }
+        Some(Box::new(FileSource { file: File::from(fd), size: self.size, regular: self.regular }))
     }
 }
 

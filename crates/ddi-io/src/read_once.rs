@@ -3,19 +3,6 @@
 //! What says where things are is looked at by several readers: the partition table, the probes, the binding of data to
 //! hash trees, the report. [`ReadOnce`] reads each byte of it once and keeps it, so that storage that changes meanwhile
 //! cannot show them different things. Data and hash trees are not read through it: they are proven, each time.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use std::collections::BTreeMap;
 use std::fmt;

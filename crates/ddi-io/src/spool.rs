@@ -10,19 +10,6 @@
 //! says about its size; and nothing is written that would leave a file system with less than 1 GiB or 5 % of it free. Of the
 //! memory: 512 KiB of buffers, and a window of at most [`MAX_WINDOW_SIZE`](crate::MAX_WINDOW_SIZE) for xz and Zstandard
 //! (half as much again while Zstandard's grows). Of the input: twice the output.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use core::cell::Cell;
 use core::fmt;

@@ -4,19 +4,6 @@
 //! `miniz_oxide`, which knows deflate and not gzip, so the gzip frame is read here. Every checksum that a format has is
 //! checked. What comes out goes to a function that may refuse more of it, so nothing depends on the sizes that an image
 //! claims, nor on how well it is compressed.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 #[cfg(feature = "gzip")]
 mod gzip;

@@ -36,12 +36,11 @@ impl WriteAt for Mutex<Vec<u8>> {
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let end = start.checked_add(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
         let mut memory = self.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.len() < end {
-            let more = end - memory.len();
+        if let Some(more) = end.checked_sub(memory.len()) {
             memory.try_reserve(more).map_err(|_| io::ErrorKind::OutOfMemory)?;
             memory.resize(end, 0);
         }
-        memory[start..end].copy_from_slice(bytes);
+        memory.get_mut(start..end).ok_or(io::ErrorKind::OutOfMemory)?.copy_from_slice(bytes);
         Ok(())
     }
     fn sync(&self) -> io::Result<()> {

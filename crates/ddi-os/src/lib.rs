@@ -2,6 +2,7 @@
 //!
 //! Each check goes through the rules of one specification and says in a [`CheckReport`] where the image does not meet
 //! them: what is wrong, how bad that is, where, and which rule says so. All of them share this report.
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     warn(
@@ -15,7 +16,6 @@
         clippy::string_slice
     )
 )]
-#![forbid(unsafe_code)]
 
 #[cfg(feature = "uki")]
 mod boot;

@@ -7,19 +7,6 @@
 //!
 //! A fact is no better than the file systems it was found through: `/etc/os-release` may be a link from an unproven
 //! root into a proven `/usr`. So what is read here is proven if **all** file systems of the tree are.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod env_file;
 mod extension_release;

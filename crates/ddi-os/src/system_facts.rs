@@ -1,17 +1,4 @@
 //! What the files of an image say about it, and how far that can be relied upon.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use crate::metadata::{self, Metadata, UseAs};
 use ddi_core::{Assurance, FactError, Report};

@@ -10,19 +10,6 @@
 //! A [`Pattern`] says which part of a name is the version. A [`Manifest`] says which files there are and what their sums are;
 //! whoever wrote it says so, unless [`verify_manifest`] found it signed with a key that the caller trusts. A [`Transfer`] is
 //! what one file of a version is for, and a [`Plan`] which partition it would go to.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod directory;
 mod manifest;

@@ -10,19 +10,6 @@
 //!
 //! Nothing here authenticates anything: whether a file is signed is told, by whom is not asked. A command line in it is
 //! the word of whoever wrote the file.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod boot_name;
 mod command_line;

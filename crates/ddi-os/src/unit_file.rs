@@ -1,19 +1,6 @@
 //! The lines of systemd's configuration files: units, definitions of partitions and of transfers.
 //!
 //! Source: systemd.syntax(7); systemd, `src/shared/conf-parser.c:config_parse`.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 /// What systemd takes for white space.
 const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];

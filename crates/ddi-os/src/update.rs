@@ -1,17 +1,4 @@
 //! Update: which versions a directory of files offers, whether they are whole, and where they would go.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -1,17 +1,4 @@
 //! The kinds of signature that are understood.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 #[cfg(feature = "pkcs7")]
 use super::oid::{self, Oid};

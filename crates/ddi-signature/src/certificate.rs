@@ -1,17 +1,4 @@
 //! X.509 certificates: what to show of one, and the check of a signature with its key.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use std::fmt;
 use std::path::{Path, PathBuf};

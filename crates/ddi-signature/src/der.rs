@@ -2,19 +2,6 @@
 //!
 //! Tags and lengths are decoded by the `der` crate, which knows DER alone; what must follow what is said here and
 //! in `pkcs7.rs`.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use der::{Decode, ErrorKind, Header, Reader, SliceReader, Tag, TagNumber};
 

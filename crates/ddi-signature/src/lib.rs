@@ -30,6 +30,19 @@
 //! Without `pkcs7` the types are there and every signature is refused with [`SignatureError::NotCompiledIn`].
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::string_slice
+    )
+)]
 
 #[cfg(not(feature = "pkcs7"))]
 mod absent;

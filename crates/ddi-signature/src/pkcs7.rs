@@ -19,19 +19,6 @@
 //! ```
 //!
 //! RFC 2315 (PKCS#7 1.5) and RFC 5652 (CMS) agree on this much.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use der::Tag;
 

@@ -1,17 +1,4 @@
 //! Image filters: which partitions are considered, by their label (systemd 258 and newer, `image_filter_test()`).
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use ddi_gpt::Designator;
 

@@ -1,17 +1,4 @@
 //! The steps of the dissection, in their order. See the parent module for the map.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use core::cmp::Ordering;
 use std::sync::Arc;

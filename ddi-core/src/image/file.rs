@@ -3,19 +3,6 @@
 //! One handle is opened for the image and one for its directory; whatever is read later is read through these two,
 //! so that a path that is swapped meanwhile changes nothing. Whatever lies beside an image can be written by who can
 //! write the image: nothing of it is ever trusted, it only helps to find damage.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

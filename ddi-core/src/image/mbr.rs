@@ -11,19 +11,6 @@
 //! partition is **not followed**: it is a linked list through the whole disk, written by whoever made the image,
 //! that every parser reads a little differently, and nothing in it can be discovered (systemd looks at logical
 //! partitions too, but only a bootable one would ever count). An extended partition is reported as one.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use core::fmt;
 

@@ -2,19 +2,6 @@
 //!
 //! A path may lead through several file systems, by mounts and by links. What comes out is as good as the worst of those
 //! that had a part in the answer, also where the answer is that there is nothing.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use core::fmt;
 use std::ops::ControlFlow;

@@ -8,19 +8,6 @@
 //!    root hash that every block matches, never by the presence of a partition.
 //!
 //! The first alone is what `systemd-dissect` goes by, and is kept apart for comparison ([`PolicyEvaluation::systemd`]).
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use ddi_gpt::Designator;
 use ddi_verity::Strictness;

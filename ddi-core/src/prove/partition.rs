@@ -4,19 +4,6 @@
 //! wants it, and then it is proven first. Whatever must be known beforehand is therefore proven as well: what is
 //! recognised as the content, and with that the rule that the data are no hash blocks (see [`prove`](mod@crate::prove)),
 //! is read through the very reader that is handed out.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use std::fmt;
 use std::io;

@@ -4,19 +4,6 @@
 //! digest, a slot of 32 bytes in a hash block, can be ground by itself. So a magic number of a few bytes proves nothing.
 //! What is asked for here is spread over so many bytes that one slot at least costs 2⁶⁰ hashes and more; the table in
 //! `docs/design.md` adds it up for each kind.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use core::fmt;
 use std::io;

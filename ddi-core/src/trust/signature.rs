@@ -10,19 +10,6 @@
 //!
 //! A verified signature vouches for a root hash. That the blocks match the root hash is another question, which
 //! [`prove`](crate::prove::prove) answers.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use core::fmt;
 

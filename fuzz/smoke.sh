@@ -27,7 +27,7 @@ for target in "${targets[@]}"; do
     limit=64
     case $target in
         superblock) len=513 ;;
-        words | escape | kernels | verity_verify | verified_reader) len=200 ;;
+        words | escape | kernels | verity_verify | verified_reader | parity) len=200 ;;
         policy | env_file | format | boot_record) len=512 ;;
         gpt_header | signature_json | certificate) len=2048 ;;
         compressed) len=4096 limit=300 ;;

@@ -10,6 +10,7 @@ use crate::mount::{Contents, MountError, MountedTree};
 use crate::policy::ImagePolicy;
 use crate::policy::evaluation::PolicyEvaluation;
 use crate::prove::damage::Damage;
+#[cfg(feature = "fec")]
 use crate::prove::fec::FecDevice;
 use crate::prove::partition::ProvenPartition;
 use crate::prove::{Assessment, Outcome, ProveOptions, prove_sets};
@@ -32,6 +33,7 @@ use crate::verity_set::{BindOptions, VeritySet, verity_sets};
 #[derive(Clone)]
 pub struct Dissection {
     inner: Arc<Inner>,
+    #[cfg(feature = "fec")]
     fec: Arc<[FecDevice]>,
 }
 
@@ -62,11 +64,16 @@ impl Dissection {
         let record = DissectionRecord::new(&image, &options);
         let trust = trust.clone();
         let inner = Inner { image, trust, options, hash_offset, record, sets: OnceLock::new() };
-        Dissection { inner: Arc::new(inner), fec: Arc::new([]) }
+        Dissection {
+            inner: Arc::new(inner),
+            #[cfg(feature = "fec")]
+            fec: Arc::new([]),
+        }
     }
 
     /// The same with parity, one for each role at most: damaged blocks of what is read are healed. It says nothing to
     /// [`verify`](Self::verify).
+    #[cfg(feature = "fec")]
     #[must_use]
     pub fn with_fec(self, fec: impl IntoIterator<Item = FecDevice>) -> Self {
         Dissection { fec: fec.into_iter().collect(), ..self }
@@ -118,7 +125,10 @@ impl Dissection {
         options.data_sizes = self.inner.trust.data_sizes();
         options.hash_offset = self.inner.hash_offset;
         options.one_architecture = self.inner.options.one_architecture;
-        options.fec = &self.fec;
+        #[cfg(feature = "fec")]
+        {
+            options.fec = &self.fec;
+        }
         options
     }
 

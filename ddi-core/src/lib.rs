@@ -33,7 +33,7 @@
 //! | `files` | yes | all readers of file systems: `fs-btrfs`, `fs-erofs`, `fs-ext4`, `fs-squashfs`, `fs-vfat`, `fs-xfs` |
 //! | `luks2` | yes | the JSON of LUKS2, for the policy flag `encryptedwithintegrity` |
 //! | `rayon` | yes | hashing on all cores |
-//! | `fec` | no | parity |
+//! | `fec` | no | parity, and partitions that are healed by it while they are read |
 //! | `compressed` | no | packed images: `gzip`, `xz`, `zstd` |
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -85,6 +85,7 @@ pub use image::{Image, ProbeResult, Table, mbr};
 pub use mount::{Contents, DirEntry, Files, MAX_FILE_SIZE, MountError, Mounted, MountedTree, ReadError};
 pub use policy::evaluation::{Access, PolicyEvaluation, PolicyResult};
 pub use prove::damage::{Damage, DamagedBlocks};
+#[cfg(feature = "fec")]
 pub use prove::fec::FecDevice;
 pub use prove::partition::ProvenPartition;
 pub use prove::{

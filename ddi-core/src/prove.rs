@@ -23,6 +23,7 @@
 //! vouches for ([`ProveOptions::data_sizes`]): a tree over that many bytes has hash blocks where it says.
 
 pub(crate) mod damage;
+#[cfg(feature = "fec")]
 pub(crate) mod fec;
 pub(crate) mod partition;
 pub(crate) mod rules;
@@ -40,6 +41,7 @@ use crate::dissect::{DissectedImage, DissectionRecord};
 use crate::error::{Error, ErrorKind, Step};
 use crate::image::Image;
 use crate::policy::{self, Facts};
+#[cfg(feature = "fec")]
 use crate::prove::fec::FecDevice;
 use crate::prove::partition::{ProvenPartition, section, sources};
 use crate::trust::signature::CheckedSignature;
@@ -91,6 +93,7 @@ pub struct ProveOptions<'a> {
     pub hash_offset: Option<u64>,
     /// Parity, one for each role at most: what is read through a [`ProvenPartition`] is healed where it is damaged. A proof of
     /// all blocks says what is there, and makes no use of it.
+    #[cfg(feature = "fec")]
     pub fec: &'a [FecDevice],
     /// Threads, kernel, cancelling. Its progress is not used.
     pub engine: Options<'a>,
@@ -518,7 +521,12 @@ fn verify(
     let verdict = tree.verify(&data_source, &hash_source, &known.hash, &engine).map_err(failed)?;
     if verdict.is_proven() {
         // what was looked at before was not proven then, and storage may change: once more, by proven bytes
-        let proven = ProvenPartition::open(image, set, &ProveOptions { fec: &[], ..*options })?;
+        let options = ProveOptions {
+            #[cfg(feature = "fec")]
+            fec: &[],
+            ..*options
+        };
+        let proven = ProvenPartition::open(image, set, &options)?;
         for found in proven.exceptions() {
             if !exceptions.contains(found) {
                 exceptions.push(*found);

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs};
 
-use ddi_core::fs::{self as files, Budget, FileType, Step, Vfs, Walk};
 use ddi_core::fs::FsKind;
+use ddi_core::fs::{self as files, Budget, FileType, Step, Vfs, Walk};
 use ddi_core::gpt::{BlockSize, Builder, Guid, Name, NewPartition, PartitionType, verity_guids};
 use ddi_core::verity::{Algorithm, HashTree, HashType, Options, Params, Placement, Salt, Superblock};
 
@@ -326,6 +326,20 @@ fn shapes(to: &Path) {
         let whole = [shape, &[7; 8], &[12], &change(places[0]), &change(places[1]), &[9; 40]].concat();
         write(to, "verity_verify", name, whole.clone());
         write(to, "verified_reader", name, whole);
+    }
+    // shape, blocks, roots, pattern, offset, codeword; then what is damaged: which part and how much of it, where, by what
+    for (name, head, changes, lie) in [
+        ("one-block", [0, 0, 0, 0], &[[0_u8, 0, 0, 9]][..], 0),
+        ("a-run", [7, 44, 1, 2], &[[0x3c, 3, 0, 0x55]], 0),
+        ("to-the-limit", [0, 100, 0, 22], &[[8, 0, 0, 1], [8, 9, 0, 1], [0x7c, 20, 0, 3]], 0),
+        ("tree-too", [0x38, 200, 0, 6], &[[10, 0, 0, 7], [8, 5, 0, 1], [10, 3, 0, 2]], 0),
+        ("all-three", [0, 255, 0, 1], &[[1, 8, 1, 7], [2, 3, 0, 1], [3, 1, 0, 2]], 0),
+        ("found-out", [0, 255, 0, 4], &[[8, 1, 0, 9]], 0x10),
+        ("told-wrong", [0, 255, 0, 4], &[[8, 1, 0, 9]], 0x17),
+        ("beside-the-tree", [0, 30, 0, 4], &[[8, 1, 0, 9]], 0x18),
+    ] {
+        let head = [&head[..], &[7; 8], &[1], &[9; 4], &[changes.len() as u8]].concat();
+        write(to, "parity", name, [&head, changes.as_flattened(), &[lie], &[3; 40]].concat());
     }
     write(to, "kernels", "sha1", [&[3, 0, 10, 2][..], b"some bytes of which blocks are made"].concat());
     for n in 0..6_u8 {

@@ -5,6 +5,7 @@
 
 mod boot;
 mod compressed;
+mod fec;
 mod files;
 mod gpt;
 mod image;
@@ -17,6 +18,7 @@ mod verity;
 
 pub use boot::{uki, update};
 pub use compressed::compressed;
+pub use fec::parity;
 pub use files::{fs_btrfs, fs_erofs, fs_ext4, fs_squashfs, fs_vfat, fs_xfs};
 pub use gpt::{boot_record, gpt_crate, gpt_disk, gpt_header, gpt_rewrite};
 pub use image::{format, image};
@@ -38,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("superblock", superblock),           // F5
     ("verity_verify", verity_verify),     // F6
     ("verified_reader", verified_reader), // F7
+    ("parity", parity),
     ("kernels", kernels),
     ("signature_json", signature_json), // F8
     ("pkcs7", pkcs7),                   // F9

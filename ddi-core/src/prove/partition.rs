@@ -10,7 +10,9 @@ use std::io;
 use std::sync::Arc;
 
 use ddi_io::{ReadAt, Section};
-use ddi_verity::{DEFAULT_CACHE_SIZE, HashTree, ReadStats, VerifiedReader, check_geometry};
+#[cfg(feature = "fec")]
+use ddi_verity::{DEFAULT_CACHE_SIZE, ReadStats};
+use ddi_verity::{HashTree, VerifiedReader, check_geometry};
 
 use crate::error::{Error, Step};
 use crate::image::Image;
@@ -56,21 +58,17 @@ impl ProvenPartition {
         let mut strictness = options.strictness;
         strictness.unprotected_tail |= options.tail == TailRule::Zeros;
         let checked = geometry(strictness)?;
-        let fec = options.fec.iter().find(|fec| fec.role() == role);
-        let reader = match fec {
+        #[cfg(feature = "fec")]
+        let reader = match options.fec.iter().find(|fec| fec.role() == role) {
             None => VerifiedReader::open(data_source, hash_source, checked, &root_hash.hash),
             Some(fec) => {
                 let parity = fec.parity(tree, sources(image, set, data)?, image.meter()).map_err(failed)?;
-                VerifiedReader::open_with_parity(
-                    data_source,
-                    hash_source,
-                    checked,
-                    &root_hash.hash,
-                    DEFAULT_CACHE_SIZE,
-                    parity,
-                )
+                let (root, cache) = (&root_hash.hash, DEFAULT_CACHE_SIZE);
+                VerifiedReader::open_with_parity(data_source, hash_source, checked, root, cache, parity)
             }
         };
+        #[cfg(not(feature = "fec"))]
+        let reader = VerifiedReader::open(data_source, hash_source, checked, &root_hash.hash);
         let mut proven = ProvenPartition {
             reader: Arc::new(reader.map_err(failed)?),
             content: None,
@@ -140,6 +138,7 @@ impl ProvenPartition {
     }
 
     /// How many damaged blocks were healed so far; `None` without parity.
+    #[cfg(feature = "fec")]
     pub fn stats(&self) -> Option<&ReadStats> {
         self.reader.stats()
     }

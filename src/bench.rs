@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use ddi_core::verity::{
     Algorithm, Backend, BlockHasher, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, Salt,
 };
+use serde_json::{Value, json};
 
 use crate::cli::BenchArgs;
 use crate::{ExitStatus, output};
@@ -51,6 +52,36 @@ pub(crate) struct Measured {
     pub(crate) used: Backend,
     /// Whole trees by number of threads; every block is hashed.
     pub(crate) trees: Vec<(usize, Speed)>,
+}
+
+impl Measured {
+    /// All of it: `ddi.bench/1`.
+    pub(crate) fn to_json(&self) -> Value {
+        let run = |key: &str, of: Value, speed: &Speed| {
+            json!({
+                key: of,
+                "bytesPerSecond": speed.median.round() as u64,
+                "low": speed.low.round() as u64,
+                "high": speed.high.round() as u64,
+            })
+        };
+        let kernel = |(backend, speed): &(Backend, Speed)| run("kernel", backend.name().into(), speed);
+        let tree = |(threads, speed): &(usize, Speed)| run("threads", (*threads).into(), speed);
+        json!({
+            "schema": "ddi.bench/1",
+            "cpu": self.cpu,
+            "threads": self.threads,
+            "hash": self.algorithm.name(),
+            "chosen": self.chosen.name(),
+            "kernels": self.backends.iter().map(kernel).collect::<Vec<_>>(),
+            "trees": {
+                "kernel": self.used.name(),
+                "size": self.data_size,
+                "fromFile": self.from_file,
+                "runs": self.trees.iter().map(tree).collect::<Vec<_>>(),
+            },
+        })
+    }
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitStatus> {

@@ -141,7 +141,7 @@ impl Trust {
             );
         }
         let outcome = if report.passed() { ExitStatus::Good } else { ExitStatus::Bad };
-        output::check(path, &report, outcome, json)?;
+        output::check(path, &report, json)?;
         Ok(outcome)
     }
 }

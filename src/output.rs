@@ -27,7 +27,7 @@ pub(crate) use bench::bench;
 pub(crate) use check::check;
 pub(crate) use files::{Bytes, Entry, Lines, Shape, sha256};
 pub(crate) use inspect::{Inspected, inspect};
-use name::{hex, name_text, set_name};
+use name::hex;
 pub(crate) use name::{named, shown_name};
 pub(crate) use policy::{PolicyChecked, checked, policy};
 pub(crate) use read::{Unreadable, bytes, bytes_to};

@@ -54,7 +54,6 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<ExitStatus> {
         judgement: &judgement,
         assessment: &assessment,
         permission,
-        outcome,
         systemd_reading: args.systemd_reading,
     };
     output::checked(&checked, args.json)?;

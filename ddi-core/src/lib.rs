@@ -60,6 +60,8 @@ mod dissect;
 mod dissection;
 mod error;
 mod image;
+#[cfg(feature = "json")]
+pub mod json;
 mod mount;
 pub mod policy;
 pub mod prove;

@@ -250,6 +250,15 @@ pub struct Mount {
     pub number: Option<u32>,
 }
 
+impl Mount {
+    /// The name of the partition of the disk at `path`, as fdisk and systemd-repart have it: `disk.raw1`, `disk0p1`.
+    pub fn node(&self, path: &str) -> String {
+        let Some(number) = self.number else { return path.into() };
+        let separator = if path.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+        format!("{path}{separator}{number}")
+    }
+}
+
 /// systemd's words for protection. `Signed` means that a signature is there, never that it was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VerityColumn {

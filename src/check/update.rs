@@ -32,7 +32,7 @@ pub(crate) fn run(args: &UpdateArgs) -> anyhow::Result<ExitStatus> {
     options.image = image.as_ref();
     let report = update(&directory, &options).with_context(|| args.set.display().to_string())?;
     let outcome = if report.passed() { ExitStatus::Good } else { ExitStatus::Bad };
-    output::check(&args.set, &report, outcome, args.json)?;
+    output::check(&args.set, &report, args.json)?;
     Ok(outcome)
 }
 

@@ -2,14 +2,12 @@
 
 use std::fmt::Write;
 
-use serde_json::{Value, json};
-
 use super::{Cell, Table, count, escape, human_size, print, print_json};
 use crate::bench::{Measured, Speed};
 
 /// Speeds, in GB (10⁹ bytes) a second.
 pub(crate) fn bench(measured: &Measured, json: bool) -> anyhow::Result<()> {
-    if json { print_json(&to_json(measured)) } else { print(&to_text(measured)) }
+    if json { print_json(&measured.to_json()) } else { print(&to_text(measured)) }
 }
 
 fn to_text(measured: &Measured) -> String {
@@ -51,33 +49,4 @@ fn to_text(measured: &Measured) -> String {
 fn columns(name: Cell, speed: &Speed) -> Vec<Cell> {
     let giga = |bytes: f64| format!("{:.2}", bytes / 1e9).into();
     vec![name, giga(speed.median), giga(speed.low), giga(speed.high)]
-}
-
-fn to_json(measured: &Measured) -> Value {
-    let speed = |speed: &Speed| {
-        json!({
-            "bytesPerSecond": speed.median.round() as u64,
-            "low": speed.low.round() as u64,
-            "high": speed.high.round() as u64,
-        })
-    };
-    let with = |mut value: Value, key: &str, what: Value| {
-        value[key] = what;
-        value
-    };
-    let backends: Vec<_> = measured
-        .backends
-        .iter()
-        .map(|(backend, s)| with(speed(s), "kernel", backend.name().into()))
-        .collect();
-    let trees: Vec<_> =
-        measured.trees.iter().map(|(threads, s)| with(speed(s), "threads", (*threads).into())).collect();
-    json!({
-        "cpu": measured.cpu,
-        "threads": measured.threads,
-        "hash": measured.algorithm.name(),
-        "chosen": measured.chosen.name(),
-        "kernels": backends,
-        "trees": { "kernel": measured.used.name(), "size": measured.data_size, "fromFile": measured.from_file, "runs": trees },
-    })
 }

@@ -4,23 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 
 use ddi_core::Severity;
-use ddi_core::gpt::Designator;
 use ddi_os::{CheckFinding, CheckReport, Subject};
-use serde_json::{Map, Value, json};
 
-use super::{count, escape, escape_sentence, print, print_json, set_name, shown_name};
-use crate::ExitStatus;
+use super::{count, escape, escape_sentence, print, print_json, shown_name};
 
 /// What a check of `path` came to: the facts, then the findings, the verdict in the last line.
-pub(crate) fn check(
-    path: &Path,
-    report: &CheckReport,
-    outcome: ExitStatus,
-    json: bool,
-) -> anyhow::Result<()> {
+pub(crate) fn check(path: &Path, report: &CheckReport, json: bool) -> anyhow::Result<()> {
     let name = path.display().to_string();
     if json {
-        return print_json(&report_json(&name, report, outcome));
+        return print_json(&report.to_json(&name));
     }
     print(&report_text(&name, report))
 }
@@ -89,47 +81,6 @@ fn place(finding: &CheckFinding) -> String {
     }
 }
 
-fn report_json(name: &str, report: &CheckReport, outcome: ExitStatus) -> Value {
-    let facts: Map<_, _> =
-        report.facts.iter().map(|(name, values)| ((*name).to_owned(), json!(values))).collect();
-    json!({
-        "schema": "ddi.check/1",
-        "check": report.check,
-        "image": name,
-        "verdict": if report.passed() { "passed" } else { "failed" },
-        "exitStatus": outcome as u8,
-        "assurance": report.assurance.name(),
-        "facts": facts,
-        "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
-    })
-}
-
-fn finding_json(finding: &CheckFinding) -> Value {
-    let mut value = json!({
-        "severity": finding.severity.name(),
-        "code": finding.code,
-        "reason": finding.reason,
-        "rule": finding.rule,
-    });
-    if let Some(image) = &finding.image {
-        value["image"] = json!(image);
-    }
-    match &finding.subject {
-        Subject::Partition { number, designator } => {
-            value["partition"] = json!(number);
-            value["designator"] = json!(designator.map(Designator::name));
-        }
-        Subject::Path(path) => set_name(&mut value, "path", path),
-        Subject::Field { path, key } => {
-            set_name(&mut value, "path", path);
-            value["field"] = json!(key);
-        }
-        Subject::File(name) => value["file"] = json!(name),
-        _ => {}
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use ddi_core::Assurance;
@@ -166,12 +117,6 @@ mod tests {
              \n\
              FAILED golden i\\u{a}: 1 error, 1 warning, 1 note\n"
         );
-        let value = report_json("i", &report, ExitStatus::Bad);
-        assert_eq!(value["verdict"], "failed");
-        assert_eq!(value["facts"]["units"][1], "b.service");
-        assert_eq!(value["findings"][0]["path"], "/a\\xff\n");
-        assert_eq!(value["findings"][1]["image"], "one\u{7}");
-        assert_eq!(value["findings"][2]["field"], "ID");
         report.findings.clear();
         assert!(report_text("i", &report).ends_with("\n\nPASSED golden i: nothing found\n"));
     }

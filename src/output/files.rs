@@ -6,10 +6,10 @@ use std::io::{self, StdoutLock, Write};
 use anyhow::Context;
 use ddi_core::Assurance;
 use ddi_core::fs::{Error, FileType, Place, Stat, Vfs, Walk};
-use serde_json::{Value, json};
+use ddi_core::json::FileEntry;
 use sha2::{Digest, Sha256};
 
-use super::{escape_json, hex, set_name, shown_name};
+use super::{escape_json, hex, shown_name};
 
 /// How files are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Lines {
             Shape::Json => Some(format!(
                 "{}{}",
                 if self.is_first { "[\n" } else { ",\n" },
-                escape_json(&to_json(entry).to_string())
+                escape_json(&document(entry).to_json().to_string())
             )),
         };
         let Some(mut line) = line else { return Ok(()) };
@@ -153,7 +153,7 @@ fn long(entry: &Entry<'_>, stat: &Stat) -> String {
         mode(stat),
         stat.uid,
         stat.gid,
-        time(stat.mtime),
+        stat.mtime_utc(),
         shown_name(entry.path)
     );
     if let Some(target) = entry.target {
@@ -185,23 +185,6 @@ fn mode(stat: &Stat) -> String {
         });
     }
     text
-}
-
-/// Seconds since 1970 as `2026-11-21T12:00:00Z`.
-fn time(seconds: i64) -> String {
-    let seconds = i128::from(seconds);
-    let (days, second) = (seconds.div_euclid(86400), seconds.rem_euclid(86400));
-    // days from 1 March of the year 0, in eras of 400 years (Howard Hinnant, "chrono-compatible low-level date algorithms")
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + i128::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// A line of `systemd-dissect --mtree`: permissions without setuid and the like, no sum for an empty file.
@@ -245,35 +228,12 @@ fn mtree_escape(name: &[u8]) -> String {
     })
 }
 
-fn to_json(entry: &Entry<'_>) -> Value {
-    let mut value = json!({ "assurance": entry.assurance.name() });
-    set_name(&mut value, "path", entry.path);
-    if let Some(stat) = entry.stat {
-        value["type"] = stat.file_type.name().into();
-        value["mode"] = format!("{:04o}", stat.permissions).into();
-        value["uid"] = stat.uid.into();
-        value["gid"] = stat.gid.into();
-        value["mtime"] = time(stat.mtime).into();
-        value["mtimeNanoseconds"] = stat.mtime_nsec.into();
-        value["links"] = stat.nlink.into();
-        match stat.file_type {
-            FileType::Regular => value["size"] = stat.size.into(),
-            FileType::CharDevice | FileType::BlockDevice => {
-                value["device"] = json!({ "major": stat.rdev.0, "minor": stat.rdev.1 });
-            }
-            _ => {}
-        }
-    }
-    if let Some(digest) = &entry.sha256 {
-        value["sha256"] = hex(digest).into();
-    }
-    if let Some(target) = entry.target {
-        set_name(&mut value, "target", target);
-    }
-    if let Some(error) = entry.error {
-        value["error"] = json!({ "code": error.code(), "message": error.to_string() });
-    }
-    value
+fn document<'a>(entry: &'a Entry<'a>) -> FileEntry<'a> {
+    FileEntry::new(entry.path, entry.assurance)
+        .stat(entry.stat)
+        .target(entry.target)
+        .sha256(entry.sha256.as_ref())
+        .error(entry.error)
 }
 
 /// SHA-256 of the content of a regular file.
@@ -288,23 +248,8 @@ pub(crate) fn sha256(walk: &mut Walk, tree: &Vfs, file: Place) -> Result<[u8; 32
 
 #[cfg(test)]
 mod tests {
-    use super::{mode, mtree_escape, time};
+    use super::{mode, mtree_escape};
     use ddi_core::fs::{FileType, Stat};
-
-    #[test]
-    fn times() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (-1, "1969-12-31T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_735_689_599, "2024-12-31T23:59:59Z"),
-            (253_402_300_800, "10000-01-01T00:00:00Z"),
-            (i64::MAX, "292277026596-12-04T15:30:07Z"),
-            (i64::MIN, "-292277022657-01-27T08:29:52Z"),
-        ] {
-            assert_eq!(time(seconds), text);
-        }
-    }
 
     #[test]
     fn modes() {

@@ -1,13 +1,13 @@
 //! What `ddi inspect` prints: the part that `systemd-dissect` users know, then all the rest.
 
 mod inside;
-mod json;
 
 use std::fmt::{Display, Write};
 use std::path::Path;
 
 use ddi_core::fs::{FsKind, Usage};
 use ddi_core::gpt::PartitionType;
+use ddi_core::json::Inspection;
 use ddi_core::policy::ImagePolicy;
 use ddi_core::verity::Examined;
 use ddi_core::{
@@ -39,7 +39,12 @@ pub(crate) struct Inspected<'a> {
 pub(crate) fn inspect(inspected: &Inspected<'_>, json: bool) -> anyhow::Result<()> {
     let Inspected { path, compression, report, inside, refused_table, judgement } = inspected;
     if json {
-        return print_json(&json::report(inspected));
+        let mut document =
+            Inspection::new(report).path(path).compression(*compression).refused_table(*refused_table);
+        if let Some((policy, evaluation)) = judgement {
+            document = document.policy(policy, evaluation);
+        }
+        return print_json(&SystemFacts::add_to(inside, &document));
     }
     let mut text = summary(report, *compression);
     text.push_str(&inside::text(report, inside));
@@ -165,7 +170,7 @@ fn mounts(path: &Path, report: &Report) -> String {
                 verity => verity.name(),
             }))),
             Cell::shown(if mount.growfs { "yes" } else { "no" }),
-            node(&file_name, mount.number).into(),
+            mount.node(&file_name).into(),
             Cell::shown(option(mount.number)),
         ]);
     }
@@ -174,13 +179,6 @@ fn mounts(path: &Path, report: &Report) -> String {
 
 fn rw(mount: &Mount) -> &'static str {
     if mount.rw { "rw" } else { "ro" }
-}
-
-/// The name of a partition as fdisk and systemd-repart have it: `disk.raw1`, `disk0p1`.
-fn node(path: &str, number: Option<u32>) -> String {
-    let Some(number) = number else { return path.into() };
-    let separator = if path.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
-    format!("{path}{separator}{number}")
 }
 
 /// Both copies of a GPT.
@@ -391,16 +389,4 @@ fn finding(finding: &Finding) -> String {
 
 fn option(value: Option<impl Display>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::node;
-
-    #[test]
-    fn nodes_are_named_as_fdisk_does() {
-        assert_eq!(node("disk.raw", Some(1)), "disk.raw1");
-        assert_eq!(node("/dev/loop0", Some(12)), "/dev/loop0p12");
-        assert_eq!(node("image_1", None), "image_1");
-    }
 }

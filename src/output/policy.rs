@@ -5,18 +5,16 @@ use std::path::Path;
 
 use ddi_core::gpt::Designator;
 use ddi_core::policy::{Decision, Encryption, Facts, Flags, ImagePolicy, Presence, ProofLevel, Refusal};
-use ddi_core::{Access, Assessment, Authority, Error, PolicyEvaluation, PolicyResult};
-use serde_json::{Value, json};
+use ddi_core::{Access, Assessment, Authority, PolicyEvaluation, PolicyResult};
 
-use super::verify::{unproven_json, unproven_text};
+use super::verify::unproven_text;
 use super::{Cell, Table, escape, escape_sentence, print, print_json};
-use crate::ExitStatus;
 
 /// A policy: long, short, and what holds for each designator, in the form of `systemd-analyze image-policy`.
 pub(crate) fn policy(policy: &ImagePolicy, json: bool) -> anyhow::Result<()> {
     let (short, long) = (policy.to_string(), policy.to_long_string());
     if json {
-        return print_json(&policy_json(policy));
+        return print_json(&policy.to_json());
     }
     let mut text = format!("Analyzing policy: {short}\n");
     if long != short {
@@ -55,30 +53,6 @@ fn one_of(flags: Flags, on: Flags, off: Flags) -> &'static str {
     }
 }
 
-fn names(flags: Flags) -> Vec<String> {
-    match flags.is_empty() {
-        true => Vec::new(),
-        false => flags.to_string().split('+').map(str::to_owned).collect(),
-    }
-}
-
-fn policy_json(policy: &ImagePolicy) -> Value {
-    let rule = |designator| {
-        json!({
-            "designator": Designator::name(designator),
-            "written": policy.rule(designator).map(names),
-            "effective": names(policy.effective(designator)),
-        })
-    };
-    json!({
-        "schema": "ddi.policy/1",
-        "long": policy.to_long_string(),
-        "simplified": policy.to_string(),
-        "default": names(policy.default_rule()),
-        "designators": Designator::ALL.map(rule),
-    })
-}
-
 /// Everything that `ddi policy check` found out.
 #[derive(Debug)]
 pub(crate) struct PolicyChecked<'a> {
@@ -87,21 +61,15 @@ pub(crate) struct PolicyChecked<'a> {
     pub(crate) judgement: &'a PolicyEvaluation,
     pub(crate) assessment: &'a Assessment,
     pub(crate) permission: Access,
-    pub(crate) outcome: ExitStatus,
     /// Is systemd's reading asked for?
     pub(crate) systemd_reading: bool,
 }
 
 /// Whether an image meets a policy.
 pub(crate) fn checked(checked: &PolicyChecked<'_>, json: bool) -> anyhow::Result<()> {
-    let PolicyChecked { path, policy, judgement, assessment, permission, outcome, systemd_reading } =
-        *checked;
+    let PolicyChecked { path, policy, judgement, assessment, permission, systemd_reading } = *checked;
     if json {
-        let mut value = judgement_json(policy, judgement, permission);
-        value["schema"] = "ddi.policy-check/1".into();
-        value["unproven"] = unproven_json(&assessment.unproven);
-        value["exitStatus"] = (outcome as u8).into();
-        return print_json(&value);
+        return print_json(&judgement.to_json(policy, assessment));
     }
     let (word, why) = match permission {
         Access::Allowed => ("ALLOWED", "the policy is met by what was proven"),
@@ -204,63 +172,4 @@ pub(super) fn systemd_text(judgement: &PolicyEvaluation) -> String {
     format!(
         "systemd-dissect --validate, as of version 261, which goes by what is there and not by what is proven, {would}"
     )
-}
-
-/// The same for programs.
-pub(super) fn judgement_json(
-    policy: &ImagePolicy,
-    judgement: &PolicyEvaluation,
-    permission: Access,
-) -> Value {
-    json!({
-        "policy": policy.to_string(),
-        "verdict": permission.name(),
-        "designators": rulings_json(&judgement.rulings),
-        "systemdReading": systemd_json(judgement),
-    })
-}
-
-/// What the policy says to each designator.
-pub(super) fn rulings_json(rulings: &[PolicyResult]) -> Value {
-    let ruling = |ruling: &PolicyResult| {
-        json!({
-            "designator": ruling.designator.name(),
-            "partition": ruling.partition,
-            "presence": match ruling.facts.presence {
-                Presence::Absent => "absent",
-                Presence::Ignored => "ignored",
-                Presence::Present => "present",
-            },
-            "proof": match ruling.facts.proof {
-                ProofLevel::None => "none",
-                ProofLevel::Intact => "intact",
-                ProofLevel::RootHash => "root-hash",
-                ProofLevel::Signature => "signature",
-            },
-            "allowed": names(ruling.allowed),
-            "decision": match ruling.result {
-                Ok(Decision::Use) => "use",
-                Ok(Decision::Ignore) => "ignore",
-                Err(_) => "refuse",
-            },
-            "violation": ruling.result.err().map(|violation| json!({
-                "code": violation.why.code(),
-                "message": violation.to_string(),
-            })),
-        })
-    };
-    rulings.iter().map(ruling).collect()
-}
-
-/// What systemd would say.
-pub(super) fn systemd_json(judgement: &PolicyEvaluation) -> Value {
-    let error = |error: &Error| json!({ "code": error.code(), "errno": error.systemd_errno(), "message": error.to_string() });
-    json!({
-        "models": "systemd-dissect --validate 261",
-        "accepts": match &judgement.systemd {
-            Err(error) if error.authority() != Authority::Systemd => None,
-            result => Some(result.is_ok()),
-        },
-        "error": judgement.systemd.as_ref().err().map(error),
-    })
 }

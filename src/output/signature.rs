@@ -3,8 +3,7 @@
 use std::time::SystemTime;
 
 use ddi_core::signature::{CERTIFICATE_DIRECTORIES, Certificate, Certificates, VerifiedRootHash};
-use ddi_core::{CheckedSignature, SignaturePlace, SignatureState};
-use serde_json::{Value, json};
+use ddi_core::{CheckedSignature, SignatureState};
 
 use super::{escape, escape_sentence};
 
@@ -50,45 +49,6 @@ fn is_expired(certificate: &Certificate) -> bool {
     certificate.not_after() < SystemTime::now()
 }
 
-/// The same for programs.
-pub(super) fn signature_json(signature: &CheckedSignature) -> Value {
-    let mut value = json!({
-        "place": match signature.place {
-            SignaturePlace::Partition(_) => "partition",
-            SignaturePlace::Sidecar => "beside",
-        },
-        "partition": match signature.place {
-            SignaturePlace::Partition(number) => Some(number),
-            SignaturePlace::Sidecar => None,
-        },
-        "state": signature.state.name(),
-    });
-    match &signature.state {
-        SignatureState::Verified(verified) => {
-            let signer = verified.signer();
-            let certificate = &signer.certificate;
-            value["signer"] = json!({
-                "subject": certificate.subject(),
-                "certificateFingerprint": certificate.fingerprint().to_string(),
-                "certificatePath": certificate.path().map(|path| path.display().to_string()),
-                "expired": is_expired(certificate),
-                "key": certificate.key_name(),
-                "authenticatedAttributes": signer.has_attributes,
-            });
-        }
-        SignatureState::NotTrusted { signer } => {
-            let serial: String = signer.serial().iter().map(|byte| format!("{byte:02x}")).collect();
-            value["claims"] = json!({ "issuer": signer.issuer(), "serial": serial });
-        }
-        SignatureState::OtherRootHash { found } => value["rootHash"] = found.to_string().into(),
-        SignatureState::Failed(error) => {
-            value["error"] = json!({ "code": error.code(), "message": error.to_string() });
-        }
-        _ => {}
-    }
-    value
-}
-
 /// Which certificates there were to choose from, where none was the right one.
 pub(super) fn certificates_text(certificates: &Certificates, named: bool) -> String {
     let from = match named {
@@ -99,19 +59,4 @@ pub(super) fn certificates_text(certificates: &Certificates, named: bool) -> Str
         0 => format!("none, {from}"),
         count => format!("{count}, {from}"),
     }
-}
-
-/// The same for programs.
-pub(super) fn certificates_json(certificates: &Certificates, named: bool) -> Value {
-    let one = |certificate: &Certificate| {
-        json!({
-            "subject": certificate.subject(),
-            "fingerprint": certificate.fingerprint().to_string(),
-            "path": certificate.path().map(|path| path.display().to_string()),
-        })
-    };
-    json!({
-        "source": if named { "options" } else { "directories" },
-        "trusted": certificates.trusted().iter().map(one).collect::<Vec<_>>(),
-    })
 }

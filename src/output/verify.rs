@@ -3,20 +3,20 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ddi_core::fs::{Error as FileError, ExtentKind, Owner, Owners, Unknown, Untold};
+use ddi_core::fs::{Error as FileError, ExtentKind, Unknown};
+use ddi_core::json::Verification;
 use ddi_core::policy::ImagePolicy;
 use ddi_core::signature::Certificates;
-use ddi_core::verity::{RootHash, Verdict};
+use ddi_core::verity::RootHash;
 use ddi_core::{
     Access, Assessment, CheckedSignature, Damage, DamagedBlocks, DissectionRecord, Error, Extent, Finding,
     MountError, Outcome, PolicyEvaluation, Proof, Selection, SignatureState, Skipped, Unproven,
 };
-use serde_json::{Value, json};
 
-use super::policy::{judgement_json, judgement_text, systemd_json, systemd_text};
-use super::signature::{certificates_json, certificates_text, signature_json, signature_text, subject};
+use super::policy::{judgement_text, systemd_text};
+use super::signature::{certificates_text, signature_text, subject};
 use super::verity::verdict_text;
-use super::{count, escape, escape_sentence, print, print_json, set_name, shown_name};
+use super::{count, escape, escape_sentence, print, print_json, shown_name};
 use crate::ExitStatus;
 
 /// Everything that `ddi verify` found out.
@@ -48,7 +48,7 @@ pub(crate) struct Verified<'a> {
 /// What was proven, the verdict first.
 pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> {
     if json {
-        return print_json(&to_json(verified));
+        return print_json(&document(verified).to_json());
     }
     let assessment = verified.assessment;
     let name = escape(&verified.path.display().to_string());
@@ -101,6 +101,23 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
     print(&text)
 }
 
+fn document<'a>(verified: &Verified<'a>) -> Verification<'a> {
+    let mut document = Verification::new(verified.assessment)
+        .damage(verified.damage)
+        .tree_root_hashes(verified.tree_root_hashes)
+        .beside(verified.beside)
+        .certificates(verified.certificates, verified.certificates_named)
+        .refused_table(verified.refused_table)
+        .exit_status(verified.outcome as u8);
+    if let Some(policy) = verified.policy {
+        document = document.policy(policy, verified.judgement);
+    }
+    if verified.systemd_reading {
+        document = document.systemd_reading(verified.judgement);
+    }
+    document
+}
+
 /// The first words of the output, none of which begins or is part of another, and what they mean.
 fn headline(verified: &Verified<'_>) -> (&'static str, String) {
     let assessment = verified.assessment;
@@ -150,23 +167,6 @@ pub(super) fn unproven_text(unproven: &[Unproven]) -> String {
         text.push_str("  (--architecture says for which machine the image is meant)\n");
     }
     text
-}
-
-pub(super) fn unproven_json(unproven: &[Unproven]) -> Value {
-    let one = |partition: &Unproven| {
-        json!({
-            "partition": partition.number,
-            "designator": partition.designator.name(),
-            "architecture": partition.architecture.map(|architecture| architecture.name()),
-            "used": matches!(partition.selection, Selection::Chosen(_)),
-            "skipped": match partition.selection {
-                Selection::Chosen(_) => None,
-                Selection::Skipped(why) => Some(why.code()),
-            },
-            "exposed": partition.is_exposed,
-        })
-    };
-    unproven.iter().map(one).collect()
 }
 
 fn proof_text(proof: &Proof) -> String {
@@ -381,109 +381,4 @@ fn blocks_text(damaged: &DamagedBlocks) -> String {
 
 fn kinds_text(kinds: &[ExtentKind]) -> String {
     kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
-}
-
-fn damage_json(damage: &Damage) -> Value {
-    let names = |kinds: &[ExtentKind]| kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>();
-    let file_error = |error: &FileError| json!({ "code": error.code(), "message": error.to_string() });
-    let owners = damage.owners.as_ref().ok();
-    let range = |(i, damaged): (usize, &DamagedBlocks)| {
-        let found = owners.and_then(|owners| owners.ranges.get(i));
-        let files: Option<Vec<Value>> = found.map(|found| {
-            let file = |owner: &Owner| {
-                let mut file = json!({ "what": names(&owner.kinds) });
-                set_name(&mut file, "path", &owner.path);
-                file
-            };
-            found.owners.iter().map(file).collect()
-        });
-        json!({
-            "first": damaged.blocks.start,
-            "last": damaged.blocks.end.saturating_sub(1),
-            "corrupt": damaged.corrupt,
-            "files": files,
-            "fileCount": found.map(|found| found.count),
-            "fileSystem": found.map(|found| names(&found.system)),
-        })
-    };
-    let untold = |untold: &Untold| {
-        let mut value = json!({ "what": untold.what.name(), "error": file_error(&untold.error) });
-        set_name(&mut value, "path", &untold.path);
-        value
-    };
-    json!({
-        "fileSystem": damage.kind.map(|kind| kind.name()),
-        "blocks": damage.blocks.iter().enumerate().map(range).collect::<Vec<_>>(),
-        "truncated": damage.is_truncated,
-        "complete": owners.is_some_and(Owners::is_complete),
-        "untold": owners.map(|owners| owners.untold.iter().map(untold).collect::<Vec<_>>()),
-        "untoldCount": owners.map(|owners| owners.untold_count),
-        "stopped": owners.and_then(|owners| owners.stopped.as_ref()).map(file_error),
-        "problem": damage.owners.as_ref().err().map(|error| {
-            json!({ "code": error.code(), "message": error.to_string() })
-        }),
-    })
-}
-
-/// Who vouches for a root hash: nobody, one, or both.
-fn trusted_by(proof: &Proof) -> Vec<&'static str> {
-    let signed = proof.signatures.iter().any(|signature| signature.state.verified().is_some());
-    [("signature", signed), ("caller", proof.named_by_caller)]
-        .into_iter()
-        .filter_map(|(word, holds)| holds.then_some(word))
-        .collect()
-}
-
-fn to_json(verified: &Verified<'_>) -> Value {
-    let Verified { assessment, damage, refused_table, judgement, permission, .. } = verified;
-    let part = |part: Extent| {
-        json!({
-            "partition": part.number,
-            "offset": part.range.offset,
-            "size": part.range.size,
-            "external": part.external,
-        })
-    };
-    let proof = |(proof, (damage, tree_root_hash)): (&Proof, (&Option<Damage>, &Option<RootHash>))| {
-        json!({
-            "role": proof.role.name(),
-            "architecture": proof.architecture.map(|architecture| architecture.name()),
-            "data": proof.data.map(part),
-            "hash": proof.hash.map(part),
-            "selected": proof.selected,
-            "rootHash": proof.root_hash.map(|known| known.hash.to_string()),
-            "rootHashOrigin": proof.root_hash.map(|known| known.origin.name()),
-            "treeRootHash": tree_root_hash.map(|found| found.to_string()),
-            "trusted": proof.trusted.is_some(),
-            "trustedBy": trusted_by(proof),
-            "signatures": proof.signatures.iter().map(signature_json).collect::<Vec<_>>(),
-            "outcome": proof.outcome.name(),
-            "verdict": proof.verdict.as_ref().map(Verdict::to_json),
-            "damage": damage.as_ref().map(damage_json),
-            "widened": proof.exceptions.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "problem": proof.problem.as_ref().map(error_json),
-        })
-    };
-    let details = damage.iter().zip(verified.tree_root_hashes);
-    let beside = |finding: &Finding| json!({ "code": finding.code(), "message": finding.to_string() });
-    json!({
-        "schema": "ddi.verify/1",
-        "outcome": match refused_table {
-            Some(_) => Outcome::Failed.name(),
-            None => assessment.outcome.name(),
-        },
-        "exitStatus": verified.outcome as u8,
-        "proofs": assessment.proofs.iter().zip(details).map(proof).collect::<Vec<_>>(),
-        "beside": verified.beside.iter().map(beside).collect::<Vec<_>>(),
-        "unproven": unproven_json(&assessment.unproven),
-        "certificates": certificates_json(verified.certificates, verified.certificates_named),
-        "imagePolicy": verified.policy.map(|policy| judgement_json(policy, judgement, *permission)),
-        "systemdReading": verified.systemd_reading.then(|| systemd_json(judgement)),
-        "refused": assessment.refused.as_ref().map(error_json),
-        "strict": refused_table.map(|error| json!({ "code": error.code(), "message": error.to_string() })),
-    })
-}
-
-fn error_json(error: &Error) -> Value {
-    json!({ "code": error.code(), "message": error.to_string() })
 }

@@ -57,6 +57,7 @@ mod owners;
 pub mod probe;
 #[cfg(feature = "fs-squashfs")]
 mod squashfs;
+mod time;
 #[cfg(feature = "fs-vfat")]
 mod vfat;
 mod vfs;
@@ -166,6 +167,11 @@ impl Stat {
     /// Nanoseconds since 1970.
     pub fn mtime_ns(&self) -> i128 {
         i128::from(self.mtime).saturating_mul(1_000_000_000).saturating_add(i128::from(self.mtime_nsec))
+    }
+
+    /// The whole seconds as `2026-11-21T12:00:00Z`. Years beyond 9999 have more digits, those before 0 a sign.
+    pub fn mtime_utc(&self) -> String {
+        time::utc(self.mtime)
     }
 }
 

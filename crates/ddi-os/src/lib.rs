@@ -21,6 +21,8 @@
 mod boot;
 mod extension;
 mod golden;
+#[cfg(feature = "json")]
+mod json;
 pub mod metadata;
 mod portable;
 mod system_facts;

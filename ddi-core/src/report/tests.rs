@@ -546,3 +546,26 @@ fn f10_a_table_whose_last_usable_block_is_gone_is_an_error() {
         assert_eq!(told.map(|finding| finding.severity), severity, "{cut}: {found:?}");
     }
 }
+
+#[test]
+fn nodes_are_named_as_fdisk_does() {
+    let node = |path: &str, number| {
+        let (designator, rw, growfs) = (Designator::Root, false, false);
+        let (partition_uuid, partition_label, fstype, architecture, verity) = (None, None, None, None, None);
+        let mount = Mount {
+            designator,
+            rw,
+            partition_uuid,
+            partition_label,
+            fstype,
+            architecture,
+            verity,
+            growfs,
+            number,
+        };
+        mount.node(path)
+    };
+    assert_eq!(node("disk.raw", Some(1)), "disk.raw1");
+    assert_eq!(node("/dev/loop0", Some(12)), "/dev/loop0p12");
+    assert_eq!(node("image_1", None), "image_1");
+}

@@ -64,6 +64,7 @@ fn faults_beside_the_image_have_no_place_in_it() {
         let sets = verity_sets(&image, &dissect(&image, &[]), &options);
         assert!(matches!(sets[0].problem, Some(Error::RootHashUnknown { role: Role::Root })));
         assert_eq!(sets[0].findings[0].offset, place, "{hash_offset:?}");
+        assert_eq!(sets[0].hash.range.offset, place.unwrap_or(0));
     }
 }
 
@@ -127,8 +128,9 @@ fn data_of_a_tree_without_levels_is_looked_for_within_bounds() {
         let sets = bind(&image, &[]);
         let is_found = others * block < MAX_SEARCHED as usize;
         assert_eq!(sets[0].tree_root, is_found.then_some(set.root), "{others}");
-        let problem = sets[0].problem.as_ref().map(Error::code);
-        assert_eq!(problem, (!is_found).then_some("not-searched"), "{others}");
+        let problem = sets[0].problem.as_ref();
+        assert_eq!(problem.map(Error::code), (!is_found).then_some("not-searched"), "{others}");
+        assert!(!matches!(problem, Some(Error::NotSearched { others: 1.., .. })), "{problem:?}");
         // with the root hash at hand nothing has to be looked for
         let trusted = [TrustedRootHash::by_caller(set.root, Role::Root)];
         let sets = bind(&image, &trusted);
@@ -385,6 +387,12 @@ fn of_many_trusted_trees_the_rest_is_told_too() {
     let last = found.last().unwrap();
     assert!(matches!(last.problem, Some(Error::NotSearched { partition: 65, others: 1, .. })), "{last:?}");
     assert_eq!(last.architecture, Some(Architecture::X86_64));
+    // and of two that are trusted, both are looked at
+    let options = BindOptions { trusted: &trusted[64..], ..options };
+    let found = verity_sets(&image, &dissect(&image, &[]), &options);
+    let numbers: Vec<_> = found.iter().rev().take(2).map(|set| set.hash.number).collect();
+    assert_eq!(numbers, [Some(66), Some(65)]);
+    assert!(found.iter().filter(|set| matches!(set.problem, Some(Error::NotSearched { .. }))).count() == 1);
 }
 
 #[test]

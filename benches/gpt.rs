@@ -4,8 +4,9 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ddi_core::gpt::{self, BlockSize, Builder, Gpt, Guid, Mode, NewPartition, PartitionType};
-use ddi_core::{DissectOptions, DissectionRecord, Image, Report, ReportOptions, VeritySettings};
+use ddi_core::steps::{DissectOptions, DissectionRecord, ReportOptions, VeritySettings};
+use ddi_core::{Image, Report};
+use ddi_gpt::{BlockSize, Builder, Gpt, Guid, Mode, NewPartition, PartitionType};
 
 /// A table in which each of `entries` entries of 128 bytes is in use.
 fn full(entries: u32) -> Builder {
@@ -21,7 +22,7 @@ fn full(entries: u32) -> Builder {
 
 /// Both copies read, judged and compared.
 fn read(disk: &[u8]) -> Gpt {
-    let examination = gpt::examine(disk.len() as u64, None, |offset, buf| {
+    let examination = ddi_gpt::examine(disk.len() as u64, None, |offset, buf| {
         let at = usize::try_from(offset).map_err(|_| "too large")?;
         buf.copy_from_slice(&disk[at..at + buf.len()]);
         Ok::<_, &str>(())

@@ -5,7 +5,7 @@
 //! `sha2` taken round by round. On a machine with other work to do, believe the ratios.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use ddi_core::verity::{Algorithm, Backend, BlockHasher, HashType};
+use ddi_verity::{Algorithm, Backend, BlockHasher, HashType};
 use rustix::time::{ClockId, clock_gettime};
 
 const BLOCK: usize = 4096;

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, CheckedTree, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash,
     Salt, VerifiedReader,
 };

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::{env, fs, process};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, CheckedTree, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash,
     Salt, TreeWriter, WriteAt,
 };

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, Backend, BlockHasher, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, Salt,
 };
 use serde_json::{Value, json};

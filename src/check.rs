@@ -9,17 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use ddi_core::fs::{Folder, Vfs};
-use ddi_core::gpt::Architecture;
-use ddi_core::signature::Certificates;
-use ddi_core::{
-    Assurance, Contents, DataSize, DissectionRecord, Files, Image, MountError, ProveOptions, Severity,
-    TrustedRootHash, VeritySet, verity_sets,
-};
+use ddi_core::steps::{Contents, DissectionRecord, Files, ProveOptions, VeritySet, verity_sets};
+use ddi_core::{Assurance, DataSize, Image, MountError, Severity, TrustedRootHash};
+use ddi_fs::{Folder, Vfs};
+use ddi_gpt::Architecture;
 use ddi_os::metadata::{EnvFile, ExtensionClass, Found, MAX_FILE, Metadata};
 use ddi_os::{
     CheckFinding, CheckReport, ExtensionHost, ExtensionImage, ExtensionScope, PortableScope, Subject,
 };
+use ddi_signature::Certificates;
 
 use crate::cli::{CheckArgs, ExtensionArgs, GoldenArgs, PortableArgs, TrustArgs};
 use crate::verify::open;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ddi_core::DataSize;
-use ddi_core::verity::MAX_THREADS;
+use ddi_verity::MAX_THREADS;
 
 /// A number of threads.
 fn threads() -> RangedU64ValueParser<usize> {
@@ -121,10 +121,10 @@ pub(crate) struct UnpackArgs {
     /// cannot be done without: an image has at its end, in the superblock of the hash tree, what is needed to check its
     /// beginning. Memory is bounded by 200 MiB: xz dictionaries and zstd windows of more than 128 MiB are refused. It ends
     /// while 1 GiB or 5 % of the file system is still free, whichever is less.
-    #[arg(long, value_name = "BYTES", default_value_t = ddi_core::MAX_UNPACKED_SIZE)]
+    #[arg(long, value_name = "BYTES", default_value_t = ddi_io::MAX_UNPACKED_SIZE)]
     pub(crate) max_size: u64,
     /// Most times as large as it is packed that an image of more than 1 GiB may be
-    #[arg(long, value_name = "N", default_value_t = ddi_core::MAX_UNPACKED_RATIO)]
+    #[arg(long, value_name = "N", default_value_t = ddi_io::MAX_UNPACKED_RATIO)]
     pub(crate) max_ratio: u64,
 }
 

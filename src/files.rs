@@ -8,12 +8,10 @@ mod extract;
 use std::ffi::OsStr;
 
 use anyhow::{Context, anyhow};
-use ddi_core::fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Vfs, Walk};
-use ddi_core::gpt::Designator;
-use ddi_core::{
-    Assurance, Contents, DissectionRecord, ErrorKind, Files, MountError, Mounted, ProveOptions, Role,
-    VeritySet, verity_sets,
-};
+use ddi_core::steps::{Contents, DissectionRecord, Files, ProveOptions, VeritySet, verity_sets};
+use ddi_core::{Assurance, ErrorKind, MountError, Mounted, Role};
+use ddi_fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Vfs, Walk};
+use ddi_gpt::Designator;
 
 use crate::ExitStatus;
 use crate::cli::{CatArgs, FilesArgs, LsArgs, MtreeArgs};

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use ddi_core::gpt::Designator;
-use ddi_core::{
-    Contents, DissectionRecord, ImageFile, PolicyEvaluation, ProveOptions, Report, ReportOptions,
-};
+use ddi_core::steps::{Contents, DissectionRecord, ImageFile, ProveOptions, ReportOptions};
+use ddi_core::{PolicyEvaluation, Report};
+use ddi_gpt::Designator;
 use ddi_os::SystemFacts;
 
 use crate::cli::InspectArgs;

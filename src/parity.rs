@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use ddi_core::verity::{FecHints, FileSource, ReadAt};
-use ddi_core::{FecDevice, Role, VeritySet};
+use ddi_core::steps::VeritySet;
+use ddi_core::{FecDevice, Role};
+use ddi_verity::{FecHints, FileSource, ReadAt};
 
 use crate::cli::ParityArgs;
 use crate::output;

@@ -1,8 +1,9 @@
 //! `ddi policy`: what an image policy means, and whether an image meets it.
 
 use ddi_core::policy::ImagePolicy;
-use ddi_core::verity::Options;
-use ddi_core::{Access, DissectionRecord, PolicyEvaluation, ProveOptions, prove};
+use ddi_core::steps::{DissectionRecord, ProveOptions, prove};
+use ddi_core::{Access, PolicyEvaluation};
+use ddi_verity::Options;
 
 use crate::cli::{PolicyCheckArgs, PolicyShowArgs};
 use crate::output::PolicyChecked;

@@ -4,11 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use ddi_core::gpt::Designator;
-use ddi_core::verity::{ReadAt, Section};
-use ddi_core::{
-    DissectionRecord, ErrorKind, Image, ProveOptions, ProvenPartition, Role, VeritySet, verity_sets,
-};
+use ddi_core::steps::{DissectionRecord, ProveOptions, VeritySet, verity_sets};
+use ddi_core::{ErrorKind, Image, ProvenPartition, Role};
+use ddi_gpt::Designator;
+use ddi_verity::{ReadAt, Section};
 
 use crate::cli::ReadArgs;
 use crate::verify::open;
@@ -18,7 +17,7 @@ use crate::{ExitStatus, output, overwrite};
 pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<ExitStatus> {
     let trusted = args.trust.root_hashes()?;
     if let Some(output) = &args.output {
-        let beside = ddi_core::sidecar_paths(&args.image);
+        let beside = ddi_core::steps::sidecar_paths(&args.image);
         let trust = args.trust.files();
         let parity = &args.parity.fec_device;
         let others = beside.iter().chain(&trust).chain(parity).map(PathBuf::as_path);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use ddi_core::policy::ImagePolicy;
-use ddi_core::signature::{CERTIFICATE_DIRECTORIES, Certificates};
-use ddi_core::verity::RootHash;
 use ddi_core::{DataSize, Role, TrustedRootHash};
+use ddi_signature::{CERTIFICATE_DIRECTORIES, Certificates};
+use ddi_verity::RootHash;
 
 use crate::cli::{CertificateArgs, TrustArgs};
 use crate::{output, verity};

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::Context;
-use ddi_core::gpt::{Architecture, Mode};
-use ddi_core::verity::{HashTree, Options, Placement, ReadAt, RootHash, Section, Superblock};
-use ddi_core::{
-    Access, Damage, DissectOptions, DissectionRecord, Image, ImageFile, PolicyEvaluation, Proof,
-    ProveOptions, SpoolOptions, Table, TrustedRootHash, VeritySettings, prove,
+use ddi_core::steps::{
+    DissectOptions, DissectionRecord, ImageFile, ProveOptions, Table, VeritySettings, prove,
 };
+use ddi_core::{Access, Damage, Image, PolicyEvaluation, Proof, TrustedRootHash};
+use ddi_gpt::{Architecture, Mode};
+use ddi_io::SpoolOptions;
+use ddi_verity::{HashTree, Options, Placement, ReadAt, RootHash, Section, Superblock};
 
 use crate::cli::{SelectArgs, UnpackArgs, VerifyArgs};
 use crate::output::Verified;
@@ -131,7 +132,7 @@ impl UnpackArgs {
 }
 
 /// Why a strict reader refuses the table, if there is a GPT and it does.
-pub(crate) fn strict(image: &Image) -> Option<ddi_core::gpt::Error> {
+pub(crate) fn strict(image: &Image) -> Option<ddi_gpt::Error> {
     match image.table() {
         Table::Gpt(_) => image.examination().gpt(Mode::Strict).err(),
         // refused in any case

@@ -11,7 +11,7 @@ pub(crate) mod verify;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use ddi_core::verity::{Algorithm, FileSource, HashType, Params, ReadAt, Salt};
+use ddi_verity::{Algorithm, FileSource, HashType, Params, ReadAt, Salt};
 
 use crate::cli::ParamArgs;
 
@@ -39,7 +39,7 @@ pub(crate) fn first_line(text: &str) -> &str {
 }
 
 /// Reads a root hash from a file.
-pub(crate) fn read_root_hash(path: &Path) -> anyhow::Result<ddi_core::verity::RootHash> {
+pub(crate) fn read_root_hash(path: &Path) -> anyhow::Result<ddi_verity::RootHash> {
     let text = read_text(path)?;
     first_line(&text).parse().with_context(|| format!("{}: root hash", path.display()))
 }

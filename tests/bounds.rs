@@ -17,16 +17,17 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ddi_core::gpt::{
+use ddi_core::steps::{
+    Contents, DissectOptions, DissectionRecord, ProveOptions, ReportOptions, VeritySettings, prove,
+    verity_sets,
+};
+use ddi_core::{Image, Outcome, Report, Role, TrustedRootHash};
+use ddi_gpt::{
     Architecture, Attributes, BlockSize, Builder, ByteRange, Guid, NewPartition, PartitionType, verity_guids,
 };
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, Digest, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt, Section,
     Superblock, VerifiedReader,
-};
-use ddi_core::{
-    Contents, DissectOptions, DissectionRecord, Image, Outcome, ProveOptions, Report, ReportOptions, Role,
-    TrustedRootHash, VeritySettings, prove, verity_sets,
 };
 
 #[expect(dead_code, unused_imports, reason = "shared with the other tests, which use the rest")]
@@ -200,7 +201,7 @@ fn sparse(folder: &Folder, name: &str, size: u64, data: u64) -> Option<(String, 
     head[1060..1064].copy_from_slice(&u32::try_from(blocks).unwrap().to_le_bytes());
     file.write_all_at(&head, places[0].offset).unwrap();
     let tree = HashTree::new(params, Placement::Superblock(places[1].offset)).unwrap();
-    let source = ddi_core::verity::FileSource::open(&path).unwrap();
+    let source = ddi_verity::FileSource::open(&path).unwrap();
     let section = Section::new(&source, places[0].offset, data).unwrap();
     let root = tree.build(&section, &file, &Options::new()).unwrap();
     file.write_all_at(&Superblock { params, uuid: [7; 16] }.to_bytes(), places[1].offset).unwrap();
@@ -595,7 +596,7 @@ fn hostile(table: &mut Table, starter: &mut Starter) {
         let (found, _) = starter.resident(&args.iter().map(String::as_str).collect::<Vec<_>>());
         set = set.max((found, image.id.clone()));
         // what is packed is unpacked to a file first, within bounds of its own
-        let packed = ddi_core::ImageFile::open(&path).is_ok_and(|file| file.compression().is_some());
+        let packed = ddi_core::steps::ImageFile::open(&path).is_ok_and(|file| file.compression().is_some());
         if packed || !fs::metadata(&path).is_ok_and(|meta| meta.is_file()) {
             continue;
         }

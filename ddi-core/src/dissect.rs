@@ -354,7 +354,7 @@ pub struct DissectionRecord {
     pub outcome: Result<DissectedImage, Error>,
     /// Every reason to refuse it that was found; the first is that of `outcome`. systemd ends at the first, and so do we,
     /// except where root and usr do not go together but can be judged each by itself (see
-    /// [`prove`](crate::prove())).
+    /// [`prove`](crate::steps::prove())).
     pub refusals: Vec<Error>,
 }
 

@@ -68,7 +68,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Why there is no [`DissectedImage`](crate::DissectedImage), or no answer at all.
+/// Why there is no [`DissectedImage`](crate::steps::DissectedImage), or no answer at all.
 ///
 /// The variants from [`NothingRecognised`](Error::NothingRecognised) on are those of systemd's dissection;
 /// [`systemd_errno`](Error::systemd_errno) gives the name of the errno that it ends with.
@@ -213,7 +213,7 @@ pub enum Error {
         partition: Option<u32>,
     },
     /// The protected partition holds nothing that is recognised as a whole file system; see
-    /// [`prove`](mod@crate::prove) for why that is asked for.
+    /// [`prove`](crate::steps::prove()) for why that is asked for.
     UnrecognisedContent {
         /// What the set is for.
         role: Role,
@@ -252,10 +252,10 @@ pub enum Error {
         found: u64,
     },
     /// The image could be used if partitions that are labelled as half written or pending were not left out, which systemd
-    /// does not do ([`Transient`](crate::Transient)).
+    /// does not do ([`Transient`](crate::steps::Transient)).
     WithoutTransient(Box<Error>),
     /// The protected partition holds something that does not bind the size of the data: hash blocks could be taken for it;
-    /// see [`prove`](mod@crate::prove).
+    /// see [`prove`](crate::steps::prove()).
     UnfitContent {
         /// What the set is for.
         role: Role,

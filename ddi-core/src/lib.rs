@@ -1,16 +1,19 @@
 //! Discoverable Disk Images: what is in one, what belongs together, and how much of it can be proven.
 //!
 //! ```text
-//!  path ─ ImageFile ─▶ Image ──────────▶ DissectionRecord ────────▶ verity_sets ──────▶ prove ──────────▶ Assessment
-//!         one handle   partition table   what each partition  data ↔ hash tree    every block       proven, and on
-//!                      (ddi-gpt)         is for, as systemd   ↔ signature         (ddi-verity)      whose word
-//!                          │             sees it, or why not                                             │
-//!                          └───────────────────▶ Report: everything that could be read ◀────────────────┘
+//!  Image ── dissect(&Trust) ──▶ Dissection ┬─ verify ────▶ Assessment       every block, and on whose word
+//!  (ddi-gpt)                               ├─ mount ─────▶ MountedTree      files, each through proven blocks
+//!                                          ├─ partition ─▶ ProvenPartition  its bytes, each block proven when read
+//!                                          ├─ report ────▶ Report           all that could be read, and what is odd
+//!                                          ├─ evaluate ──▶ PolicyEvaluation may it be used?
+//!                                          └─ damage ────▶ Damage           corrupt blocks, and the files that they hit
 //! ```
+//!
+//! [`steps`] has the same one step at a time.
 //!
 //! Everything in an image, and beside it, is the word of whoever wrote it. Two things turn it into more, and both are
 //! types: a [`TrustedRootHash`], which only the caller or a checked signature can give, and an [`Outcome`], which only
-//! [`prove()`] can give. No environment variable changes any of it.
+//! [`Dissection::verify`] can give. No environment variable changes any of it.
 //!
 //! ```no_run
 //! use ddi_core::{Image, Trust};
@@ -50,12 +53,6 @@
     )
 )]
 
-pub use ddi_fs as fs;
-pub use ddi_gpt as gpt;
-pub use ddi_io as io;
-pub use ddi_signature as signature;
-pub use ddi_verity as verity;
-
 mod dissect;
 mod dissection;
 mod error;
@@ -64,43 +61,32 @@ mod image;
 pub mod json;
 mod mount;
 pub mod policy;
-pub mod prove;
+mod prove;
 mod report;
+pub mod steps;
 #[cfg(test)]
 mod testing;
 mod trust;
 mod unproven;
 mod verity_set;
 
-pub use ddi_io::MAX_UNPACKED_RATIO;
-pub use ddi_io::{
-    Compression, MAX_UNPACKED_SIZE, MAX_WINDOW_SIZE, SPOOL_DIRECTORY, SpoolOptions, UnpackError, spool,
-};
-pub use dissect::{
-    Better, DissectOptions, DissectedImage, DissectionRecord, FileSystem, ImageFilter, Partition, Protection,
-    Selection, Skipped, Transient, VeritySettings, dissect,
-};
+pub use ddi_verity::RootHash;
+
 pub use dissection::Dissection;
-pub use error::{BindingError, Error, ErrorKind, Step};
-pub use image::file::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
-pub use image::{Image, ProbeResult, Table, mbr};
-pub use mount::{Contents, DirEntry, Files, MAX_FILE_SIZE, MountError, Mounted, MountedTree, ReadError};
+pub use error::{Error, ErrorKind};
+pub use image::Image;
+pub use mount::{DirEntry, MAX_FILE_SIZE, MountError, Mounted, MountedTree, ReadError};
+pub use policy::ImagePolicy;
 pub use policy::evaluation::{Access, PolicyEvaluation, PolicyResult};
 pub use prove::damage::{Damage, DamagedBlocks};
 #[cfg(feature = "fec")]
 pub use prove::fec::FecDevice;
 pub use prove::partition::ProvenPartition;
-pub use prove::{
-    Assessment, ContentRule, Exception, Outcome, Proof, ProveOptions, Scope, TailRule, Unfit, prove,
-};
-pub use report::finding::{
-    Authority, FactError, Finding, FindingKind, LabelAnomaly, Severity, Sidecar, SidecarError,
-};
-pub use report::{
-    Content, EntryFacts, ImageKind, Mount, PartitionReport, Refused, Report, ReportOptions, SignatureFacts,
-    VerityColumn,
-};
-pub use trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
+pub use prove::{Assessment, Outcome, Proof};
+pub use report::finding::{Authority, Finding, FindingKind, Severity};
+pub use report::{Content, ImageKind, PartitionReport, Report};
 pub use trust::{Assurance, DataSize, KnownRootHash, Role, RootHashOrigin, Trust, TrustedRootHash, Voucher};
 pub use unproven::Unproven;
-pub use verity_set::{BindOptions, Extent, VeritySet, verity_sets};
+
+/// What comes of most things here.
+pub type Result<T> = core::result::Result<T, Error>;

@@ -244,7 +244,8 @@ impl From<Mounted> for Files {
 /// Opens the file systems of an image. Nothing is read before it is asked for.
 ///
 /// ```no_run
-/// use ddi_core::{Contents, DissectOptions, DissectionRecord, Image, ProveOptions, VeritySettings, verity_sets};
+/// use ddi_core::Image;
+/// use ddi_core::steps::{Contents, DissectOptions, DissectionRecord, ProveOptions, VeritySettings, verity_sets};
 ///
 /// let image = Image::open("image.raw")?;
 /// let verity = VeritySettings::new(None, image.sidecars());

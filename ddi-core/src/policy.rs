@@ -17,7 +17,7 @@
 //! [`Reading`]s: what was *proven*, or what systemd goes by, which is what is *there*.
 //!
 //! ```
-//! use ddi_core::gpt::Designator;
+//! use ddi_gpt::Designator;
 //! use ddi_core::policy::{Flags, ImagePolicy};
 //!
 //! let policy: ImagePolicy = "root=signed:=absent".parse()?;

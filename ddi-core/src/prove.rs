@@ -6,21 +6,6 @@
 //! | [`Failed`](Outcome::Failed) | no, or it is not even protected | | 1 |
 //! | [`Unknown`](Outcome::Unknown) | it was not possible to look | | 2 |
 //! | [`Intact`](Outcome::Intact) | yes | no | 3 |
-//!
-//! # What a root hash does not say
-//!
-//! In a dm-verity tree, data blocks and hash blocks are hashed alike. So the hash blocks of a good image, taken for data,
-//! have the rest of the tree above them as a good tree, *under the same root hash*: nothing in the hash says at which
-//! level the data begins. The superblock, which does, is not covered by the root hash. Two rules close this:
-//!
-//! * the geometry is strict ([`check_geometry`]): the data fills its partition, or what follows it is zero and behind the end
-//!   of its file system ([`TailRule`]);
-//! * the data is a file system or LUKS volume ([`ContentRule::Recognised`]) of just this size, of a kind that systemd mounts,
-//!   whose root directory can be read. Hash blocks are none: whoever chooses blocks of the image chooses a few bytes of
-//!   their digests, but never so many.
-//!
-//! Both can be widened, and [`Proof::exceptions`] then says so. The second is not needed for a role whose size the caller
-//! vouches for ([`ProveOptions::data_sizes`]): a tree over that many bytes has hash blocks where it says.
 
 pub(crate) mod damage;
 #[cfg(feature = "fec")]
@@ -347,9 +332,24 @@ impl fmt::Display for Assessment {
 
 /// Proves what is protected in an image. The image is read once, in full, as far as it is protected.
 ///
-/// That the image is refused by [`dissect`](crate::dissect()) makes it *not proven* too, with three exceptions in which each
+/// That the image is refused by [`dissect`](crate::steps::dissect()) makes it *not proven* too, with three exceptions in which each
 /// part can be judged by itself: hash trees for both root and usr, different architectures, and a tree for root beside a
 /// usr partition.
+///
+/// # What a root hash does not say
+///
+/// In a dm-verity tree, data blocks and hash blocks are hashed alike. So the hash blocks of a good image, taken for data,
+/// have the rest of the tree above them as a good tree, *under the same root hash*: nothing in the hash says at which
+/// level the data begins. The superblock, which does, is not covered by the root hash. Two rules close this:
+///
+/// * the geometry is strict ([`check_geometry`]): the data fills its partition, or what follows it is zero and behind the end
+///   of its file system ([`TailRule`]);
+/// * the data is a file system or LUKS volume ([`ContentRule::Recognised`]) of just this size, of a kind that systemd mounts,
+///   whose root directory can be read. Hash blocks are none: whoever chooses blocks of the image chooses a few bytes of
+///   their digests, but never so many.
+///
+/// Both can be widened, and [`Proof::exceptions`] then says so. The second is not needed for a role whose size the caller
+/// vouches for ([`ProveOptions::data_sizes`]): a tree over that many bytes has hash blocks where it says.
 pub fn prove(image: &Image, dissection: &DissectionRecord, options: &ProveOptions<'_>) -> Assessment {
     prove_sets(image, dissection, &verity_sets(image, dissection, &options.bind()), options)
 }

@@ -32,7 +32,7 @@ pub enum Role {
 
 /// How many bytes of data the root hash of a role is over, by the caller's word.
 ///
-/// As much part of what is trusted as the root hash itself, which does not say it: see [`prove`](mod@crate::prove).
+/// As much part of what is trusted as the root hash itself, which does not say it: see [`prove`](crate::steps::prove()).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataSize {
     /// Whose data.
@@ -203,7 +203,7 @@ pub enum Voucher {
 /// let trusted = TrustedRootHash::by_caller(hash, Role::Usr);
 /// assert!(trusted.vouches_for(&hash, Role::Usr));
 /// assert!(!trusted.vouches_for(&hash, Role::Root));
-/// # Ok::<(), ddi_core::verity::ParseRootHashError>(())
+/// # Ok::<(), ddi_verity::ParseRootHashError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrustedRootHash {

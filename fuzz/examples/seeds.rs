@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs};
 
-use ddi_core::fs::FsKind;
-use ddi_core::fs::{self as files, Budget, FileType, Step, Vfs, Walk};
-use ddi_core::gpt::{BlockSize, Builder, Guid, Name, NewPartition, PartitionType, verity_guids};
-use ddi_core::verity::{Algorithm, HashTree, HashType, Options, Params, Placement, Salt, Superblock};
+use ddi_fs::FsKind;
+use ddi_fs::{self as files, Budget, FileType, Step, Vfs, Walk};
+use ddi_gpt::{BlockSize, Builder, Guid, Name, NewPartition, PartitionType, verity_guids};
+use ddi_verity::{Algorithm, HashTree, HashType, Options, Params, Placement, Salt, Superblock};
 
 /// Largest seed in bytes.
 const MAX_SEED: usize = 4096;
@@ -200,7 +200,7 @@ fn tables(to: &Path) {
                 PartitionType::from_name("root-x86-64", None).expect("known").guid().expect("with a GUID");
             let name: Name = format!("os_{n}").parse().expect("short");
             NewPartition::new(kind, Guid::from_u128(n))
-                .lbas(ddi_core::gpt::LbaRange::new(first, first + 3))
+                .lbas(ddi_gpt::LbaRange::new(first, first + 3))
                 .name(name)
         };
         let blocks = 128_u64;

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use ddi_core::verity::{FileSource, ReadAt};
-use ddi_core::{SpoolOptions, UnpackError, spool};
+use ddi_io::{SpoolOptions, UnpackError, spool};
+use ddi_verity::{FileSource, ReadAt};
 
 use super::input::let_others_panic;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, CheckedTree, FecHints, FecLayout, HashTree, HashType, Options, Params, Parity, Placement,
     ReadAt, ReadStats, RepairSources, RootHash, Salt, Storage, VerifiedReader,
 };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddi_core::fs::FsKind;
-use ddi_core::fs::{self as files, Budget, Error, FileType, Step, Vfs, Walk};
+use ddi_fs::FsKind;
+use ddi_fs::{self as files, Budget, Error, FileType, Step, Vfs, Walk};
 
 use super::input::{Input, Sparse, let_others_panic};
 

@@ -4,12 +4,12 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arbitrary::{Arbitrary, Unstructured};
-use ddi_core::gpt::{
+use ddi_core::steps::mbr::Mbr;
+use ddi_gpt::{
     Attributes, BlockSize, Builder, Examination, Gpt, Guid, LbaRange, Mode, Name, NewPartition,
     ProtectiveMbr, Side, examine,
 };
-use ddi_core::mbr::Mbr;
-use ddi_core::verity::ReadAt;
+use ddi_verity::ReadAt;
 
 use super::input::{Input, Sparse, crc32, let_others_panic};
 use super::model;
@@ -52,9 +52,8 @@ pub fn gpt_rewrite(input: &[u8]) {
         {
             assert_eq!(again.gpt().partitions().len(), gpt.partitions().len());
             for (a, b) in again.gpt().partitions().iter().zip(gpt.partitions()) {
-                let facts = |p: &ddi_core::gpt::Partition| {
-                    (p.number, p.type_guid, p.guid, p.lbas, p.attributes.0, p.name)
-                };
+                let facts =
+                    |p: &ddi_gpt::Partition| (p.number, p.type_guid, p.guid, p.lbas, p.attributes.0, p.name);
                 assert_eq!(facts(a), facts(b));
             }
         }
@@ -172,7 +171,7 @@ pub fn gpt_crate(input: &[u8]) {
         })
         .collect();
     let raw = |side: Side| -> Vec<Facts> {
-        let facts = |(number, entry): (u32, &ddi_core::gpt::Entry)| {
+        let facts = |(number, entry): (u32, &ddi_gpt::Entry)| {
             let (kind, guid) = (entry.partition_type_guid, entry.unique_partition_guid);
             let (first, last) = (entry.starting_lba.get(), entry.ending_lba.get());
             (number, kind.to_string(), guid.to_string(), first, last, entry.attributes.get())
@@ -306,7 +305,7 @@ fn check(disk: &Sparse, block: Option<u64>) {
     assert_eq!(found, expected, "{:?}", tolerant.as_ref().err());
 }
 
-fn facts(p: &ddi_core::gpt::Partition) -> model::Partition {
+fn facts(p: &ddi_gpt::Partition) -> model::Partition {
     model::Partition {
         number: p.number,
         kind: p.type_guid.to_disk(),

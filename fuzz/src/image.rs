@@ -3,16 +3,18 @@
 use std::sync::Mutex;
 
 use arbitrary::{Arbitrary, Unstructured};
-use ddi_core::gpt::{BlockSize, Builder, ByteRange, Guid, NewPartition, PartitionType, verity_guids};
 use ddi_core::policy::ImagePolicy;
-use ddi_core::verity::{
-    Algorithm, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, SUPERBLOCK_SIZE, Salt,
-    Superblock,
+use ddi_core::steps::{
+    BindOptions, DissectOptions, DissectionRecord, ProveOptions, ReportOptions, VeritySet, VeritySettings,
+    prove, verity_sets,
 };
 use ddi_core::{
-    Assessment, BindOptions, DissectOptions, DissectionRecord, Image, Outcome, PolicyEvaluation,
-    ProveOptions, ProvenPartition, Report, ReportOptions, Role, TrustedRootHash, VeritySet, VeritySettings,
-    prove, verity_sets,
+    Assessment, Image, Outcome, PolicyEvaluation, ProvenPartition, Report, Role, TrustedRootHash,
+};
+use ddi_gpt::{BlockSize, Builder, ByteRange, Guid, NewPartition, PartitionType, verity_guids};
+use ddi_verity::{
+    Algorithm, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, SUPERBLOCK_SIZE, Salt,
+    Superblock,
 };
 
 use super::gpt::repair;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ddi_core::verity::ReadAt;
+use ddi_verity::ReadAt;
 
 /// Bytes of an input, from its start; zeros when it is used up.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);

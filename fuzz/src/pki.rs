@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use ddi_core::signature::{Certificate, Certificates, DetachedSignature, RootHashSignature, SignatureError};
-use ddi_core::verity::RootHash;
+use ddi_signature::{Certificate, Certificates, DetachedSignature, RootHashSignature, SignatureError};
+use ddi_verity::RootHash;
 
 use super::text::assert_fit_for_a_terminal;
 

@@ -1,9 +1,9 @@
 //! What lies in a partition.
 
-use ddi_core::fs::probe::FactValue;
-use ddi_core::fs::{Probe, probe as fs};
-use ddi_core::gpt::Escaped;
-use ddi_core::verity::ReadAt;
+use ddi_fs::probe::FactValue;
+use ddi_fs::{Probe, probe as fs};
+use ddi_gpt::Escaped;
+use ddi_verity::ReadAt;
 
 use super::input::{Input, Sparse};
 use super::text::assert_fit_for_a_terminal;

@@ -2,10 +2,10 @@
 
 use std::cmp::Ordering;
 
-use ddi_core::gpt::{Designator, Escaped, Guid, Name, compare_version_bytes, compare_versions};
 use ddi_core::policy::ImagePolicy;
-use ddi_core::verity::{RootHash, Salt};
+use ddi_gpt::{Designator, Escaped, Guid, Name, compare_version_bytes, compare_versions};
 use ddi_os::metadata::{EnvFile, EnvFileError, MachineId, clean_hostname, is_image_name, parse_boolean};
+use ddi_verity::{RootHash, Salt};
 
 use super::input::Input;
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use arbitrary::{Arbitrary, Unstructured};
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, Backend, BlockHasher, CheckedTree, HashTree, HashType, Options, Params, Placement, ReadAt,
     RootHash, Salt, Strictness, Superblock, Verdict, VerifiedReader, check_geometry,
 };
@@ -277,7 +277,7 @@ fn compare(verdict: &Verdict, levels: &[Vec<Block>]) {
     let which = |blocks: &[Block], wanted: fn(&Block) -> bool| -> Vec<u64> {
         (0..).zip(blocks).filter(|(_, block)| wanted(block)).map(|(i, _)| i).collect()
     };
-    let listed = |ranges: &ddi_core::verity::BlockRanges| -> Vec<u64> {
+    let listed = |ranges: &ddi_verity::BlockRanges| -> Vec<u64> {
         assert_eq!(ranges.count(), ranges.ranges().iter().map(|range| range.end - range.start).sum::<u64>());
         ranges.ranges().iter().cloned().flatten().collect()
     };

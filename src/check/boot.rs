@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use ddi_core::Assurance;
-use ddi_core::verity::FileSource;
 use ddi_os::{BootOptions, UkiFile, boot};
+use ddi_verity::FileSource;
 
 use super::{Opened, Trust};
 use crate::ExitStatus;

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use ddi_core::verity::{FileSource, ReadAt};
 use ddi_os::sysupdate::{Directory, Pattern, Target, Transfer};
 use ddi_os::{UpdateOptions, update};
+use ddi_verity::{FileSource, ReadAt};
 
 use crate::cli::UpdateArgs;
 use crate::verify::open;

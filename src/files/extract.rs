@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use ddi_core::fs::{Error, FileType, Place, Stat, Step, Visit, Walk, Xattr};
+use ddi_fs::{Error, FileType, Place, Stat, Step, Visit, Walk, Xattr};
 use rustix::fs::{
     AtFlags, CWD, FileType as Type, Gid, Mode, OFlags, RawDir, RenameFlags, SeekFrom, Timespec, Timestamps,
     UTIME_OMIT, Uid, XattrFlags, chownat, fchmod, fchown, fsetxattr, fstat, futimens, linkat, makedev,

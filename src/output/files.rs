@@ -5,8 +5,8 @@ use std::io::{self, StdoutLock, Write};
 
 use anyhow::Context;
 use ddi_core::Assurance;
-use ddi_core::fs::{Error, FileType, Place, Stat, Vfs, Walk};
 use ddi_core::json::FileEntry;
+use ddi_fs::{Error, FileType, Place, Stat, Vfs, Walk};
 use sha2::{Digest, Sha256};
 
 use super::{escape_json, hex, shown_name};
@@ -249,7 +249,7 @@ pub(crate) fn sha256(walk: &mut Walk, tree: &Vfs, file: Place) -> Result<[u8; 32
 #[cfg(test)]
 mod tests {
     use super::{mode, mtree_escape};
-    use ddi_core::fs::{FileType, Stat};
+    use ddi_fs::{FileType, Stat};
 
     #[test]
     fn modes() {

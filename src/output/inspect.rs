@@ -5,16 +5,15 @@ mod inside;
 use std::fmt::{Display, Write};
 use std::path::Path;
 
-use ddi_core::fs::{FsKind, Usage};
-use ddi_core::gpt::PartitionType;
 use ddi_core::json::Inspection;
 use ddi_core::policy::ImagePolicy;
-use ddi_core::verity::Examined;
-use ddi_core::{
-    Compression, Content, EntryFacts, Extent, Finding, ImageKind, Mount, MountError, PartitionReport,
-    PolicyEvaluation, Report, Selection, VerityColumn, VeritySet,
-};
+use ddi_core::steps::{EntryFacts, Extent, Mount, Selection, VerityColumn, VeritySet};
+use ddi_core::{Content, Finding, ImageKind, MountError, PartitionReport, PolicyEvaluation, Report};
+use ddi_fs::{FsKind, Usage};
+use ddi_gpt::PartitionType;
+use ddi_io::Compression;
 use ddi_os::SystemFacts;
+use ddi_verity::Examined;
 
 use super::policy::{rulings, systemd_text};
 use super::signature::signature_text;
@@ -30,7 +29,7 @@ pub(crate) struct Inspected<'a> {
     /// What its files say, or why they cannot be read.
     pub(crate) inside: &'a Result<SystemFacts, MountError>,
     /// Why a strict reader refuses the table.
-    pub(crate) refused_table: Option<&'a ddi_core::gpt::Error>,
+    pub(crate) refused_table: Option<&'a ddi_gpt::Error>,
     /// The policy that was given, and what it would say if every block matched.
     pub(crate) judgement: Option<&'a (ImagePolicy, PolicyEvaluation)>,
 }
@@ -77,7 +76,7 @@ pub(crate) fn inspect(inspected: &Inspected<'_>, json: bool) -> anyhow::Result<(
     print(&text)
 }
 
-fn findings(report: &Report, refused_table: Option<&ddi_core::gpt::Error>) -> String {
+fn findings(report: &Report, refused_table: Option<&ddi_gpt::Error>) -> String {
     let mut findings: String = report.findings.iter().map(finding).collect();
     if let Some(error) = refused_table {
         let _ =
@@ -333,7 +332,7 @@ fn verity_set(set: &VeritySet) -> String {
                 ),
             );
             line("salt", params.salt());
-            line("UUID", &ddi_core::gpt::Guid::from_uuid(superblock.uuid));
+            line("UUID", &ddi_gpt::Guid::from_uuid(superblock.uuid));
             if let Some(tree) = tree {
                 let blocks = count(tree.layout().hash_blocks(), "hash block");
                 let levels = count(tree.layout().levels().len() as u64, "level");

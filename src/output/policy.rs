@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ddi_core::gpt::Designator;
 use ddi_core::policy::{Decision, Encryption, Facts, Flags, ImagePolicy, Presence, ProofLevel, Refusal};
 use ddi_core::{Access, Assessment, Authority, PolicyEvaluation, PolicyResult};
+use ddi_gpt::Designator;
 
 use super::verify::unproven_text;
 use super::{Cell, Table, escape, escape_sentence, print, print_json};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use anyhow::Context;
-use ddi_core::verity::ReadAt;
+use ddi_verity::ReadAt;
 
 /// Read and proven at once: enough that many blocks are hashed together.
 const CHUNK: u64 = 1 << 20;

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use ddi_core::signature::{CERTIFICATE_DIRECTORIES, Certificate, Certificates, VerifiedRootHash};
-use ddi_core::{CheckedSignature, SignatureState};
+use ddi_core::steps::{CheckedSignature, SignatureState};
+use ddi_signature::{CERTIFICATE_DIRECTORIES, Certificate, Certificates, VerifiedRootHash};
 
 use super::{escape, escape_sentence};
 

@@ -3,15 +3,16 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ddi_core::fs::{Error as FileError, ExtentKind, Unknown};
 use ddi_core::json::Verification;
 use ddi_core::policy::ImagePolicy;
-use ddi_core::signature::Certificates;
-use ddi_core::verity::RootHash;
+use ddi_core::steps::{CheckedSignature, DissectionRecord, Extent, Selection, SignatureState, Skipped};
 use ddi_core::{
-    Access, Assessment, CheckedSignature, Damage, DamagedBlocks, DissectionRecord, Error, Extent, Finding,
-    MountError, Outcome, PolicyEvaluation, Proof, Selection, SignatureState, Skipped, Unproven,
+    Access, Assessment, Damage, DamagedBlocks, Error, Finding, MountError, Outcome, PolicyEvaluation, Proof,
+    Unproven,
 };
+use ddi_fs::{Error as FileError, ExtentKind, Unknown};
+use ddi_signature::Certificates;
+use ddi_verity::RootHash;
 
 use super::policy::{judgement_text, systemd_text};
 use super::signature::{certificates_text, signature_text, subject};
@@ -35,7 +36,7 @@ pub(crate) struct Verified<'a> {
     /// Were the certificates named by the user?
     pub(crate) certificates_named: bool,
     /// Why a strict reader refuses the table.
-    pub(crate) refused_table: Option<&'a ddi_core::gpt::Error>,
+    pub(crate) refused_table: Option<&'a ddi_gpt::Error>,
     /// The policy that was given.
     pub(crate) policy: Option<&'a ImagePolicy>,
     pub(crate) judgement: &'a PolicyEvaluation,
@@ -212,7 +213,7 @@ fn proof_text(proof: &Proof) -> String {
 fn guids_text(proof: &Proof, found: &RootHash) -> String {
     let mut text = format!("    the tree has the root hash {found}");
     let number = |part: Option<Extent>| part.and_then(|part| part.number);
-    let parts = (number(proof.data), number(proof.hash), ddi_core::gpt::verity_guids(found.as_bytes()));
+    let parts = (number(proof.data), number(proof.hash), ddi_gpt::verity_guids(found.as_bytes()));
     if let (Some(data), Some(hash), Ok((data_guid, hash_guid))) = parts {
         let _ = write!(
             text,
@@ -278,7 +279,7 @@ fn issuers_text(verified: &Verified<'_>) -> String {
     let mut text = String::new();
     for signature in verified.assessment.proofs.iter().flat_map(|proof| &proof.signatures) {
         let SignatureState::NotTrusted { signer } = &signature.state else { continue };
-        let is_issuer = |trusted: &&ddi_core::signature::Certificate| trusted.subject() == signer.issuer();
+        let is_issuer = |trusted: &&ddi_signature::Certificate| trusted.subject() == signer.issuer();
         if let Some(issuer) = verified.certificates.trusted().iter().find(is_issuer) {
             let line = format!(
                 "  the trusted certificate {} is that of the issuer: what counts is the signer's own\n",

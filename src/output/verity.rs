@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ddi_core::gpt::Guid;
-use ddi_core::verity::json::{RefusedDocument, RepairDocument, TreeDocument, VerifyDocument};
-use ddi_core::verity::{
+use ddi_gpt::Guid;
+use ddi_verity::json::{RefusedDocument, RepairDocument, TreeDocument, VerifyDocument};
+use ddi_verity::{
     BlockRanges, CheckedTree, Error, FecLayout, HashTree, Placement, Repair, Repaired, RootHash, Verdict,
 };
 

@@ -1,14 +1,14 @@
 //! `ddi verity dump`: what a superblock says.
 
 use anyhow::Context;
-use ddi_core::verity::{HashTree, Placement, SUPERBLOCK_SIZE, Superblock};
+use ddi_verity::{HashTree, Placement, SUPERBLOCK_SIZE, Superblock};
 
 use super::open;
 use crate::cli::DumpArgs;
 use crate::{ExitStatus, output};
 
 pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<ExitStatus> {
-    use ddi_core::verity::ReadAt;
+    use ddi_verity::ReadAt;
 
     let hash = open(&args.hash)?;
     let mut bytes = [0; SUPERBLOCK_SIZE];

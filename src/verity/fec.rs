@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use ddi_core::verity::{
+use ddi_verity::{
     CheckedTree, DEFAULT_ROOTS, Error, FecHints, FecLayout, FileSource, HashTree, Options, PendingParity,
     ReadAt, RepairSources, RootHash,
 };

@@ -3,8 +3,8 @@
 use std::io;
 
 use anyhow::{Context, ensure};
-use ddi_core::gpt::Guid;
-use ddi_core::verity::{Algorithm, HashTree, Options, Placement, ReadAt, SUPERBLOCK_SIZE, Salt, Superblock};
+use ddi_gpt::Guid;
+use ddi_verity::{Algorithm, HashTree, Options, Placement, ReadAt, SUPERBLOCK_SIZE, Salt, Superblock};
 
 use super::destination::{Destination, write_text};
 use super::fec::NewParity;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use ddi_core::verity::{FecHints, FecLayout, HashTree, MAX_ROOTS, MIN_ROOTS, RootHash};
+use ddi_verity::{FecHints, FecLayout, HashTree, MAX_ROOTS, MIN_ROOTS, RootHash};
 use serde_json::Value;
 
 use super::destination::write_text;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
-use ddi_core::verity::{
+use ddi_verity::{
     CheckedTree, FileSource, HashTree, Options, ReadAt, RepairSources, RootHash, Section, Storage,
     check_geometry,
 };

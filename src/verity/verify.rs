@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, Error, FileSource, GeometryException, HashTree, HashType, Options, Params, Placement, ReadAt,
     RepairSources, RootHash, Section, Strictness, Superblock, check_geometry,
 };

@@ -6,8 +6,8 @@ mod pe;
 use std::fs;
 use std::sync::OnceLock;
 
-use ddi_core::gpt::{Guid, verity_guids};
-use ddi_core::verity::RootHash;
+use ddi_gpt::{Guid, verity_guids};
+use ddi_verity::RootHash;
 use serde_json::Value;
 
 use self::pe::{PeBuilder, X64};

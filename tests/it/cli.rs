@@ -633,7 +633,7 @@ fn f9_guids_that_are_no_halves_of_the_root_hash() {
         let folder = Folder::new();
         let content = erofs(blocks, 1);
         let (root, tree) = hash_tree(&content);
-        let (data, hash) = ddi_core::gpt::verity_guids(root.as_bytes()).unwrap();
+        let (data, hash) = ddi_gpt::verity_guids(root.as_bytes()).unwrap();
         let root = root.to_string();
         let swapped = ImageBuilder::new().with_guid("root-x86-64", hash, "root", content).with_guid(
             "root-x86-64-verity",

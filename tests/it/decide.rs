@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use ddi_core::gpt::verity_guids;
-use ddi_core::verity::RootHash;
+use ddi_gpt::verity_guids;
+use ddi_verity::RootHash;
 
 use crate::support::hostile::crc32;
 use crate::support::image::{Image, ImageBuilder, erofs, hash_tree, signature_partition};

@@ -11,14 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ddi_core::gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
-use ddi_core::verity::{
+use ddi_core::steps::{
+    Contents, DissectOptions, DissectionRecord, ProveOptions, ReportOptions, VeritySettings, prove,
+    verity_sets,
+};
+use ddi_core::{Assessment, Image, Outcome, ProvenPartition, Report, Role, TrustedRootHash};
+use ddi_gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
+use ddi_verity::{
     Algorithm, CheckedTree, FileSource, HashTree, HashType, Layout, Params, Placement, ReadAt, RootHash,
     Salt, Superblock, VerifiedReader,
-};
-use ddi_core::{
-    Assessment, Contents, DissectOptions, DissectionRecord, Image, Outcome, ProveOptions, ProvenPartition,
-    Report, ReportOptions, Role, TrustedRootHash, VeritySettings, prove, verity_sets,
 };
 
 use crate::format_faults::strace_works;
@@ -48,7 +49,7 @@ fn params(blocks: u64) -> Params {
 
 fn dissect(image: &Image, trusted: &[TrustedRootHash]) -> DissectionRecord {
     let mut options = DissectOptions::new(VeritySettings::new(trusted, image.sidecars()));
-    options.native = Some(ddi_core::gpt::Architecture::X86_64);
+    options.native = Some(ddi_gpt::Architecture::X86_64);
     DissectionRecord::new(image, &options)
 }
 
@@ -166,7 +167,7 @@ fn x1_double_fetch_cannot_pass_off_hash_blocks_as_data() {
     let (root, hash) = (image.root_hashes[0], image.partitions[1]);
     let layout = Layout::new(&params(1000), Placement::Superblock(0)).unwrap();
     let [leaves, top] = layout.levels() else { panic!("{layout:?}") };
-    let level = |level: &ddi_core::verity::Level| {
+    let level = |level: &ddi_verity::Level| {
         let start = (hash.offset + level.offset) as usize;
         image.bytes[start..start + level.blocks as usize * 4096].to_vec()
     };
@@ -261,7 +262,7 @@ fn x1_double_fetch_files_are_right_or_refused() {
                     assert!(read == *content, "{honest}: {}", String::from_utf8_lossy(path));
                     right += 1;
                 }
-                Err(ddi_core::fs::Error::Io { source, .. }) => {
+                Err(ddi_fs::Error::Io { source, .. }) => {
                     assert_eq!(source.kind(), io::ErrorKind::InvalidData);
                     refused += 1;
                 }
@@ -469,9 +470,9 @@ fn x3_a_file_that_is_truncated_while_it_is_read() {
         for when in [0, 1] {
             let path = folder.write("data", &data);
             let source = Changing::new(&path, when, keep);
-            let verdict = tree(BLOCKS).verify(&source, &hash, &root, &ddi_core::verity::Options::new());
+            let verdict = tree(BLOCKS).verify(&source, &hash, &root, &ddi_verity::Options::new());
             match verdict {
-                Err(ddi_core::verity::Error::Io { error, .. }) => {
+                Err(ddi_verity::Error::Io { error, .. }) => {
                     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
                 }
                 // it was all read before
@@ -569,7 +570,7 @@ fn x4_an_error_in_the_middle_is_told_with_its_place() {
     // wherever it is: never proven, if anything that counts could not be read
     for _ in 0..200 {
         let at = chance.below(bytes.len() as u64);
-        let within = |range: &ddi_core::gpt::ByteRange| (range.offset..range.end()).contains(&at);
+        let within = |range: &ddi_gpt::ByteRange| (range.offset..range.end()).contains(&at);
         match prove_image(broken(at), root) {
             Ok(assessment) => {
                 let proven = assessment.outcome == Outcome::Verified;

@@ -314,12 +314,13 @@ fn s8_a_listed_mount_point_counts_as_read() {
     let image = ddi_core::Image::new(Box::new(built.bytes)).unwrap();
     let hash = built.root_hashes[0];
     let trusted = [ddi_core::TrustedRootHash::by_caller(hash, ddi_core::Role::Root)];
-    let verity = ddi_core::VeritySettings::new(&trusted, image.sidecars());
-    let dissection = ddi_core::DissectionRecord::new(&image, &ddi_core::DissectOptions::new(verity));
-    let mut options = ddi_core::ProveOptions::default();
+    let verity = ddi_core::steps::VeritySettings::new(&trusted, image.sidecars());
+    let dissection =
+        ddi_core::steps::DissectionRecord::new(&image, &ddi_core::steps::DissectOptions::new(verity));
+    let mut options = ddi_core::steps::ProveOptions::default();
     options.trusted = &trusted;
-    let sets = ddi_core::verity_sets(&image, &dissection, &options.bind());
-    let contents = ddi_core::Contents::new(&image, &dissection, &sets, &options);
+    let sets = ddi_core::steps::verity_sets(&image, &dissection, &options.bind());
+    let contents = ddi_core::steps::Contents::new(&image, &dissection, &sets, &options);
     let least = ddi_core::Assurance::Authenticated;
     let names = |path: &[u8]| {
         let (files, _) = contents.whole().unwrap();
@@ -335,8 +336,8 @@ fn s8_a_listed_mount_point_counts_as_read() {
         found.map_err(|mounted| mounted.designator)
     };
     assert_eq!(names(b"/usr"), Ok(vec!["lib".to_owned()]));
-    assert_eq!(names(b"/"), Err(Some(ddi_core::gpt::Designator::Srv)));
-    assert_eq!(names(b"/srv"), Err(Some(ddi_core::gpt::Designator::Srv)));
+    assert_eq!(names(b"/"), Err(Some(ddi_gpt::Designator::Srv)));
+    assert_eq!(names(b"/srv"), Err(Some(ddi_gpt::Designator::Srv)));
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
 
-use ddi_core::gpt::{Guid, verity_guids};
-use ddi_core::verity::{FecLayout, Options, ReadAt, Section};
 use ddi_core::{Dissection, FecDevice, Image, Role, Trust};
+use ddi_gpt::{Guid, verity_guids};
+use ddi_verity::{FecLayout, Options, ReadAt, Section};
 use serde_json::{Value, json};
 
 use crate::support::image::{ImageBuilder, erofs, hash_tree};
@@ -42,8 +42,7 @@ impl Setup {
         let tree = set.tree.as_ref().unwrap();
         let (data, hash) = (set.data.unwrap().range, set.hash.range);
         let layout = FecLayout::new(tree, roots, hash.size).unwrap();
-        let section =
-            |range: ddi_core::gpt::ByteRange| Section::new(&bytes, range.offset, range.size).unwrap();
+        let section = |range: ddi_gpt::ByteRange| Section::new(&bytes, range.offset, range.size).unwrap();
         let parity = Mutex::new(Vec::new());
         layout.encode(&section(data), &section(hash), &parity, 0, &Options::new()).unwrap();
         let parity = parity.into_inner().unwrap();
@@ -189,9 +188,9 @@ fn parity_in_the_hash_partition() {
     let data = erofs(300, 1);
     let (root_hash, mut hash) = hash_tree(&data);
     let offset = hash.len() as u64;
-    let superblock = ddi_core::verity::Superblock::read(&hash, 0).unwrap();
-    let placement = ddi_core::verity::Placement::Superblock(0);
-    let tree = ddi_core::verity::HashTree::new(superblock.params, placement).unwrap();
+    let superblock = ddi_verity::Superblock::read(&hash, 0).unwrap();
+    let placement = ddi_verity::Placement::Superblock(0);
+    let tree = ddi_verity::HashTree::new(superblock.params, placement).unwrap();
     let layout = FecLayout::new(&tree, 3, offset).unwrap();
     let parity = Mutex::new(Vec::new());
     layout.encode(&data, &hash, &parity, 0, &Options::new()).unwrap();
@@ -221,7 +220,7 @@ fn a_dissection_with_parity() {
     let setup = Setup::new(2);
     setup.damage(&[0, 1], &[]);
     assert!(dissected(&setup.path).mount().is_err());
-    let source = ddi_core::verity::FileSource::open(&setup.fec).unwrap();
+    let source = ddi_verity::FileSource::open(&setup.fec).unwrap();
     let fec = FecDevice::new(Role::Root, std::sync::Arc::new(source), 0);
     let disk = dissected(&setup.path).with_fec([fec.clone()]);
     let os_release = disk.mount().unwrap().read("/usr/lib/os-release").unwrap();

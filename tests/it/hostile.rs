@@ -53,8 +53,8 @@ fn random_damage_is_never_verified_and_never_a_crash() {
 /// An image with a tree over `data`, and one in which the blocks of level 0 of this tree are the data, with the rest of the
 /// tree above them: the same root hash.
 fn confused(data: Vec<u8>) -> (Vec<u8>, Vec<u8>, String) {
-    use ddi_core::gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
-    use ddi_core::verity::{Algorithm, HashType, Layout, Params, Placement, Salt, Superblock};
+    use ddi_gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
+    use ddi_verity::{Algorithm, HashType, Layout, Params, Placement, Salt, Superblock};
 
     let blocks = data.len() as u64 / 4096;
     let image = ImageBuilder::new().verity("root-x86-64", "os_1", data).build();

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use ddi_core::gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType};
+use ddi_gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType};
 use serde_json::Value;
 
 use crate::support::{Chance, Folder, ddi, require_tool, run};

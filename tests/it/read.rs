@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use ddi_core::gpt::verity_guids;
-use ddi_core::verity::{Algorithm, HashType, Params, Salt, Superblock};
+use ddi_gpt::verity_guids;
+use ddi_verity::{Algorithm, HashType, Params, Salt, Superblock};
 
 use crate::support::image::{Image, ImageBuilder, erofs, hash_tree};
 use crate::support::{DDI, Ended, Folder, ddi};

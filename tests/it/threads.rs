@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, CheckedTree, Error, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt,
     Verdict, VerifiedReader,
 };

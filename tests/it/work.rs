@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ddi_core::fs::{Error, FileType, Limit, Spent, Step, Walk};
-use ddi_core::{
-    Contents, Damage, DissectOptions, DissectionRecord, Image, MountError, ProveOptions, Severity,
-    VeritySettings, prove,
-};
+use ddi_core::steps::{Contents, DissectOptions, DissectionRecord, ProveOptions, VeritySettings, prove};
+use ddi_core::{Damage, Image, MountError, Severity};
+use ddi_fs::{Error, FileType, Limit, Spent, Step, Walk};
 use ddi_os::SystemFacts;
 use ddi_os::{ExtensionImage, PortableScope, portable};
 
@@ -285,7 +283,7 @@ fn s3_a_search_for_release_files_has_an_end() {
     // the same, as a finding that is an error
     let image = image(bytes);
     image.meter().set_limit(limit);
-    let options = ddi_core::ReportOptions::new(&image);
+    let options = ddi_core::steps::ReportOptions::new(&image);
     let dissection = dissect(&image);
     let mut report = ddi_core::Report::of(&image, &dissection, &options);
     let inside = SystemFacts::read(&Contents::unproven(&image, &dissection), Some("x"), false);
@@ -369,7 +367,7 @@ fn content_of_one_file_under_many_names_is_bounded() {
     image.meter().set_limit(limit);
     let dissection = dissect(&image);
     let files = Contents::unproven(&image, &dissection).system().unwrap();
-    let mut walk = Walk::new(ddi_core::fs::Budget::default());
+    let mut walk = Walk::new(ddi_fs::Budget::default());
     let walked = walk.tree(&files.tree, files.tree.root(), &mut |walk, visit| {
         if visit.stat?.file_type == FileType::Regular {
             walk.content(&files.tree, visit.place, &mut |_| Ok(()))?;

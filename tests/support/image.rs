@@ -2,12 +2,10 @@
 
 use std::sync::Mutex;
 
-use ddi_core::gpt::{
+use ddi_gpt::{
     Attributes, BlockSize, Builder, ByteRange, Guid, Name, NewPartition, PartitionType, verity_guids,
 };
-use ddi_core::verity::{
-    Algorithm, HashTree, HashType, Options, Params, Placement, RootHash, Salt, Superblock,
-};
+use ddi_verity::{Algorithm, HashTree, HashType, Options, Params, Placement, RootHash, Salt, Superblock};
 
 use super::Chance;
 

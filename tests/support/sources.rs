@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use ddi_core::verity::ReadAt;
+use ddi_verity::ReadAt;
 
 /// Bytes, and what happens to a piece of them on its way out.
 pub(crate) struct Storage<F> {

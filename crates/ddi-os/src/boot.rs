@@ -33,10 +33,12 @@ use super::{CheckFinding, CheckReport, Subject, names, shortened};
 use crate::metadata::{self, EnvFile, Metadata};
 use crate::uki::{self, BootName, BootState, Kind, Machine, Profile, Uki};
 use ddi_core::Assurance;
+use ddi_core::Image;
+use ddi_core::MountError;
 use ddi_core::Severity::{self, Error, Note, Warning};
-use ddi_core::VeritySet;
-use ddi_core::{Contents, MountError};
-use ddi_core::{Image, Table};
+use ddi_core::steps::Contents;
+use ddi_core::steps::Table;
+use ddi_core::steps::VeritySet;
 use ddi_core::{Role, TrustedRootHash};
 use ddi_fs::{self as files, Place};
 
@@ -104,7 +106,7 @@ pub struct BootOptions<'a> {
 /// those of the options.
 ///
 /// The chain from a command line to the partitions is *consistent* if the root hash on it names partitions by their GUIDs
-/// and is that of their hash tree. That each block matches is not asked: [`prove`](ddi_core::prove()) does.
+/// and is that of their hash tree. That each block matches is not asked: [`prove`](ddi_core::steps::prove()) does.
 ///
 /// Nothing in an image protects an ESP, so the report's assurance is [`Assurance::Claimed`]; that of the root and `/usr` file
 /// systems, with which it is compared, is the fact `system`. If these are refused or not what their root hash says, that is a

@@ -16,8 +16,9 @@ pub(super) use stack::{Merge, compare};
 
 use super::{CheckReport, Subject, absent_is_none, find, names};
 use crate::metadata::{self, ExtensionClass, ExtensionRelease, NameRule, Passed};
+use ddi_core::MountError;
 use ddi_core::Severity;
-use ddi_core::{Files, MountError};
+use ddi_core::steps::Files;
 use ddi_fs::{self as files, Budget, FileType, Place, Step, Vfs, Walk};
 
 const MATCHING: &str = "os-release(5), systemd extension_release_validate";
@@ -37,7 +38,7 @@ pub struct ExtensionImage<'a> {
     pub shown: String,
     /// The last part of its path, if it has one.
     pub file_name: Option<String>,
-    /// Its name without suffixes: see [`image_name`](ddi_core::image_name).
+    /// Its name without suffixes: see [`image_name`](ddi_core::steps::image_name).
     pub name: Option<String>,
     /// Its files.
     pub files: &'a Files,
@@ -345,7 +346,7 @@ mod tests {
             .map(|(name, files)| ExtensionImage {
                 shown: (*name).to_owned(),
                 file_name: Some((*name).to_owned()),
-                name: ddi_core::image_name(name.as_ref()),
+                name: ddi_core::steps::image_name(name.as_ref()),
                 files,
             })
             .collect();

@@ -12,9 +12,11 @@ use super::extension::is_about_content;
 use super::{CheckReport, Subject, absent_is_none, find, is_machine_id, names};
 use crate::metadata::{self, EnvFile, Fact, MAX_FILE, MachineId, Metadata};
 use ddi_core::Assurance;
+use ddi_core::Image;
 use ddi_core::Severity;
-use ddi_core::{Contents, Files, MountError, Mounted};
-use ddi_core::{Image, Table};
+use ddi_core::steps::Table;
+use ddi_core::steps::{Contents, Files};
+use ddi_core::{MountError, Mounted};
 use ddi_fs::FsKind;
 use ddi_fs::{FileType, Place, Vfs};
 

@@ -1,7 +1,8 @@
 //! What the files of an image say, and what checks found, as JSON: the rest of the documents that `ddi` prints.
 
 use ddi_core::json::{Inspection, insert_name, name_text};
-use ddi_core::{Assurance, MountError, Mounted, Report, VeritySet, Voucher};
+use ddi_core::steps::VeritySet;
+use ddi_core::{Assurance, MountError, Mounted, Report, Voucher};
 use ddi_gpt::Designator;
 use serde_json::{Map, Value, json};
 

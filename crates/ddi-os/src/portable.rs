@@ -11,7 +11,8 @@ use super::{
 };
 use crate::metadata::{self, EnvFile, ExtensionClass, Found, Metadata};
 use ddi_core::Severity;
-use ddi_core::{Files, MountError, Mounted};
+use ddi_core::steps::Files;
+use ddi_core::{MountError, Mounted};
 use ddi_fs::{FileType, Place, Vfs};
 
 const ATTACH: &str = "portablectl(1)";
@@ -634,7 +635,7 @@ mod tests {
         ExtensionImage {
             shown: name.into(),
             file_name: Some(name.into()),
-            name: ddi_core::image_name(name.as_ref()),
+            name: ddi_core::steps::image_name(name.as_ref()),
             files,
         }
     }

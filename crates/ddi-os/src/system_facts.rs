@@ -1,10 +1,12 @@
 //! What the files of an image say about it, and how far that can be relied upon.
 
 use crate::metadata::{self, Metadata, UseAs};
-use ddi_core::{Assurance, FactError, Report};
-use ddi_core::{Contents, MountError, Mounted};
+use ddi_core::steps::Contents;
+use ddi_core::steps::FactError;
+use ddi_core::{Assurance, Report};
 use ddi_core::{Error, ErrorKind};
 use ddi_core::{Finding, FindingKind, Severity};
+use ddi_core::{MountError, Mounted};
 use ddi_fs as files;
 
 /// What systemd-dissect tells of an image after mounting it: read from the root and the `/usr` file system.

@@ -14,8 +14,9 @@ use crate::sysupdate::{
     hex, verify_manifest,
 };
 use ddi_core::Assurance;
+use ddi_core::Image;
 use ddi_core::Severity::{self, Error, Note, Warning};
-use ddi_core::{Image, Table};
+use ddi_core::steps::Table;
 
 const SUMS: &str = "SHA256SUMS, systemd-sysupdate(8)";
 const PATTERNS: &str = "sysupdate.d(5), Match patterns";

@@ -8,8 +8,8 @@ use ddi_gpt::Designator;
 /// Patterns are those of `fnmatch(3)` with `FNM_NOESCAPE`: `*`, `?`, `[a-z]`, `[!a-z]`; no character classes by name.
 ///
 /// ```
-/// use ddi_core::ImageFilter;
-/// use ddi_core::gpt::Designator;
+/// use ddi_core::steps::ImageFilter;
+/// use ddi_gpt::Designator;
 ///
 /// let filter = ImageFilter::new().only(Designator::Usr, "myos_1.*");
 /// assert!(filter.matches(Designator::Usr, "myos_1.2"));

@@ -643,7 +643,7 @@ mod tests {
         let file = ImageFile::open(&image).unwrap();
         File::options().write(true).open(&image).unwrap().set_len(15).unwrap();
         let error = file.unpack(&options).unwrap_err();
-        assert!(matches!(error, Error::Unpack(crate::UnpackError::Read { .. })), "{error}");
+        assert!(matches!(error, Error::Unpack(ddi_io::UnpackError::Read { .. })), "{error}");
     }
 
     #[test]

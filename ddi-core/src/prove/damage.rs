@@ -48,7 +48,7 @@ pub struct Damage {
 
 impl Damage {
     /// For each proof of `image`, goes through its file system if it did not come out well; `None` if it did, or if there is
-    /// no verdict on blocks. Everything else is as it was given to [`prove`](crate::prove()).
+    /// no verdict on blocks. Everything else is as it was given to [`prove`](crate::steps::prove()).
     ///
     /// All of them together have what is left in the [account](Image::meter) of the image, and the time of one: where that is
     /// spent, [`Owners::stopped`] or the reason why nothing can be told says so.

@@ -266,7 +266,7 @@ mod tests {
                 let image = disk.image();
                 let verity = VeritySettings::new(&trusted, image.sidecars());
                 let dissection = DissectionRecord::new(&image, &DissectOptions::new(verity));
-                let outcome = crate::prove(&image, &dissection, &options).outcome;
+                let outcome = crate::prove::prove(&image, &dissection, &options).outcome;
                 assert_eq!(outcome == crate::Outcome::Verified, is_bound, "tail of {tail}");
             }
         }

@@ -696,7 +696,7 @@ fn the_worst_of_several_proofs_counts() {
     let damaged = disk.clone().edit_number(1, |part| part.content[5000] ^= 1);
     let trusted = [trust(&set, Role::Root)];
     let image = disk.image();
-    let dissected = crate::dissect(&image, &DissectOptions::new(VeritySettings::default())).unwrap();
+    let dissected = crate::dissect::dissect(&image, &DissectOptions::new(VeritySettings::default())).unwrap();
     let fact = |assessment: &Assessment| assessment.facts(&dissected, Designator::Root).proof;
     assert_eq!(fact(&prove_trusting(&image, &trusted)), policy::ProofLevel::RootHash);
     assert_eq!(fact(&prove_trusting(&image, &[])), policy::ProofLevel::Intact);
@@ -719,7 +719,8 @@ fn policies_are_met_by_proofs() {
     let damaged = disk.clone().edit_number(1, |part| part.content[5000] ^= 1);
     let refused = |disk: &Disk, trusted: &[TrustedRootHash], policy: &str| {
         let image = disk.image();
-        let dissected = crate::dissect(&image, &DissectOptions::new(VeritySettings::default())).unwrap();
+        let dissected =
+            crate::dissect::dissect(&image, &DissectOptions::new(VeritySettings::default())).unwrap();
         let facts = prove_trusting(&image, trusted).facts(&dissected, Designator::Root);
         let policy: policy::ImagePolicy = policy.parse().unwrap();
         usize::from(policy.check_use(Designator::Root, &facts, policy::Reading::Proven).is_err())

@@ -7,9 +7,9 @@ use crate::dissect::{DissectOptions, VeritySettings};
 use crate::image::Image;
 use crate::image::file::Sidecars;
 use crate::prove::{ContentRule, ProveOptions, Scope, prove};
+use crate::steps::{DissectionRecord, Skipped};
 use crate::testing::{Disk, DiskImage as _, Set, erofs, image, mbr, signature};
 use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
-use crate::{DissectionRecord, Skipped};
 
 const ROOT: &str = "root-x86-64";
 const USR: &str = "usr-x86-64";

@@ -19,7 +19,7 @@ use super::{DataSize, Role, TrustedRootHash};
 /// let trust = Trust::root_hash(root).and_data_size(Role::Root, 1 << 20);
 /// assert!(trust.vouches_for(&root, Role::Root));
 /// assert!(!trust.vouches_for(&root, Role::Usr));
-/// # Ok::<(), ddi_core::verity::ParseRootHashError>(())
+/// # Ok::<(), ddi_verity::ParseRootHashError>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Trust {

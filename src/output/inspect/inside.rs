@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use ddi_core::{Assurance, MountError, Mounted, Report, VeritySet, Voucher};
+use ddi_core::steps::VeritySet;
+use ddi_core::{Assurance, MountError, Mounted, Report, Voucher};
 use ddi_os::SystemFacts;
 use ddi_os::metadata::{EnvFile, ExtensionRelease, Fact, UseAs};
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ddi_core::gpt::Architecture;
+use ddi_gpt::Architecture;
 use ddi_os::metadata::{EnvFile, ExtensionClass};
 use ddi_os::{ExtensionHost, ExtensionScope, match_extension};
 

@@ -377,7 +377,9 @@ fn fault(proof: &Value) -> Option<String> {
 
 /// The code of the error by which the library refuses to open an image: the command has a sentence for it.
 fn library_code(path: &Path, ask: &[String]) -> String {
-    use ddi_core::{Error, Image, ImageFile, SpoolOptions};
+    use ddi_core::steps::ImageFile;
+    use ddi_core::{Error, Image};
+    use ddi_io::SpoolOptions;
     let mut options = SpoolOptions::default();
     if let Some(at) = ask.iter().position(|arg| arg == "--max-size") {
         options.max_size = ask[at + 1].parse().unwrap();

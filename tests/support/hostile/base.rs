@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use ddi_core::gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
-use ddi_core::verity::RootHash;
+use ddi_gpt::{Attributes, BlockSize, Builder, Guid, NewPartition, PartitionType, verity_guids};
+use ddi_verity::RootHash;
 
 use super::Media;
 use crate::support::image::{erofs, hash_tree};

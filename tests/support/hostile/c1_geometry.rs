@@ -2,7 +2,7 @@
 //!
 //! No byte of any of these may be called verified.
 
-use ddi_core::verity::{
+use ddi_verity::{
     Algorithm, HashTree, HashType, Layout, Options, Params, Placement, RootHash, Salt, Superblock,
 };
 

@@ -1,6 +1,6 @@
 //! Several partitions that could be meant, and sets whose parts do not belong together.
 
-use ddi_core::gpt::Guid;
+use ddi_gpt::Guid;
 
 use super::Class;
 use super::base::{GOOD, Part, Verity, disk};

@@ -1,6 +1,6 @@
 //! Two readings of one disk: GPTs for two block sizes, MBR and GPT, a file system over both.
 
-use ddi_core::gpt::BlockSize;
+use ddi_gpt::BlockSize;
 
 use super::base::{GOOD, disk_of};
 use super::c4_file_systems::{Kind, superblock};

@@ -3,7 +3,7 @@
 //! A copy whose bytes are not those that were written is passed over for the other one; a copy that is whole and lies makes
 //! the image an error, since other software believes it.
 
-use ddi_core::gpt::BlockSize;
+use ddi_gpt::BlockSize;
 
 use super::base::{GOOD, Part, disk, disk_of};
 use super::media::*;

@@ -9,11 +9,12 @@ use super::{Checker, DPS_VERITY, GENERATOR, MAX_NAMED, MAX_WORDS, key};
 use crate::uki::CommandLine;
 use crate::{Subject, shortened};
 use ddi_core::Assurance;
+use ddi_core::Image;
 use ddi_core::Severity::{Error, Note, Warning};
-use ddi_core::VeritySet;
-use ddi_core::{Image, Table};
+use ddi_core::steps::Table;
+use ddi_core::steps::VeritySet;
+use ddi_core::steps::{SignaturePlace, SignatureState};
 use ddi_core::{Role, TrustedRootHash};
-use ddi_core::{SignaturePlace, SignatureState};
 
 /// What a command line says about the partitions.
 #[derive(Debug, Default)]

@@ -4,9 +4,10 @@ use ddi_gpt::{Designator, PartitionType};
 
 use super::{Checker, UAPI_1, UEFI, Volume};
 use crate::Subject;
+use ddi_core::MountError;
 use ddi_core::Severity::{Error, Warning};
-use ddi_core::Table;
-use ddi_core::{Contents, Files, MountError};
+use ddi_core::steps::Table;
+use ddi_core::steps::{Contents, Files};
 use ddi_fs as files;
 use ddi_fs::FsKind;
 

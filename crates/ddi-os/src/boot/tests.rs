@@ -5,9 +5,9 @@ use ddi_gpt::Guid;
 
 use super::*;
 use crate::uki::tests::PeBuilder;
-use ddi_core::ProveOptions;
-use ddi_core::verity_sets;
-use ddi_core::{DissectOptions, DissectionRecord, VeritySettings};
+use ddi_core::steps::ProveOptions;
+use ddi_core::steps::verity_sets;
+use ddi_core::steps::{DissectOptions, DissectionRecord, VeritySettings};
 use ddi_testing::{Disk, Set, luks, signature};
 
 /// What the check of `disk`, which `files` are to boot, comes to.

@@ -154,7 +154,8 @@ mod tests {
 
     use super::*;
     use crate::sysupdate::Pattern;
-    use ddi_core::{Image, Table};
+    use ddi_core::Image;
+    use ddi_core::steps::Table;
     use ddi_testing::{Disk, type_guid};
 
     const BLOCK: usize = 4096;

@@ -9,6 +9,8 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::time::SystemTime;
 
+use ddi_verity::Params;
+
 use super::{Fingerprint, RootHashSignature, SignatureDigest, SignatureError, SignatureScheme};
 
 /// What every reader of signatures answers.
@@ -86,6 +88,11 @@ impl<'a> DetachedSignature<'a> {
         match self.0 {}
     }
 
+    /// The hash tree that was signed along with the root hash.
+    pub fn bound_tree(&self) -> Option<&Params> {
+        match self.0 {}
+    }
+
     /// DER of the certificates that came with it.
     pub fn embedded_certificates(&self) -> &[&'a [u8]] {
         match self.0 {}
@@ -111,6 +118,11 @@ impl Certificate {
 
     /// Issuer and serial number.
     pub fn id(&self) -> &SignerId {
+        match self.0 {}
+    }
+
+    /// As it was read.
+    pub fn der(&self) -> &[u8] {
         match self.0 {}
     }
 

@@ -29,6 +29,7 @@ pub struct Certificate {
     not_after: Duration,
     key: PublicKey,
     fingerprint: Fingerprint,
+    der: Vec<u8>,
     path: Option<PathBuf>,
 }
 
@@ -37,7 +38,7 @@ pub struct Certificate {
 enum PublicKey {
     /// RSAPublicKey as DER, and the bits of the modulus.
     Rsa { key: Vec<u8>, bits: usize },
-    /// The curve, and the point as in the certificate.
+    /// The curve, and the point with both of its coordinates, if it is on a curve that is understood.
     Ec { curve: Oid, point: Vec<u8> },
     /// Another algorithm.
     Other(Oid),
@@ -82,6 +83,7 @@ impl Certificate {
             not_after: validity.not_after.to_unix_duration(),
             key: PublicKey::parse(key)?,
             fingerprint: fingerprint(der),
+            der: der.to_vec(),
             path: None,
         })
     }
@@ -94,6 +96,29 @@ impl Certificate {
     /// Issuer and serial number: what signatures name it by.
     pub fn id(&self) -> &SignerId {
         &self.id
+    }
+
+    /// As it was read.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Its key, if that is RSA: RSAPublicKey as DER.
+    #[cfg(feature = "sign")]
+    pub(super) fn rsa_key(&self) -> Option<&[u8]> {
+        match &self.key {
+            PublicKey::Rsa { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Its key, if that is on an elliptic curve: the curve, and the point.
+    #[cfg(feature = "sign")]
+    pub(super) fn ec_key(&self) -> Option<(Oid, &[u8])> {
+        match &self.key {
+            PublicKey::Ec { curve, point } => Some((*curve, point)),
+            _ => None,
+        }
     }
 
     /// Whose certificate it is, in the form of RFC 4514; what is not printable is escaped.
@@ -176,7 +201,8 @@ impl PublicKey {
             oid::EC => {
                 let curve = identifier.expect(Tag::ObjectIdentifier, "namedCurve")?;
                 let curve = Oid::from_content(curve.content).ok_or_else(malformed)?;
-                Ok(PublicKey::Ec { curve, point: key.to_vec() })
+                let point = uncompressed(curve, key).unwrap_or_else(|| key.to_vec());
+                Ok(PublicKey::Ec { curve, point })
             }
             _ => Ok(PublicKey::Other(name)),
         }
@@ -198,6 +224,12 @@ impl PublicKey {
                     Sha512 => &ring_signature::RSA_PKCS1_2048_8192_SHA512,
                 };
                 Ok(Check::Ring(algorithm, key))
+            }
+            #[cfg(not(any(feature = "ecdsa-sha512", feature = "sign")))]
+            (PublicKey::Ec { curve: oid::P256 | oid::P384, point }, SignatureScheme::Ecdsa)
+                if matches!(point.first(), Some(2 | 3)) =>
+            {
+                Err(SignatureError::NotCompiledIn { feature: "ecdsa-sha512" })
             }
             (PublicKey::Ec { curve, point }, SignatureScheme::Ecdsa) => match (*curve, digest) {
                 (oid::P256, Sha256) => Ok(Check::Ring(&ring_signature::ECDSA_P256_SHA256_ASN1, point)),
@@ -256,6 +288,27 @@ impl Check<'_> {
     }
 }
 
+/// The point with both coordinates that a compressed one stands for: `ring` takes no other, OpenSSL does.
+#[cfg(any(feature = "ecdsa-sha512", feature = "sign"))]
+fn uncompressed(curve: Oid, point: &[u8]) -> Option<Vec<u8>> {
+    match curve {
+        oid::P256 => {
+            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
+            Some(key.to_sec1_point(false).as_bytes().to_vec())
+        }
+        oid::P384 => {
+            let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
+            Some(key.to_sec1_point(false).as_bytes().to_vec())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(not(any(feature = "ecdsa-sha512", feature = "sign")))]
+fn uncompressed(_: Oid, _: &[u8]) -> Option<Vec<u8>> {
+    None
+}
+
 /// SHA-256 of a certificate.
 pub(super) fn fingerprint(der: &[u8]) -> Fingerprint {
     let digest = ring::digest::digest(&ring::digest::SHA256, der);
@@ -263,7 +316,7 @@ pub(super) fn fingerprint(der: &[u8]) -> Fingerprint {
 }
 
 /// Bits in a positive number, big-endian.
-fn bit_length(number: &[u8]) -> usize {
+pub(super) fn bit_length(number: &[u8]) -> usize {
     let skipped = number.iter().take_while(|&&byte| byte == 0).count();
     let significant = number.len().saturating_sub(skipped).saturating_mul(8);
     let zeros = number.get(skipped).map_or(0, |byte| byte.leading_zeros());

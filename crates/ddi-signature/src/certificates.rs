@@ -197,6 +197,7 @@ impl Certificates {
                         scheme: signature.scheme(),
                         digest: signature.digest(),
                         has_attributes: signature.has_attributes(),
+                        bound_tree: signature.bound_tree().copied(),
                         embedded: embedded(signature, certificate),
                     };
                     return Ok(VerifiedRootHash { root_hash: *root_hash, signer });

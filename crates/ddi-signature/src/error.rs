@@ -405,6 +405,16 @@ pub enum SignatureError {
     },
     /// The messageDigest attribute is not the digest of the root hash's text.
     MessageDigest,
+    /// The boundTree attribute is malformed, or describes a hash tree that cannot be.
+    BoundTree {
+        /// Offset in bytes.
+        offset: usize,
+    },
+    /// The boundTree attribute is of a version that is not known.
+    BoundTreeVersion {
+        /// Its version.
+        found: u32,
+    },
     /// The root hash is not as long as SHA-256, SHA-384 or SHA-512 make them.
     RootHashNotSignable {
         /// Its size in bytes.
@@ -487,6 +497,7 @@ impl SignatureError {
             | Self::UnsupportedScheme { .. }
             | Self::UnsignedAttributes { .. }
             | Self::TooManyAttributes { .. }
+            | Self::BoundTreeVersion { .. }
             | Self::RootHashNotSignable { .. }
             | Self::RsaSize { .. }
             | Self::UnsupportedCurve { .. }
@@ -560,6 +571,8 @@ impl SignatureError {
             Self::ContentTypeAttribute { .. } => "pkcs7-content-type-attribute",
             Self::MessageDigestForm { .. } => "pkcs7-message-digest-form",
             Self::MessageDigest => "pkcs7-message-digest",
+            Self::BoundTree { .. } => "pkcs7-bound-tree",
+            Self::BoundTreeVersion { .. } => "pkcs7-bound-tree-version",
             Self::RootHashNotSignable { .. } => "signature-root-hash-size",
             Self::NotTrusted { .. } => "signature-not-trusted",
             Self::NotDer { .. } => "signature-not-der",
@@ -708,6 +721,12 @@ impl fmt::Display for SignatureError {
                 write!(f, "PKCS#7: messageDigest attribute at byte {offset} is not an octet string")
             }
             Self::MessageDigest => f.write_str("signature is over another root hash (messageDigest)"),
+            Self::BoundTree { offset } => {
+                write!(f, "PKCS#7: boundTree attribute at byte {offset} describes no hash tree")
+            }
+            Self::BoundTreeVersion { found } => {
+                write!(f, "PKCS#7: boundTree attribute has version {found}, expected 1")
+            }
             Self::RootHashNotSignable { size } => {
                 write!(f, "root hash has {size} bytes, signed ones have 32, 48 or 64")
             }

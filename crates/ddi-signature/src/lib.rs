@@ -4,8 +4,9 @@
 //! [`DetachedSignature`] says that a signature *is present*, a [`VerifiedRootHash`] that it *was verified*, with the
 //! key of a certificate that somebody trusts. Only [`Certificates::verify`] makes the latter.
 //!
-//! What is signed is the root hash and nothing else: not what the image is for, not its version, not the geometry of
-//! the tree. Whoever has a signed image can present it in the place of another one.
+//! What is signed is the root hash: not what the image is for, not its version. Whoever has a signed image can present it
+//! in the place of another one. Nor is the geometry of the tree, unless the signer said so in an attribute
+//! ([`DetachedSignature::bound_tree`]).
 //!
 //! # What is taken
 //!
@@ -25,7 +26,8 @@
 //! | feature | default | what it adds | crates that it brings |
 //! | --- | --- | --- | --- |
 //! | `pkcs7` | yes | reading and checking of signatures and certificates | `ring`, `der`, `x509-cert`, `serde_json` and theirs |
-//! | `ecdsa-sha512` | no | ECDSA on P-256 and P-384 with SHA-512, which `ring` lacks and OpenSSL takes | `p256`, `p384` and theirs |
+//! | `ecdsa-sha512` | no | ECDSA on P-256 and P-384 with SHA-512, and certificates with compressed points, which `ring` lacks and OpenSSL takes | `p256`, `p384` and theirs |
+//! | `sign` | no | making signatures: [`sign`] | `p256`, `p384`, `crypto-bigint`, `pkcs5`, `zeroize` and theirs |
 //!
 //! Without `pkcs7` the types are there and every signature is refused with [`SignatureError::NotCompiledIn`].
 
@@ -48,6 +50,8 @@
 mod absent;
 mod algorithm;
 #[cfg(feature = "pkcs7")]
+mod bound;
+#[cfg(feature = "pkcs7")]
 mod certificate;
 mod certificates;
 #[cfg(feature = "pkcs7")]
@@ -58,6 +62,8 @@ mod oid;
 mod partition;
 #[cfg(feature = "pkcs7")]
 mod pkcs7;
+#[cfg(feature = "sign")]
+pub mod sign;
 #[cfg(feature = "pkcs7")]
 mod signer_id;
 
@@ -81,7 +87,7 @@ pub use partition::{MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, RootHashSignature};
 #[cfg(feature = "pkcs7")]
 pub use {oid::Oid, pkcs7::DetachedSignature, signer_id::SignerId};
 
-use ddi_verity::RootHash;
+use ddi_verity::{Params, RootHash};
 
 /// A root hash that was signed with the key of a trusted certificate. Nothing but [`Certificates::verify`] makes
 /// one.
@@ -115,6 +121,9 @@ pub struct Signer {
     pub digest: SignatureDigest,
     /// Were there authenticated attributes?
     pub has_attributes: bool,
+    /// The hash tree that was signed along with the root hash, if it was: see
+    /// [`DetachedSignature::bound_tree`].
+    pub bound_tree: Option<Params>,
     /// What came along with the signature.
     pub embedded: EmbeddedCertificate,
 }

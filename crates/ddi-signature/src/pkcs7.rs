@@ -23,10 +23,12 @@
 use der::Tag;
 
 use super::algorithm::{SignatureDigest, SignatureScheme};
+use super::bound;
 use super::der::{Value, Values, check_integer, context};
 use super::oid::{self, Oid};
 use super::signer_id::SignerId;
 use super::{MAX_SIGNATURE_SIZE, SignatureError, SignatureForm};
+use ddi_verity::Params;
 
 /// Size in bytes above which the name of an issuer is refused.
 const MAX_NAME_SIZE: usize = 4096;
@@ -50,6 +52,7 @@ struct Attributes<'a> {
     /// As in the file, behind the tag `[0]`.
     der: &'a [u8],
     message_digest: &'a [u8],
+    bound_tree: Option<Params>,
 }
 
 impl<'a> DetachedSignature<'a> {
@@ -167,6 +170,11 @@ impl<'a> DetachedSignature<'a> {
         self.attributes.is_some()
     }
 
+    /// The hash tree that the root hash is of, if an attribute says so: what is signed is then the geometry too.
+    pub fn bound_tree(&self) -> Option<&Params> {
+        self.attributes.as_ref()?.bound_tree.as_ref()
+    }
+
     /// DER of the certificates that came with it, neither checked nor trusted.
     pub fn embedded_certificates(&self) -> &[&'a [u8]] {
         &self.certificates
@@ -201,7 +209,7 @@ fn object_identifier(value: Value<'_>) -> Result<Oid, SignatureError> {
 }
 
 /// Checks the form of an INTEGER; `None` if its value is one, else its low 32 bits.
-fn not_one(value: Value<'_>) -> Result<Option<u32>, SignatureError> {
+pub(super) fn not_one(value: Value<'_>) -> Result<Option<u32>, SignatureError> {
     check_integer(value)?;
     match *value.content {
         [1] => Ok(None),
@@ -331,6 +339,7 @@ fn attributes<'a>(set: Value<'a>) -> Result<Attributes<'a>, SignatureError> {
     let mut before: &[u8] = &[];
     let mut has_content_type = false;
     let mut message_digest = None;
+    let mut bound_tree = None;
     while let Some(attribute) = values.next()? {
         attribute.must_be(Tag::Sequence, "authenticatedAttributes", "Attribute")?;
         // DER sorts a SET OF, and the signature covers its DER
@@ -369,6 +378,7 @@ fn attributes<'a>(set: Value<'a>) -> Result<Attributes<'a>, SignatureError> {
                 }
                 message_digest = Some(value.content);
             }
+            oid::BOUND_TREE => bound_tree = Some(bound::parse(one()?)?),
             _ => {}
         }
     }
@@ -376,7 +386,7 @@ fn attributes<'a>(set: Value<'a>) -> Result<Attributes<'a>, SignatureError> {
         return Err(SignatureError::AttributeMissing { name: oid::CONTENT_TYPE });
     }
     let missing = SignatureError::AttributeMissing { name: oid::MESSAGE_DIGEST };
-    Ok(Attributes { der: set.der, message_digest: message_digest.ok_or(missing)? })
+    Ok(Attributes { der: set.der, message_digest: message_digest.ok_or(missing)?, bound_tree })
 }
 
 /// A chain has three or four.
@@ -398,7 +408,7 @@ mod tests {
             let right = digest.digest(b"the content").as_ref().to_vec();
             let message = |message_digest: &[u8]| {
                 let Some(attributes) = &parsed.attributes else { panic!("no attributes") };
-                let attributes = Some(Attributes { der: attributes.der, message_digest });
+                let attributes = Some(Attributes { der: attributes.der, message_digest, bound_tree: None });
                 DetachedSignature { digest, attributes, ..parsed.clone() }.message(b"the content").map(drop)
             };
             assert_eq!(message(&right), Ok(()));

@@ -329,7 +329,7 @@ impl Node {
 }
 
 fn oid_node(oid: Oid) -> Node {
-    Node::Leaf(6, oid.0.as_bytes().to_vec())
+    Node::Leaf(6, oid.content().to_vec())
 }
 
 fn null() -> Node {

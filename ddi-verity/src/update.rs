@@ -32,7 +32,8 @@ impl HashTree {
     /// word: a change that is not named is found by the next check.
     ///
     /// Not atomic: if it is cut short after it has begun to write, neither root hash fits the tree. With a superblock in
-    /// front, invalidate that first and write it again last. Without levels there is no old tree to compare with.
+    /// front, invalidate that first and write it again last. Without levels there is no old tree to compare with: the root hash is
+    /// that of the one block, and if nothing changed it must be the old one.
     ///
     /// # Errors
     /// [`Error::BlockMismatch`] or [`Error::SpareNotZero`] if the old tree is not as `old_root` says; then nothing was
@@ -54,7 +55,11 @@ impl HashTree {
         let changed = merge(changed, self.params().data_blocks())?;
         let data_blocks = changed.iter().map(|range| range.end - range.start).sum();
         if self.layout().levels().is_empty() {
-            let root_hash = if changed.is_empty() { *old_root } else { self.root_hash(data, options)? };
+            let root_hash = self.root_hash(data, options)?;
+            // the one block is what the root hash is of: if nobody changed it, it must be that
+            if changed.is_empty() && root_hash != *old_root {
+                return Err(Error::BlockMismatch { level: None, block: 0 });
+            }
             return Ok(Updated { root_hash, data_blocks, hash_blocks: 0 });
         }
 
@@ -431,6 +436,47 @@ mod tests {
         let other = RootHash::from_bytes(&[1; 32]).unwrap();
         let error = update(example.hash.clone(), &other);
         assert!(matches!(error, Error::BlockMismatch { level: Some(3), block: 0 }), "{error}");
+    }
+
+    /// The root hash that comes back is one that was looked at, be there something to do or not.
+    #[test]
+    fn the_old_tree_is_looked_at_even_if_nothing_changed() {
+        for blocks in [3, 20, 5000] {
+            let example = Example::new(SHA256, 512, 512, blocks, b"s");
+            let memory = Memory(Mutex::new(example.hash.clone()), Mutex::default());
+            let update = |old: &dyn ReadAt, root: &RootHash, changed: &[Range<u64>]| {
+                example.tree.update(&example.data, old, &memory.0, root, changed, &Options::new())
+            };
+            let updated = update(&memory, &example.root, &[]).unwrap();
+            assert_eq!((updated.root_hash, updated.data_blocks, updated.hash_blocks), (example.root, 0, 0));
+            let top = example.tree.layout().levels().len() - 1;
+            let other = RootHash::from_bytes(&[1; 32]).unwrap();
+            let error = update(&memory, &other, &[]).unwrap_err();
+            assert!(
+                matches!(error, Error::BlockMismatch { level: Some(l), block: 0 } if l == top),
+                "{error}"
+            );
+            // one that is too short is called that, wherever its end is
+            let needed = example.hash.len();
+            let short = example.hash[..needed - 1].to_vec();
+            for changed in [&[][..], &[0..1]] {
+                let error = update(&short, &example.root, changed).unwrap_err();
+                assert!(matches!(error, Error::TooShort { storage: Storage::Hash, .. }), "{error}");
+            }
+        }
+        // without levels the root hash is that of the data, and there is nothing to write
+        let example = Example::new(SHA256, 512, 512, 1, b"s");
+        let update = |changed: &[Range<u64>], root: &RootHash| {
+            let nothing = Mutex::new(Vec::new());
+            example.tree.update(&example.data, &Vec::new(), &nothing, root, changed, &Options::new())
+        };
+        let other = RootHash::from_bytes(&[1; 32]).unwrap();
+        for (changed, given) in [(&[0..1][..], &other), (&[0..1], &example.root), (&[], &example.root)] {
+            let updated = update(changed, given).unwrap();
+            assert_eq!((updated.root_hash, updated.hash_blocks), (example.root, 0));
+        }
+        let error = update(&[], &other).unwrap_err();
+        assert!(matches!(error, Error::BlockMismatch { level: None, block: 0 }), "{error}");
     }
 
     #[test]

@@ -491,3 +491,125 @@ fn what_is_left_out_is_called_by_its_name_and_with_the_reason() {
     assert_eq!(folder.names(), ["ddi", "image.raw", "plain", "preserved"]);
     assert_eq!(fs::read_dir(folder.file("preserved")).unwrap().count(), 1);
 }
+
+/// Each type of file with all that it has; without `--preserve` all is ours, and only the times are kept.
+#[test]
+fn what_each_type_has_is_preserved() {
+    if !require_root() || !require_tool("setfattr") || !require_tool("mkfs.erofs") {
+        return;
+    }
+    let folder = Folder::new();
+    let tree = folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    with_special_files(&tree);
+    std::os::unix::net::UnixListener::bind(tree.join("socket")).unwrap();
+    fs::create_dir(tree.join("dir")).unwrap();
+    // blocks that are zeros, and some that are not but for a byte at either end
+    let mut content = vec![0; (3 << 20) + 5];
+    for (at, byte) in content.iter_mut().enumerate().filter(|(at, _)| at % 65_536 < 8192) {
+        *byte = (at % 251) as u8;
+    }
+    let last = content.len() - 1;
+    (content[20 * 4096], content[40 * 4096 - 1], content[last]) = (1, 2, 3);
+    fs::write(tree.join("file"), &content).unwrap();
+    symlink("file", tree.join("link")).unwrap();
+    run("setfattr", ["-n", "user.a", "-v", "value", &folder.file("tree/file")]).unwrap();
+    run("setfattr", ["-n", "trusted.user.", "-v", "value", &folder.file("tree/file")]).unwrap();
+    let names = ["dir", "disk", "fifo", "file", "link", "null", "socket"];
+    for (id, name) in names.iter().enumerate() {
+        let path = tree.join(name);
+        std::os::unix::fs::lchown(&path, Some(1000 + id as u32), Some(2000 + id as u32)).unwrap();
+        if *name != "link" {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o710 + id as u32)).unwrap();
+        }
+        run("touch", ["-h", "-d", &format!("@{}.5", 1_000_000_000 + id), path.to_str().unwrap()]).unwrap();
+    }
+    run("mkfs.erofs", ["--quiet", &folder.file("image.raw"), tree.to_str().unwrap()]).unwrap();
+    let facts = |place: &str, name: &str| {
+        let found = fs::symlink_metadata(folder.file(&format!("{place}/{name}"))).unwrap();
+        ((found.mode(), found.uid(), found.gid(), found.rdev()), (found.mtime(), found.mtime_nsec()))
+    };
+    let ended = ddi(&folder, "/ kept --preserve");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    for name in names {
+        assert_eq!(facts("kept", name), facts("tree", name), "{name}");
+    }
+    let attributes = run("getfattr", ["-d", "-m", "-", &folder.file("kept/file")]).unwrap();
+    let attributes: Vec<_> = attributes.lines().filter(|line| line.contains('=')).collect();
+    assert_eq!(attributes, ["user.a=\"value\""]);
+    assert!(fs::read(folder.file("kept/file")).unwrap() == content);
+    let blocks = fs::metadata(folder.file("kept/file")).unwrap().blocks();
+    assert!(blocks < content.len() as u64 / 512 / 4, "{blocks}");
+
+    let ended = ddi(&folder, "/ plain");
+    assert_eq!((ended.code, ended.stderr.lines().count()), (Some(0), 4), "{ended:?}");
+    for name in ["dir", "file", "link"] {
+        let ((_, uid, gid, _), times) = facts("plain", name);
+        assert_eq!(((uid, gid), times), ((0, 0), facts("tree", name).1), "{name}");
+    }
+    assert!(fs::read(folder.file("plain/file")).unwrap() == content);
+    // each by itself too
+    for name in ["link", "null", "disk", "fifo", "socket"] {
+        let target = if name == "link" { "file" } else { name };
+        assert_eq!(ddi(&folder, &format!("/{name} one-{name} --preserve")).code, Some(0), "{name}");
+        assert_eq!(facts(".", &format!("one-{name}")), facts("tree", target), "{name}");
+    }
+}
+
+fn ddi(folder: &Folder, args: &str) -> Ended {
+    shell(folder, &format!("$DDI extract image.raw {args}"))
+}
+
+#[test]
+fn no_more_than_64_are_named_that_are_left_out() {
+    for (count, told, last) in [(64, 64, " is left out"), (65, 65, "1 more are left out"), (70, 65, "6 more")]
+    {
+        let Some(folder) = image(|tree| {
+            for number in 0..count {
+                run("mkfifo", [tree.join(format!("{number:02}")).to_str().unwrap()]).unwrap();
+            }
+        }) else {
+            return;
+        };
+        let ended = ddi(&folder, "/ out");
+        let lines: Vec<_> = ended.stderr.lines().collect();
+        assert_eq!((ended.code, lines.len()), (Some(0), told), "{ended:?}");
+        assert!(lines.last().unwrap().contains(last), "{ended:?}");
+        assert!(lines[0].contains("/00 is left out"), "{ended:?}");
+    }
+}
+
+/// Its owner may not move a directory that he may not write into, and has it all the same.
+#[test]
+fn a_directory_that_is_closed_takes_its_place() {
+    let Some(folder) = image(|tree| {
+        for (name, mode) in [("closed", 0o555), ("open", 0o755), ("none", 0)] {
+            fs::create_dir(tree.join(name)).unwrap();
+            fs::write(tree.join(name).join("file"), "x").unwrap();
+            fs::set_permissions(tree.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }) else {
+        return;
+    };
+    fs::copy(DDI, folder.file("ddi")).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let drop = if require_root() {
+        if !require_tool("setpriv") {
+            return;
+        }
+        "setpriv --reuid 65534 --regid 65534 --clear-groups"
+    } else {
+        ""
+    };
+    for (name, mode) in [("closed", 0o555), ("open", 0o755), ("none", 0)] {
+        for option in ["", "--preserve"] {
+            let out = format!("out-{name}{option}");
+            let ended = shell(&folder, &format!("{drop} ./ddi extract image.raw /{name} {out} {option}"));
+            assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{out}");
+            let found = fs::metadata(folder.file(&out)).unwrap();
+            assert_eq!((found.mode() & 0o7777, found.mtime()), (mode, 0), "{out}");
+            fs::set_permissions(folder.file(&out), fs::Permissions::from_mode(0o700)).unwrap();
+            assert_eq!(fs::read(folder.file(&format!("{out}/file"))).unwrap(), b"x");
+        }
+    }
+}

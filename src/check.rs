@@ -21,7 +21,7 @@ use ddi_signature::Certificates;
 
 use crate::cli::{CheckArgs, ExtensionArgs, GoldenArgs, PortableArgs, TrustArgs};
 use crate::verify::open;
-use crate::{ExitStatus, output};
+use crate::{ExitStatus, failure, output};
 
 /// `ddi check portable`
 pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<ExitStatus> {
@@ -69,8 +69,7 @@ pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<ExitStatus> {
         report.fact("host-from", [&host.origin]);
         Ok(report)
     })();
-    let paths: Vec<_> = args.images.iter().map(|path| path.display().to_string()).collect();
-    trust.finish("extension", Path::new(&paths.join(" ")), result, args.reading.json)
+    trust.finish("extension", Path::new(&failure::all(&args.images)), result, args.reading.json)
 }
 
 /// `ddi check golden`

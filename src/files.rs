@@ -6,15 +6,17 @@
 mod extract;
 
 use std::ffi::OsStr;
+use std::fmt;
 
 use anyhow::{Context, anyhow};
 use ddi_core::steps::{Contents, DissectionRecord, Files, ProveOptions, VeritySet, verity_sets};
-use ddi_core::{Assurance, ErrorKind, MountError, Mounted, Role};
+use ddi_core::{Assurance, ErrorKind, MountError, Mounted, ReadError, Role};
 use ddi_fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Vfs, Walk};
 use ddi_gpt::Designator;
 
 use crate::ExitStatus;
 use crate::cli::{CatArgs, FilesArgs, LsArgs, MtreeArgs};
+use crate::failure::Asked;
 use crate::output::{self, Entry, Lines, Shape};
 use crate::parity::{Parity, usual};
 use crate::verify::open;
@@ -76,17 +78,42 @@ impl From<MountError> for Stop {
             MountError::Refused(_) => "; --partition shows one file system of it alone",
             _ => "",
         };
-        Stop { outcome, error: anyhow!("{error}{hint}") }
+        Stop { outcome, error: hinted(error, hint) }
     }
 }
 
-/// Says on stderr why there is no answer, or not all of it.
-fn ended(args: &FilesArgs, result: Result<ExitStatus, Stop>) -> anyhow::Result<ExitStatus> {
+/// An error, and what to do about it.
+#[derive(Debug)]
+struct Hinted<E> {
+    error: E,
+    hint: &'static str,
+}
+
+impl<E: fmt::Display> fmt::Display for Hinted<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.error, self.hint)
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Hinted<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+fn hinted(error: impl std::error::Error + Send + Sync + 'static, hint: &'static str) -> anyhow::Error {
+    Hinted { error, hint }.into()
+}
+
+/// Says why there is no answer, or not all of it.
+fn ended(args: &FilesArgs, json: bool, result: Result<ExitStatus, Stop>) -> anyhow::Result<ExitStatus> {
     let Stop { outcome, error } = match result {
         Ok(outcome) => return Ok(outcome),
         Err(stop) => stop,
     };
-    output::error(&error.context(args.image.display().to_string()));
+    let image = args.image.display().to_string();
+    let asked = json.then(|| Asked { image: Some(image.clone()) });
+    output::failed(&error.context(image), asked.as_ref());
     Ok(outcome)
 }
 
@@ -182,23 +209,14 @@ impl Opened {
             return Ok(());
         }
         let Err(mounted) = self.files.vouch(Assurance::Authenticated, all) else { return Ok(()) };
-        let what = match (mounted.designator, mounted.number) {
-            (Some(designator), _) => format!("the {designator} file system"),
-            (None, Some(number)) => format!("the file system in partition {number}"),
-            (None, None) => "the file system".into(),
-        };
-        Err(match mounted.assurance {
-            Assurance::Intact => Stop {
-                outcome: ExitStatus::Unvouched,
-                error: anyhow!("{what} has a part in the answer, and nobody vouches for its root hash"),
-            },
-            _ => Stop {
-                outcome: ExitStatus::Bad,
-                error: anyhow!(
-                    "{what} has a part in the answer, and is not protected by a hash tree; \
-                     --partition shows one file system alone"
-                ),
-            },
+        let (designator, number, assurance) = (mounted.designator, mounted.number, mounted.assurance);
+        let error = ReadError::NotProven { designator, number, assurance };
+        Err(match assurance {
+            Assurance::Intact => Stop { outcome: ExitStatus::Unvouched, error: error.into() },
+            _ => {
+                let hint = "; --partition shows one file system alone";
+                Stop { outcome: ExitStatus::Bad, error: hinted(error, hint) }
+            }
         })
     }
 
@@ -286,7 +304,7 @@ fn joined(path: &[u8], relative: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn ls(args: &LsArgs) -> anyhow::Result<ExitStatus> {
-    ended(&args.files, list(args))
+    ended(&args.files, args.json, list(args))
 }
 
 fn list(args: &LsArgs) -> Result<ExitStatus, Stop> {
@@ -376,7 +394,7 @@ pub(crate) fn cat(args: &CatArgs) -> anyhow::Result<ExitStatus> {
         let opened = Opened::new(&args.files)?;
         print_file(&opened, &opened.asked(&args.path, true))
     };
-    ended(&args.files, print())
+    ended(&args.files, false, print())
 }
 
 /// The content of a file, to stdout.
@@ -400,7 +418,7 @@ fn print_file(opened: &Opened, asked: &[u8]) -> Result<ExitStatus, Stop> {
 }
 
 pub(crate) fn mtree(args: &MtreeArgs) -> anyhow::Result<ExitStatus> {
-    ended(&args.files, tell_tree(args))
+    ended(&args.files, args.json, tell_tree(args))
 }
 
 fn tell_tree(args: &MtreeArgs) -> Result<ExitStatus, Stop> {

@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 mod cli;
+mod failure;
 mod files;
 mod inspect;
 mod output;
@@ -41,7 +42,9 @@ impl From<ExitStatus> for ExitCode {
 }
 
 fn main() -> ExitCode {
-    let status = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let asked = command.asked();
+    let status = match command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Read(args) => read::run(&args),
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
     };
     status
         .unwrap_or_else(|error| {
-            output::error(&error);
+            output::failed(&error, asked.as_ref());
             ExitStatus::Unknown
         })
         .into()

@@ -17,11 +17,15 @@ mod verity;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use ddi_core::json::Failure;
 use ddi_gpt::Escaped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
+
+use crate::failure::Asked;
 
 pub(crate) use bench::bench;
 pub(crate) use check::check;
@@ -34,6 +38,9 @@ pub(crate) use read::{Unreadable, bytes, bytes_to};
 use table::{Cell, Table};
 pub(crate) use verify::{Verified, verify};
 pub(crate) use verity::{dump, formatted, refused, repaired, verified};
+
+/// Whether a JSON document is on stdout, or part of one: there is never a second.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
 
 /// Text of any origin, made fit for a terminal.
 fn escape(text: &str) -> String {
@@ -57,6 +64,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Prints a JSON value to stdout, indented.
 fn print_json(value: &Value) -> anyhow::Result<()> {
+    ANSWERED.store(true, Ordering::Relaxed);
     print(&escape_json(&format!("{value:#}\n")))
 }
 
@@ -77,9 +85,30 @@ fn escape_json(json: &str) -> String {
     text
 }
 
-/// Says on stderr why there is no answer.
+/// Says on stderr why there is no answer, and on stdout too if JSON was asked for.
+pub(crate) fn failed(reason: &anyhow::Error, asked: Option<&Asked>) {
+    error(reason);
+    let Some(Asked { image }) = asked else { return };
+    if ANSWERED.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut message = chain(reason);
+    // it has a key of its own
+    if let Some(rest) = image.as_ref().and_then(|image| message.strip_prefix(image)?.strip_prefix(": ")) {
+        message = rest.to_owned();
+    }
+    let document = Failure::of(reason.as_ref()).message(message).image(image.clone()).to_json();
+    // what was to be told is on stderr
+    let _ = print_json(&document);
+}
+
+/// Says on stderr why there is no answer, or not all of it.
 pub(crate) fn error(error: &anyhow::Error) {
-    // many an error names its cause already
+    say("error", chain(error));
+}
+
+/// The error and its causes; many an error names its cause already.
+fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
         if !text.contains(&cause) {
@@ -87,7 +116,7 @@ pub(crate) fn error(error: &anyhow::Error) {
             text.push_str(&cause);
         }
     }
-    say("error", text);
+    text
 }
 
 /// Says on stderr what the reader of the result should know.

@@ -32,7 +32,7 @@ const ITEM: &str = "item";
 const NAMES: usize = 1 << 13;
 
 pub(crate) fn run(args: &ExtractArgs) -> anyhow::Result<ExitStatus> {
-    ended(&args.files, extract(args))
+    ended(&args.files, false, extract(args))
 }
 
 fn extract(args: &ExtractArgs) -> Result<ExitStatus, Stop> {

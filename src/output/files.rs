@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, StdoutLock, Write};
+use std::sync::atomic::Ordering;
 
 use anyhow::Context;
 use ddi_core::Assurance;
@@ -9,7 +10,7 @@ use ddi_core::json::FileEntry;
 use ddi_fs::{Error, FileType, Place, Stat, Vfs, Walk};
 use sha2::{Digest, Sha256};
 
-use super::{escape_json, hex, shown_name};
+use super::{ANSWERED, escape_json, hex, shown_name};
 
 /// How files are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,7 @@ impl Lines {
 
     /// Prints the line of one file; nothing, if it cannot be told and the shape has no words for that.
     pub(crate) fn entry(&mut self, entry: &Entry<'_>) -> anyhow::Result<()> {
+        self.begin();
         if self.shape == Shape::Null {
             return match self.bytes.write(&[entry.path, b"\0"].concat()) {
                 Ok(()) => Ok(()),
@@ -129,12 +131,20 @@ impl Lines {
         }
     }
 
+    /// From here on the array is the document.
+    fn begin(&self) {
+        if self.shape == Shape::Json {
+            ANSWERED.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Does nobody take any more?
     pub(crate) fn is_closed(&self) -> bool {
         self.bytes.is_closed()
     }
 
     pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
+        self.begin();
         if self.shape == Shape::Json && !self.bytes.is_closed() {
             let _ = self.bytes.write(if self.is_first { b"[]\n" } else { b"\n]\n" });
         }

@@ -139,7 +139,9 @@ fn what_is_no_answer_ends_with_2() {
         for check in ["golden", "portable", "boot"] {
             let ended = ddi(["check", check, "--json", path]);
             assert_eq!(ended.code, Some(2), "{check} {path}: {ended:?}");
-            assert!(ended.stdout.is_empty() && ended.stderr.contains(&**path), "{ended:?}");
+            let json = ended.json();
+            assert!(json["schema"] == "ddi.error/1" && json["image"] == **path, "{ended:?}");
+            assert!(ended.stderr.contains(&**path), "{ended:?}");
         }
     }
     if let Some(corpus) = corpus() {

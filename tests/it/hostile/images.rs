@@ -170,14 +170,14 @@ impl Checked {
             checked.expect("unprintable", &unprintable(&format!("{}{}", ended.stdout, ended.stderr)), &None);
         }
         let answers = match image.status {
-            2 if as_json.stdout.is_empty() => {
-                let begins = text.stderr.starts_with("ddi: error: ");
-                checked.expect(
-                    "stderr begins with ddi: error, stdout",
-                    &(begins, &*text.stdout),
-                    &(true, ""),
-                );
-                vec![library_code(Path::new(path), &image.ask)]
+            2 if text.stdout.is_empty() => {
+                checked.expect("begin of stderr", &text.stderr.get(..12), &Some("ddi: error: "));
+                checked.expect("stderr of JSON", &as_json.stderr, &text.stderr);
+                let error: Value = serde_json::from_str(&as_json.stdout).unwrap_or_default();
+                checked.expect("schema", &error["schema"], &"ddi.error/1".into());
+                let code = library_code(Path::new(path), &image.ask);
+                checked.expect("code", &error["code"].as_str(), &Some(&code));
+                vec![code]
             }
             _ => match serde_json::from_str(&as_json.stdout) {
                 Ok(value) => {
@@ -206,8 +206,7 @@ impl Checked {
                 let json = self.run(place, &[args, &["--json".into()]].concat(), with_time);
                 self.expect("exit status of JSON", &json.code, &ended.code);
                 self.expect("unprintable in JSON", &unprintable(&json.stdout), &None);
-                let is_json = json.stdout.is_empty() || serde_json::from_str::<Value>(&json.stdout).is_ok();
-                self.expect("is JSON", &is_json, &true);
+                self.expect("is JSON", &serde_json::from_str::<Value>(&json.stdout).is_ok(), &true);
             }
             "extract" => {
                 let is_left = |name: std::io::Result<fs::DirEntry>| {

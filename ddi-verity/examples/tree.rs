@@ -1,65 +1,35 @@
-//! Builds or checks the hash tree of a file, as `veritysetup format` and `verify` do: the library and little else.
+//! Makes or checks the hash tree of a file, as `veritysetup format` and `verify` do.
 //!
 //! ```text
-//! tree format DATA HASH [THREADS]
-//! tree verify DATA HASH ROOT-HASH [THREADS]
+//! tree format DATA HASH
+//! tree verify DATA HASH ROOT-HASH
 //! ```
 
-use std::env;
 use std::error::Error;
 use std::fs::File;
 use std::process::ExitCode;
 
-use ddi_verity::{
-    Algorithm, FileSource, HashTree, HashType, Options, Params, Placement, ReadAt, RootHash, Salt,
-    Strictness, Superblock, WriteAt, check_geometry,
-};
+use ddi_verity::{FileSource, FormatOptions, HashTree, OpenOptions, Options};
 
-fn main() -> ExitCode {
-    let args: Vec<String> = env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let outcome = match args[..] {
-        ["format", data, hash] => format(data, hash, Options::new()),
-        ["format", data, hash, threads] => threaded(threads).and_then(|options| format(data, hash, options)),
-        ["verify", data, hash, root] => verify(data, hash, root, Options::new()),
-        ["verify", data, hash, root, threads] => {
-            threaded(threads).and_then(|options| verify(data, hash, root, options))
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["format", data, hash] => {
+            let (data, hash) = (FileSource::open(data)?, File::create(hash)?);
+            let made = HashTree::format(&data, &hash, &FormatOptions::new())?;
+            println!("{}", made.root_hash);
+            Ok(ExitCode::SUCCESS)
         }
-        _ => Err("format DATA HASH [THREADS] | verify DATA HASH ROOT-HASH [THREADS]".into()),
-    };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("{error}");
-        ExitCode::from(2)
-    })
-}
-
-fn threaded(threads: &str) -> Result<Options<'static>, Box<dyn Error>> {
-    Ok(Options::new().threads(threads.parse()?))
-}
-
-fn format(data: &str, hash: &str, options: Options<'_>) -> Result<ExitCode, Box<dyn Error>> {
-    let data = FileSource::open(data)?;
-    let salt: Salt = "030a11181f262d343b424950575e656c737a81888f969da4abb2b9c0c7ced5dc".parse()?;
-    let params = Params::new(HashType::Normal, Algorithm::Sha256, 4096, 4096, data.size() / 4096, salt)?;
-    let tree = HashTree::new(params, Placement::Superblock(0))?;
-    let hash = File::create(hash)?;
-    hash.set_len(tree.layout().hash_area().end)?;
-    let root = tree.build(&data, &hash, &options)?;
-    hash.write_all_at(0, &Superblock { params, uuid: *b"an example, yes!" }.to_bytes())?;
-    println!("{root}");
-    Ok(ExitCode::SUCCESS)
-}
-
-fn verify(data: &str, hash: &str, root: &str, options: Options<'_>) -> Result<ExitCode, Box<dyn Error>> {
-    let (data, hash) = (FileSource::open(data)?, FileSource::open(hash)?);
-    let root: RootHash = root.parse()?;
-    let params = Superblock::read(&hash, 0)?.params;
-    let tree = HashTree::new(params, Placement::Superblock(0))?;
-    let tree = check_geometry(tree, data.size(), hash.size(), Strictness::STRICT)?;
-    let verdict = tree.verify(&data, &hash, &root, &options)?;
-    if verdict.is_proven() {
-        return Ok(ExitCode::SUCCESS);
+        ["verify", data, hash, root_hash] => {
+            let (data, hash) = (FileSource::open(data)?, FileSource::open(hash)?);
+            let (open, how) = (OpenOptions::new(), Options::new());
+            let verdict = HashTree::check(&data, &hash, &root_hash.parse()?, &open, &how)?;
+            if !verdict.is_proven() {
+                println!("bad blocks: {:?}", verdict.corrupt_data.ranges());
+                return Ok(ExitCode::FAILURE);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err("format DATA HASH | verify DATA HASH ROOT-HASH".into()),
     }
-    println!("{verdict:#?}");
-    Ok(ExitCode::FAILURE)
 }

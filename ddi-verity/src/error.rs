@@ -187,6 +187,11 @@ pub enum Error {
         /// What it said.
         error: io::Error,
     },
+    /// The kernel gave no random bytes, for a salt or a UUID.
+    Random {
+        /// What it said.
+        error: io::Error,
+    },
     /// A block does not match its digest, where that cannot be worked around.
     BlockMismatch {
         /// Level of the hash block; `None` for a data block.
@@ -273,7 +278,7 @@ impl Error {
             | UnknownAlgorithm { .. }
             | NotAllowed(_)
             | ReadOnlyAlgorithm { .. } => ErrorKind::Unsupported,
-            Io { .. } | Worker => ErrorKind::Io,
+            Io { .. } | Random { .. } | Worker => ErrorKind::Io,
             RootHashSize { .. } | BlockMismatch { .. } | SpareNotZero { .. } => ErrorKind::Mismatch,
             BlockRange { .. }
             | BlockTwice { .. }
@@ -309,6 +314,7 @@ impl Error {
             ReadOnlyAlgorithm { .. } => "verity-read-only-algorithm",
             RootHashSize { .. } => "verity-root-hash-size",
             Io { .. } => "verity-io",
+            Random { .. } => "verity-random",
             BlockMismatch { .. } => "verity-block-mismatch",
             SpareNotZero { .. } => "verity-spare-not-zero",
             BlockRange { .. } => "verity-block-range",
@@ -394,6 +400,7 @@ impl fmt::Display for Error {
                 write!(f, "root hash has {found} bytes, expected {expected}")
             }
             Io { storage, offset, error } => write!(f, "{storage}, byte {offset}: {error}"),
+            Random { error } => write!(f, "random bytes: {error}"),
             BlockMismatch { level: None, block } => {
                 write!(f, "data block {block} does not match its digest")
             }

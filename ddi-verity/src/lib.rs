@@ -55,6 +55,7 @@ pub use ddi_io::{FileSource, ReadAt, Section, Stream, WriteAt};
 mod error;
 #[cfg(feature = "fec")]
 mod fec;
+mod format;
 mod geometry;
 mod hash;
 #[cfg(feature = "json")]
@@ -76,6 +77,7 @@ pub use fec::{
     DEFAULT_ROOTS, FecHints, FecLayout, Fitting, MAX_ROOTS, MIN_ROOTS, Parity, PendingParity, ReadStats,
     Repair, RepairSources, Repaired, Sink,
 };
+pub use format::{FormatOptions, Formatted, OpenOptions};
 pub use geometry::{CheckedTree, Geometry, GeometryException, Strictness, check_geometry};
 pub use hash::{Algorithm, Backend, BlockHasher, Digest, HashType, ParseRootHashError, RootHash};
 pub use layout::{Layout, Level, Placement};

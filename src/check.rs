@@ -86,6 +86,7 @@ pub(crate) struct Trust {
     trusted: Vec<TrustedRootHash>,
     certificates: Certificates,
     data_sizes: Vec<DataSize>,
+    require_bound_size: bool,
     /// Something was given: what is read must be authenticated by it.
     demanded: bool,
 }
@@ -95,7 +96,14 @@ impl Trust {
         let trusted = args.root_hashes()?;
         let demanded = !trusted.is_empty() || !args.certificates.files.is_empty();
         let data_sizes = args.data_sizes()?.to_vec();
-        Ok(Trust { trusted, certificates: args.certificates.load()?, data_sizes, demanded })
+        let require_bound_size = args.require_bound_size;
+        Ok(Trust {
+            trusted,
+            certificates: args.certificates.load()?,
+            data_sizes,
+            require_bound_size,
+            demanded,
+        })
     }
 
     /// How protected partitions are opened.
@@ -104,6 +112,7 @@ impl Trust {
         options.trusted = &self.trusted;
         options.certificates = Some(&self.certificates);
         options.data_sizes = &self.data_sizes;
+        options.require_bound_size = self.require_bound_size;
         options
     }
 

@@ -98,6 +98,10 @@ pub(crate) struct TrustArgs {
     /// anything
     #[arg(long = "data-size", value_name = "[ROLE:]BYTES", value_parser = crate::trust::data_size)]
     pub(crate) data_sizes: Vec<DataSize>,
+    /// Refuse what no trusted key signed the size and the parameters of the hash tree of, along with the root hash, as `ddi
+    /// sign --bind-size` does
+    #[arg(long)]
+    pub(crate) require_bound_size: bool,
     #[command(flatten)]
     pub(crate) certificates: CertificateArgs,
 }
@@ -225,7 +229,7 @@ pub(crate) struct ReadArgs {
     #[arg(long)]
     pub(crate) integrity_only: bool,
     /// Read the bytes as they are, and prove nothing
-    #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "data_sizes", "files"])]
+    #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "data_sizes", "require_bound_size", "files"])]
     pub(crate) unverified: bool,
     #[command(flatten)]
     pub(crate) parity: ParityArgs,
@@ -273,7 +277,7 @@ pub(crate) struct FilesArgs {
     #[arg(long)]
     pub(crate) authenticated: bool,
     /// Read the bytes as they are, and prove nothing
-    #[arg(long, conflicts_with_all = ["authenticated", "root_hash", "usr_hash", "data_sizes", "files"])]
+    #[arg(long, conflicts_with_all = ["authenticated", "root_hash", "usr_hash", "data_sizes", "require_bound_size", "files"])]
     pub(crate) unverified: bool,
     /// Take the path as it is, also if it looks like an escaped one: as ls -0 prints it
     #[arg(long)]

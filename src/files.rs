@@ -149,6 +149,7 @@ impl Opened {
         options.trusted = &trusted;
         options.certificates = Some(&certificates);
         options.data_sizes = args.trust.data_sizes()?;
+        options.require_bound_size = args.trust.require_bound_size;
         options.hash_offset = args.hash_offset;
         let sets = verity_sets(&image, &dissection, &options.bind());
         let wanted = args.partition.as_deref().and_then(|name| role_of(name, &sets));

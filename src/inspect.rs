@@ -24,6 +24,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
     options.data_sizes = args.trust.data_sizes()?;
+    options.require_bound_size = args.trust.require_bound_size;
     options.hash_offset = args.hash_offset;
     let dissection = DissectionRecord::new(&image, &options.dissect);
     let mut report = Report::of(&image, &dissection, &options);
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
     prove.trusted = &trusted;
     prove.certificates = Some(&certificates);
     prove.data_sizes = args.trust.data_sizes()?;
+    prove.require_bound_size = args.trust.require_bound_size;
     prove.hash_offset = args.hash_offset;
     let contents = Contents::new(&image, &dissection, &report.verity, &prove);
     let has_esp = dissection.chosen(Designator::Esp).is_some();

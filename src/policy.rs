@@ -33,6 +33,7 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<ExitStatus> {
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
     options.data_sizes = args.trust.data_sizes()?;
+    options.require_bound_size = args.trust.require_bound_size;
     options.hash_offset = args.hash_offset;
     options.one_architecture = args.select.architecture.is_some();
     options.progress = Some(&report);

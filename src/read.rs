@@ -41,6 +41,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<ExitStatus> {
     options.trusted = &trusted;
     options.certificates = Some(&certificates);
     options.data_sizes = args.trust.data_sizes()?;
+    options.require_bound_size = args.trust.require_bound_size;
     options.hash_offset = args.hash_offset;
     let sets = verity_sets(&image, &dissection, &options.bind());
     let is_wanted = |set: &&VeritySet| match wanted.number() {

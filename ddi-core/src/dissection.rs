@@ -111,6 +111,7 @@ impl Dissection {
                 trusted: inner.trust.root_hashes(),
                 certificates: inner.trust.trusted_certificates(),
                 data_sizes: inner.trust.data_sizes(),
+                require_bound_size: inner.trust.requires_bound_size(),
                 hash_offset: inner.hash_offset,
             };
             verity_sets(&inner.image, &inner.record, &bind).into()
@@ -123,6 +124,7 @@ impl Dissection {
         options.trusted = self.inner.trust.root_hashes();
         options.certificates = self.inner.trust.trusted_certificates();
         options.data_sizes = self.inner.trust.data_sizes();
+        options.require_bound_size = self.inner.trust.requires_bound_size();
         options.hash_offset = self.inner.hash_offset;
         options.one_architecture = self.inner.options.one_architecture;
         #[cfg(feature = "fec")]
@@ -156,6 +158,7 @@ impl Dissection {
         options.trusted = own.trusted;
         options.certificates = own.certificates;
         options.data_sizes = own.data_sizes;
+        options.require_bound_size = own.require_bound_size;
         options.hash_offset = own.hash_offset;
         prove_sets(&self.inner.image, &self.inner.record, self.verity_sets(), &options)
     }
@@ -217,6 +220,7 @@ impl Dissection {
         options.trusted = self.inner.trust.root_hashes();
         options.certificates = self.inner.trust.trusted_certificates();
         options.data_sizes = self.inner.trust.data_sizes();
+        options.require_bound_size = self.inner.trust.requires_bound_size();
         options.hash_offset = self.inner.hash_offset;
         let sets = Arc::clone(self.shared_sets());
         Report::with_sets(&self.inner.image, &self.inner.record, sets, &options)

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use ddi_gpt::{Architecture, Designator};
-use ddi_verity::RootHash;
+use ddi_verity::{HashType, Params, RootHash};
 
 use crate::image::mbr;
 use crate::policy::Violation;
@@ -251,6 +251,24 @@ pub enum Error {
         /// By the superblock of the hash tree, in bytes.
         found: u64,
     },
+    /// A trusted key signed, with the root hash, that of another tree: other parameters, or another size.
+    BoundTreeDiffers {
+        /// What the set is for.
+        role: Role,
+        /// Number of the hash partition, if it is in one.
+        partition: Option<u32>,
+        /// What was signed.
+        signed: Box<Params>,
+        /// By the superblock of the hash tree.
+        found: Box<Params>,
+    },
+    /// It was demanded that a trusted key signs the size of the data, and none did.
+    SizeNotBound {
+        /// What the set is for.
+        role: Role,
+        /// Number of the hash partition, if it is in one.
+        partition: Option<u32>,
+    },
     /// The image could be used if partitions that are labelled as half written or pending were not left out, which systemd
     /// does not do ([`Transient`](crate::steps::Transient)).
     WithoutTransient(Box<Error>),
@@ -389,6 +407,8 @@ impl Error {
             Error::TailNotZero { .. } => "tail-not-zero",
             Error::ContentTooLarge { .. } => "content-too-large",
             Error::DataSizeDiffers { .. } => "data-size-differs",
+            Error::BoundTreeDiffers { .. } => "bound-tree-differs",
+            Error::SizeNotBound { .. } => "size-not-bound",
             Error::WithoutTransient(error) => error.code(),
             Error::UnfitContent { unfit, .. } => unfit.code(),
         }
@@ -407,6 +427,8 @@ impl Error {
             | Error::TailNotZero { partition, .. }
             | Error::ContentTooLarge { partition, .. }
             | Error::DataSizeDiffers { partition, .. }
+            | Error::BoundTreeDiffers { partition, .. }
+            | Error::SizeNotBound { partition, .. }
             | Error::UnfitContent { partition, .. } => *partition,
             Error::Binding(error) => error.partition(),
             Error::WithoutTransient(error) => error.partition(),
@@ -476,6 +498,8 @@ impl Error {
             | Error::TailNotZero { .. }
             | Error::ContentTooLarge { .. }
             | Error::DataSizeDiffers { .. }
+            | Error::BoundTreeDiffers { .. }
+            | Error::SizeNotBound { .. }
             | Error::UnfitContent { .. } => return None,
         })
     }
@@ -531,6 +555,8 @@ impl Error {
             | Error::TailNotZero { .. }
             | Error::ContentTooLarge { .. }
             | Error::DataSizeDiffers { .. }
+            | Error::BoundTreeDiffers { .. }
+            | Error::SizeNotBound { .. }
             | Error::UnfitContent { .. } => ErrorKind::Mismatch,
             Error::WithoutTransient(error) => error.kind(),
             Error::Verity { error, .. } => match error.kind() {
@@ -577,6 +603,32 @@ fn is_refused_by_systemd(error: &SignatureError) -> bool {
         | E::DataAfterJson { .. }
         | E::NotAnObject => true,
         _ => false,
+    }
+}
+
+/// The first of the parameters in which the two differ.
+fn write_difference(f: &mut fmt::Formatter<'_>, signed: &Params, found: &Params) -> fmt::Result {
+    let facts = |params: &Params| {
+        [
+            ("bytes of data", params.data_size().to_string()),
+            ("bytes to a data block", params.data_block_size().to_string()),
+            ("bytes to a hash block", params.hash_block_size().to_string()),
+            ("as hash type", hash_type(params.hash_type()).into()),
+            ("as algorithm", params.algorithm().name().into()),
+            ("as salt", params.salt().to_string()),
+        ]
+    };
+    let mut pairs = facts(signed).into_iter().zip(facts(found));
+    match pairs.find(|(signed, found)| signed != found) {
+        Some(((what, signed), (_, found))) => write!(f, "{found} {what}, and {signed} were signed"),
+        None => f.write_str("no difference"),
+    }
+}
+
+fn hash_type(hash_type: HashType) -> &'static str {
+    match hash_type {
+        HashType::ChromeOs => "0",
+        HashType::Normal => "1",
     }
 }
 
@@ -683,6 +735,13 @@ impl fmt::Display for Error {
             }
             Error::DataSizeDiffers { role, given, found, .. } => {
                 write!(f, "the tree of {role} is over {found} bytes of data, and {given} were given")
+            }
+            Error::BoundTreeDiffers { role, signed, found, .. } => {
+                write!(f, "the tree of {role} is not the one that was signed: ")?;
+                write_difference(f, signed, found)
+            }
+            Error::SizeNotBound { role, .. } => {
+                write!(f, "no trusted key signed how many bytes the root hash of {role} is over")
             }
             Error::WithoutTransient(error) => {
                 write!(f, "{error}, as partitions labelled half written or pending are left out")

@@ -32,7 +32,8 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `signature` | yes | signatures and certificates; without it only a root hash that the caller names is trusted |
-//! | `ecdsa-sha512` | no | the one kind of signature that `ring` does not check |
+//! | `ecdsa-sha512` | no | the signatures, and the keys in certificates, that `ring` does not check |
+//! | `sign` | no | making signatures: `ddi_signature::sign` |
 //! | `files` | yes | all readers of file systems: `fs-btrfs`, `fs-erofs`, `fs-ext4`, `fs-squashfs`, `fs-vfat`, `fs-xfs` |
 //! | `luks2` | yes | the JSON of LUKS2, for the policy flag `encryptedwithintegrity` |
 //! | `rayon` | yes | hashing on all cores |

@@ -63,6 +63,8 @@ pub struct ProveOptions<'a> {
     pub certificates: Option<&'a Certificates>,
     /// The sizes of protected data that the caller vouches for, one for each role at most.
     pub data_sizes: &'a [DataSize],
+    /// What no trusted key signed the size of, along with the root hash, is refused: a signature must bind the tree.
+    pub require_bound_size: bool,
     /// Which verity parameters and sizes are taken.
     pub strictness: Strictness,
     /// What a protected partition must hold.
@@ -93,6 +95,7 @@ impl<'a> ProveOptions<'a> {
             trusted: self.trusted,
             certificates: self.certificates,
             data_sizes: self.data_sizes,
+            require_bound_size: self.require_bound_size,
             hash_offset: self.hash_offset,
         }
     }
@@ -104,6 +107,7 @@ impl fmt::Debug for ProveOptions<'_> {
             .field("trusted", &self.trusted)
             .field("certificates", &self.certificates.map(|certificates| certificates.trusted().len()))
             .field("data_sizes", &self.data_sizes)
+            .field("require_bound_size", &self.require_bound_size)
             .field("strictness", &self.strictness)
             .field("content", &self.content)
             .field("scope", &self.scope)
@@ -349,7 +353,10 @@ impl fmt::Display for Assessment {
 ///   their digests, but never so many.
 ///
 /// Both can be widened, and [`Proof::exceptions`] then says so. The second is not needed for a role whose size the caller
-/// vouches for ([`ProveOptions::data_sizes`]): a tree over that many bytes has hash blocks where it says.
+/// vouches for ([`ProveOptions::data_sizes`]), or that a trusted key signed along with the root hash
+/// ([`DetachedSignature::bound_tree`](ddi_signature::DetachedSignature::bound_tree)): a tree over that many bytes has hash
+/// blocks where it says. A tree that is not the one that was signed is not proven
+/// ([`Error::BoundTreeDiffers`]).
 pub fn prove(image: &Image, dissection: &DissectionRecord, options: &ProveOptions<'_>) -> Assessment {
     prove_sets(image, dissection, &verity_sets(image, dissection, &options.bind()), options)
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use ddi_gpt::{Architecture, ByteRange, Designator, Guid, PartitionType};
 use ddi_io::{ReadAt, Section};
 use ddi_signature::Certificates;
-use ddi_verity::{Examined, HashTree, Placement, RootHash, SUPERBLOCK_SIZE, Superblock};
+use ddi_verity::{Examined, HashTree, Params, Placement, RootHash, SUPERBLOCK_SIZE, Superblock};
 
 use crate::dissect::DissectionRecord;
 use crate::error::{BindingError, Error};
@@ -60,8 +60,8 @@ pub struct VeritySet {
     pub tree_root: Option<RootHash>,
     /// The root hash under which it is to be proven, and where it is from.
     pub root_hash: Option<KnownRootHash>,
-    /// The size of the data in bytes, if it is the one that the caller vouches for. If it is another, that is the
-    /// [`problem`](Self::problem).
+    /// The size of the data in bytes, if it is the one that the caller vouches for, or that a trusted key signed along with
+    /// the root hash. If it is another, that is the [`problem`](Self::problem).
     pub data_size: Option<u64>,
     /// Are the GUIDs of data and hash partition the halves of the root hash? `None` if there is nothing to compare.
     pub guids_match: Option<bool>,
@@ -102,6 +102,8 @@ pub struct BindOptions<'a> {
     pub certificates: Option<&'a Certificates>,
     /// The sizes of protected data that the caller vouches for, one for each role at most.
     pub data_sizes: &'a [DataSize],
+    /// A set is refused unless a trusted key signed the parameters of its tree along with the root hash.
+    pub require_bound_size: bool,
     /// For a bare image: the hash tree begins in the image itself, with a superblock at this offset in bytes.
     pub hash_offset: Option<u64>,
 }
@@ -146,6 +148,7 @@ pub fn verity_sets(
     };
     for set in &mut sets {
         set.compare_size(options);
+        set.compare_bound_tree(options);
     }
     sets
 }
@@ -545,6 +548,27 @@ impl VeritySet {
             self.data_size = Some(found);
         } else {
             self.fail(Error::DataSizeDiffers { role, partition, given, found });
+        }
+    }
+
+    /// Is the tree the one that was signed along with the root hash, if one was? Each verified signature that says so counts.
+    fn compare_bound_tree(&mut self, options: &BindOptions<'_>) {
+        let (role, partition) = (self.role, self.hash.number);
+        let verified = self.signatures.iter().filter_map(|signature| signature.state.verified());
+        let signed: Vec<Params> = verified.filter_map(|verified| verified.signer().bound_tree).collect();
+        let found = self.tree.as_ref().map(|tree| *tree.params());
+        match (signed.iter().find(|signed| Some(**signed) != found), found) {
+            // a tree that cannot be read is the problem already
+            (_, None) => {}
+            (Some(signed), Some(found)) => {
+                let (signed, found) = (Box::new(*signed), Box::new(found));
+                self.fail(Error::BoundTreeDiffers { role, partition, signed, found });
+            }
+            (None, Some(found)) if !signed.is_empty() => self.data_size = Some(found.data_size()),
+            (None, Some(_)) if options.require_bound_size => {
+                self.fail(Error::SizeNotBound { role, partition });
+            }
+            (None, Some(_)) => {}
         }
     }
 

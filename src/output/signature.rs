@@ -11,7 +11,13 @@ use super::{escape, escape_sentence};
 pub(super) fn signature_text(signature: &CheckedSignature) -> String {
     let state = match &signature.state {
         SignatureState::Unchecked => "present, not checked".into(),
-        SignatureState::Verified(verified) => format!("verified, by {}", signer_text(verified)),
+        SignatureState::Verified(verified) => match verified.signer().bound_tree {
+            Some(tree) => {
+                let size = tree.data_size();
+                format!("verified with the size of the data ({size} bytes), by {}", signer_text(verified))
+            }
+            None => format!("verified, by {}", signer_text(verified)),
+        },
         SignatureState::NotTrusted { signer } => {
             format!("present, but no trusted certificate has {}", escape_sentence(signer))
         }

@@ -3,10 +3,23 @@
 use std::time::SystemTime;
 
 use ddi_signature::{Certificate, Certificates};
+use ddi_verity::{HashType, Params};
 use serde_json::{Value, json};
 
 use super::{hex, reason};
 use crate::trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
+
+/// What was signed along with the root hash, with the keys that the parameters of a superblock have elsewhere.
+fn bound_tree(tree: &Params) -> Value {
+    json!({
+        "dataSize": tree.data_size(),
+        "dataBlockSize": tree.data_block_size(),
+        "hashBlockSize": tree.hash_block_size(),
+        "hashType": match tree.hash_type() { HashType::ChromeOs => 0, HashType::Normal => 1 },
+        "algorithm": tree.algorithm().name(),
+        "salt": hex(tree.salt().as_bytes()),
+    })
+}
 
 impl CheckedSignature {
     /// As JSON: a part of `ddi.inspect/1` and `ddi.verify/1`.
@@ -27,6 +40,7 @@ impl CheckedSignature {
                     "expired": certificate.not_after() < SystemTime::now(),
                     "key": certificate.key_name(),
                     "authenticatedAttributes": signer.has_attributes,
+                    "boundTree": signer.bound_tree.as_ref().map(bound_tree),
                 });
                 Some(("signer", facts))
             }

@@ -35,6 +35,8 @@ pub struct ReportOptions<'a> {
     pub certificates: Option<&'a Certificates>,
     /// The sizes of protected data that the caller vouches for, one for each role at most.
     pub data_sizes: &'a [DataSize],
+    /// What no trusted key signed the size of, along with the root hash, is refused: a signature must bind the tree.
+    pub require_bound_size: bool,
     /// For a bare image with its tree behind the data: where the superblock is, in bytes.
     pub hash_offset: Option<u64>,
     /// At most this many bytes between partitions are read to see if they are zero.
@@ -50,6 +52,7 @@ impl ReportOptions<'_> {
             trusted: &[],
             certificates: None,
             data_sizes: &[],
+            require_bound_size: false,
             hash_offset: None,
             gap_bytes: 1 << 20,
         }
@@ -78,6 +81,7 @@ impl Report {
             trusted: options.trusted,
             certificates: options.certificates,
             data_sizes: options.data_sizes,
+            require_bound_size: options.require_bound_size,
             hash_offset: options.hash_offset,
         };
         let sets = verity_sets(image, dissection, &bind);

@@ -26,6 +26,7 @@ pub struct Trust {
     root_hashes: Vec<TrustedRootHash>,
     certificates: Option<Arc<Certificates>>,
     data_sizes: Vec<DataSize>,
+    requires_bound_size: bool,
 }
 
 impl Trust {
@@ -88,6 +89,20 @@ impl Trust {
     pub fn and_certificates(mut self, certificates: impl Into<Arc<Certificates>>) -> Self {
         self.certificates = Some(certificates.into());
         self
+    }
+
+    /// And nothing of which no trusted key signed the size along with the root hash
+    /// ([`DetachedSignature::bound_tree`](ddi_signature::DetachedSignature::bound_tree)): also a root hash that is named must
+    /// be signed then.
+    #[must_use]
+    pub fn requiring_bound_size(mut self) -> Self {
+        self.requires_bound_size = true;
+        self
+    }
+
+    /// Returns true if a trusted key must have signed the size.
+    pub fn requires_bound_size(&self) -> bool {
+        self.requires_bound_size
     }
 
     /// The root hashes that are named.

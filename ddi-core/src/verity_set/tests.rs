@@ -456,3 +456,125 @@ fn a_table_that_is_not_used_has_no_sets() {
     assert!(dissect(&image, &[]).outcome.is_ok_and(|dissected| dissected.bare));
     assert!(bind(&image, &[]).is_empty());
 }
+
+/// A signature by a key of the tests, of the root hash of `set` and of what `bind` says of its tree.
+fn signed(set: &Set, bind: Option<Params>) -> Set {
+    use ddi_signature::sign::{SignOptions, SignedRootHash, SigningKey};
+    let key = SigningKey::open(signer_file("p256.pem"), None).unwrap();
+    let certificate = ddi_signature::Certificate::parse(&std::fs::read(signer_file("p256.crt")).unwrap());
+    let options = bind.map_or(SignOptions::new(), |tree| SignOptions::new().bind(tree));
+    let signed = SignedRootHash::by_key(&key, &certificate.unwrap(), &set.root, &options).unwrap();
+    Set { signature: signed.partition().unwrap(), ..set.clone() }
+}
+
+fn signer_file(name: &str) -> std::path::PathBuf {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/ddi-signature");
+    folder.join("tests/data/sign").join(name)
+}
+
+fn signer(name: &str) -> Certificates {
+    let mut certificates = Certificates::new();
+    certificates.add_path(signer_file(name)).unwrap();
+    certificates
+}
+
+fn params_of(set: &Set) -> Params {
+    Superblock::parse(set.hash[..512].try_into().unwrap()).unwrap().params
+}
+
+/// What is signed along with the root hash must be the tree that is there.
+#[test]
+fn the_tree_is_the_one_that_was_signed() {
+    let set = Set::new(erofs(300, 1));
+    let right = params_of(&set);
+    let (hash_type, algorithm, salt) = (right.hash_type(), right.algorithm(), *right.salt());
+    let certificates = signer("p256.crt");
+    let prove = |set: &Set, content| {
+        let image = Disk::new().set(DATA, "os", set).image();
+        let mut options = ProveOptions::default();
+        options.certificates = Some(&certificates);
+        options.content = content;
+        let assessment = prove(&image, &dissect(&image, &[]), &options);
+        let problem = assessment.proofs[0].problem.as_ref();
+        (assessment.outcome, problem.map(|error| (error.code(), error.to_string())))
+    };
+    let strict = crate::prove::ContentRule::default();
+    assert_eq!(prove(&signed(&set, None), strict), (Outcome::Verified, None));
+    assert_eq!(prove(&signed(&set, Some(right)), strict), (Outcome::Verified, None));
+    let new = |hash_type, algorithm, data, hash, blocks, salt| {
+        Params::new(hash_type, algorithm, data, hash, blocks, salt).unwrap()
+    };
+    for (wrong, difference) in [
+        (new(hash_type, algorithm, 4096, 4096, 299, salt), "1228800 bytes of data, and 1224704 were signed"),
+        (
+            new(hash_type, algorithm, 2048, 4096, 600, salt),
+            "4096 bytes to a data block, and 2048 were signed",
+        ),
+        (
+            new(hash_type, algorithm, 4096, 1024, 300, salt),
+            "4096 bytes to a hash block, and 1024 were signed",
+        ),
+        (new(HashType::ChromeOs, algorithm, 4096, 4096, 300, salt), "1 as hash type, and 0 were signed"),
+        (
+            new(hash_type, Algorithm::Sha512, 4096, 4096, 300, salt),
+            "sha256 as algorithm, and sha512 were signed",
+        ),
+        (
+            new(hash_type, algorithm, 4096, 4096, 300, ddi_verity::Salt::EMPTY),
+            &format!("{salt} as salt, and - were signed"),
+        ),
+    ] {
+        let text = format!("the tree of root is not the one that was signed: {difference}");
+        let expected = (Outcome::Failed, Some(("bound-tree-differs", text)));
+        assert_eq!(prove(&signed(&set, Some(wrong)), strict), expected);
+    }
+
+    // of the attack, a signature of the root hash alone knows nothing
+    let any = crate::prove::ContentRule::Any;
+    let attack = |bind| prove(&signed(&set, bind).leaves_as_data(), any);
+    assert_eq!(attack(None).0, Outcome::Verified);
+    assert_eq!(attack(Some(right)).1.unwrap().0, "bound-tree-differs");
+    // with the size under the signature, the data may be anything
+    let nothing = Set::new(vec![7; 20 * 4096]);
+    assert_eq!(prove(&signed(&nothing, None), strict).1.unwrap().0, "unrecognised-content");
+    assert_eq!(prove(&signed(&nothing, Some(params_of(&nothing))), strict), (Outcome::Verified, None));
+    // who is not trusted binds nothing, and stands in nobody's way
+    let other = signer("p384.crt");
+    let image = Disk::new().set(DATA, "os", &signed(&set, Some(params_of(&nothing)))).image();
+    let trusted = &[TrustedRootHash::by_caller(set.root, Role::Root)][..];
+    let options = BindOptions { trusted, certificates: Some(&other), ..BindOptions::default() };
+    let sets = verity_sets(&image, &dissect(&image, trusted), &options);
+    assert!(sets[0].problem.is_none() && sets[0].data_size.is_none());
+}
+
+/// Where it is demanded, nothing is authentic, nor opened, whose size no trusted key signed.
+#[test]
+fn a_bound_size_can_be_demanded() {
+    use crate::Trust;
+    let set = Set::new(erofs(300, 1));
+    let right = params_of(&set);
+    let trust = |name| Trust::certificates(signer(name)).and_root_hash(Role::Root, set.root);
+    for (bind, name, is_bound) in
+        [(Some(right), "p256.crt", true), (None, "p256.crt", false), (Some(right), "p384.crt", false)]
+    {
+        let image = || Disk::new().set(DATA, "os", &signed(&set, bind)).image();
+        // the root hash is the caller's in any case
+        assert!(image().dissect(&trust(name)).verify().unwrap().is_authentic());
+        let disk = image().dissect(&trust(name).requiring_bound_size());
+        let assessment = disk.verify().unwrap();
+        let code = |error: Option<&Error>| error.map(Error::code);
+        let expected = (!is_bound).then_some("size-not-bound");
+        assert_eq!(assessment.is_authentic(), is_bound, "{bind:?} {name}");
+        assert_eq!(code(assessment.proofs[0].problem.as_ref()), expected);
+        assert_eq!(code(disk.partition(Role::Root).err().as_ref()), expected);
+        assert_eq!(disk.mount().is_ok(), is_bound);
+        // who asks for other options cannot get round it
+        let mut options = disk.prove_options();
+        options.require_bound_size = false;
+        assert_eq!(disk.verify_with(&options).is_authentic(), is_bound);
+    }
+    // nor is an image without any signature
+    let disk = Disk::new().pair(DATA, "os", &set).image();
+    let disk = disk.dissect(&Trust::root_hash(set.root).requiring_bound_size());
+    assert_eq!(disk.verify().unwrap().outcome, Outcome::Failed);
+}

@@ -79,6 +79,20 @@ struct Part {
     is_left_out: bool,
 }
 
+/// The partition table of `source`, both copies, judged and compared. `block_size` is that of the storage where it is known;
+/// else it is found by content.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read. Whatever is wrong with the table is in the [`Examination`].
+pub fn examine_source(source: &dyn ReadAt, block_size: Option<BlockSize>) -> Result<Examination, Error> {
+    let mut failed_at = 0;
+    ddi_gpt::examine(source.size(), block_size, |offset, buf: &mut [u8]| {
+        failed_at = offset;
+        source.read_exact_at(offset, buf)
+    })
+    .map_err(|error| Error::Io { step: Step::Table, offset: Some(failed_at), error: Arc::new(error) })
+}
+
 /// What a piece of storage looks like.
 #[derive(Debug)]
 pub struct ProbeResult {
@@ -189,16 +203,7 @@ impl Image {
         if size == 0 {
             return Err(Error::Empty);
         }
-        let mut failed_at = 0;
-        let examination = ddi_gpt::examine(size, block_size, |offset, buf: &mut [u8]| {
-            failed_at = offset;
-            metadata.read_exact_at(offset, buf)
-        })
-        .map_err(|error| Error::Io {
-            step: Step::Table,
-            offset: Some(failed_at),
-            error: Arc::new(error),
-        })?;
+        let examination = examine_source(&*metadata, block_size)?;
         let table = find_table(&examination);
         let parts = parts(&table);
         let ranges: Vec<_> =

@@ -32,7 +32,7 @@ pub use crate::dissect::{
 };
 pub use crate::error::{BindingError, Step};
 pub use crate::image::file::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
-pub use crate::image::{ProbeResult, Table, mbr};
+pub use crate::image::{ProbeResult, Table, examine_source, mbr};
 pub use crate::mount::{Contents, Files};
 pub use crate::prove::{ContentRule, Exception, ProveOptions, Scope, TailRule, Unfit, prove};
 pub use crate::report::finding::{FactError, LabelAnomaly, Sidecar, SidecarError};

@@ -62,6 +62,20 @@ impl Guid {
         u128::from_be_bytes(self.to_uuid())
     }
 
+    /// A random GUID (version 4 of RFC 9562).
+    ///
+    /// # Errors
+    /// What the system said when it was asked for random bytes.
+    #[cfg(feature = "getrandom")]
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+        *version = *version & 0x0f | 0x40;
+        *variant = *variant & 0x3f | 0x80;
+        Ok(Self::from_uuid(bytes))
+    }
+
     /// True for sixteen zero bytes.
     pub const fn is_nil(self) -> bool {
         u128::from_ne_bytes(self.0) == 0
@@ -105,6 +119,20 @@ impl Guid {
 /// Between disk order and print order: the same exchange both ways.
 const fn swap([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; 16]) -> [u8; 16] {
     [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
+}
+
+#[cfg(feature = "uuid")]
+impl From<uuid::Uuid> for Guid {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self::from_uuid(uuid.into_bytes())
+    }
+}
+
+#[cfg(feature = "uuid")]
+impl From<Guid> for uuid::Uuid {
+    fn from(guid: Guid) -> Self {
+        Self::from_bytes(guid.to_uuid())
+    }
 }
 
 impl Ord for Guid {
@@ -165,6 +193,24 @@ mod tests {
         assert_eq!(Guid::from_uuid(ROOT.to_uuid()), ROOT);
         assert_eq!(ROOT.to_uuid()[..4], [0x4f, 0x68, 0xbc, 0xe3]);
         assert_eq!(ROOT.to_string(), "4f68bce3-e8cd-4db1-96e7-fbcaf984b709");
+    }
+
+    #[test]
+    fn random_ones_are_of_version_4_and_differ() {
+        let made = [(); 64].map(|()| Guid::random().unwrap());
+        for guid in made {
+            let bytes = guid.to_uuid();
+            assert_eq!((bytes[6] >> 4, bytes[8] >> 6), (4, 2), "{guid}");
+        }
+        let different: std::collections::BTreeSet<_> = made.into_iter().collect();
+        assert_eq!(different.len(), made.len());
+    }
+
+    #[test]
+    fn as_uuid() {
+        let text = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
+        let (guid, uuid): (Guid, uuid::Uuid) = (text.parse().unwrap(), text.parse().unwrap());
+        assert_eq!((Guid::from(uuid), uuid::Uuid::from(guid)), (guid, uuid));
     }
 
     #[test]

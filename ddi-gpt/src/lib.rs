@@ -37,6 +37,13 @@
 //!
 //! Whatever the image says, [`examine`] reads at most 64 KiB and two entry arrays of at most [`MAX_ARRAY_SIZE`], each byte at
 //! most once, and holds no more. Checks take n·log n for n entries. Nothing panics on any input.
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! | --- | --- | --- |
+//! | `getrandom` | no | `Guid::random` |
+//! | `uuid` | no | `From` between [`Guid`] and `uuid::Uuid` |
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -110,7 +110,24 @@ impl NewPartition {
 }
 
 impl Builder {
-    /// A table without partitions, of 128 entries, for a disk of `disk_size` bytes.
+    /// A table without partitions, of 128 entries, for a disk of `disk_size` bytes. A [`Seed`](crate::Seed) gives the GUIDs of
+    /// an image that comes out the same whenever it is built:
+    ///
+    /// ```
+    /// use ddi_gpt::{Attributes, BlockSize, Builder, NewPartition, PartitionType, Seed};
+    ///
+    /// let seed = Seed::new("0e9a6fe3-68f6-408c-bbeb-136054d20445".parse()?);
+    /// let root = PartitionType::from_name("root-x86-64", None)?.guid().ok_or("not a type")?;
+    /// let root = NewPartition::new(root, seed.partition_guid(root, 0))
+    ///     .size(8 << 20)
+    ///     .attributes(Attributes::READ_ONLY)
+    ///     .name("os_1.0".parse()?);
+    /// let table = Builder::new(16 << 20, BlockSize::B512, seed.disk_guid()).partition(root).build()?;
+    /// for (offset, bytes) in table.writes() {
+    ///     println!("{} bytes at {offset}", bytes.len());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(disk_size: u64, block_size: BlockSize, disk_guid: Guid) -> Self {
         Self {
             disk_size,

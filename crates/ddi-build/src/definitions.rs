@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ddi_gpt::{Architecture, Guid, PartitionType};
+use ddi_gpt::{Architecture, Guid, PartitionType, Seed};
 
 use crate::compatibility::Compatibility;
 use crate::error::{DefinitionFault, Error, Place};
@@ -528,6 +528,19 @@ impl Definitions {
     /// Sizes that were rounded.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    /// For each definition the UUID that its file system gets: it does not depend on the disk.
+    pub(crate) fn file_system_uuids(&self, seed: Seed) -> Vec<Guid> {
+        let mut counts: BTreeMap<Guid, u64> = BTreeMap::new();
+        let mut uuids = Vec::with_capacity(self.list.len());
+        for definition in &self.list {
+            let kind = definition.partition_type.guid().unwrap_or(Guid::NIL);
+            let count = counts.entry(kind).or_default();
+            uuids.push(Seed::file_system_uuid(seed.partition_guid(kind, *count)));
+            *count = count.saturating_add(1);
+        }
+        uuids
     }
 
     /// Refuses what can be planned and not made.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ddi_gpt::{Escaped, Guid};
+use ddi_signature::sign::SignError;
 
 use crate::specifiers::SpecifierFault;
 
@@ -56,6 +57,59 @@ pub enum Error {
     },
     /// The definitions and the disk do not go together.
     Plan(PlanFault),
+    /// What goes into a file system cannot be had.
+    Source {
+        /// Who wants it.
+        place: Place,
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        fault: SourceFault,
+    },
+    /// A source changed while it was read.
+    Changed {
+        /// Its path.
+        path: PathBuf,
+        /// How.
+        fault: SourceFault,
+    },
+    /// A program that makes file systems did not.
+    Tool {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        fault: ToolFault,
+    },
+    /// A file system is larger than its partition.
+    FileSystemDoesNotFit {
+        /// Whose it is.
+        place: Place,
+        /// Its bytes.
+        size: u64,
+        /// Those of the partition.
+        room: u64,
+    },
+    /// The image, or a file beside it, cannot be written.
+    Write {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The image would be written over what it is made of.
+    OutputIsSource {
+        /// The path of both.
+        path: PathBuf,
+    },
+    /// A hash tree cannot be made.
+    Verity(ddi_verity::Error),
+    /// A root hash was to be signed, and nobody is there who could.
+    NoSigner {
+        /// Who wants it.
+        place: Place,
+    },
+    /// Whoever was to sign did not, or not well.
+    Sign(SignError),
 }
 
 /// The kind of an [`Error`].
@@ -70,6 +124,10 @@ pub enum ErrorKind {
     Plan,
     /// Reading or writing failed.
     Io,
+    /// A program of others is missing or failed.
+    Tool,
+    /// Signing failed.
+    Signature,
 }
 
 impl Error {
@@ -78,15 +136,35 @@ impl Error {
         match self {
             Self::Definition { fault: DefinitionFault::Unsupported { .. }, .. } => ErrorKind::Unsupported,
             Self::Definition { .. } | Self::TooMany { .. } => ErrorKind::Definition,
-            Self::Read { .. } => ErrorKind::Io,
-            Self::Plan(_) => ErrorKind::Plan,
+            Self::Source { fault: SourceFault::Io(_), .. }
+            | Self::Changed { .. }
+            | Self::Read { .. }
+            | Self::Write { .. } => ErrorKind::Io,
+            Self::Source { .. } => ErrorKind::Definition,
+            Self::Plan(_) | Self::FileSystemDoesNotFit { .. } | Self::OutputIsSource { .. } => {
+                ErrorKind::Plan
+            }
+            Self::Tool { .. } => ErrorKind::Tool,
+            Self::Verity(ddi_verity::Error::Io { .. }) => ErrorKind::Io,
+            Self::Verity(_) => ErrorKind::Plan,
+            Self::NoSigner { .. } | Self::Sign(_) => ErrorKind::Signature,
         }
     }
 
-    /// The line that it is about, for errors of definitions.
+    /// The line of a definition that it is about.
     pub fn place(&self) -> Option<&Place> {
         match self {
-            Self::Definition { place, .. } => Some(place),
+            Self::Definition { place, .. }
+            | Self::Source { place, .. }
+            | Self::FileSystemDoesNotFit { place, .. }
+            | Self::NoSigner { place }
+            | Self::Plan(
+                PlanFault::ContentSize { place, .. }
+                | PlanFault::UnknownSize { place }
+                | PlanFault::LessThanABlock { place, .. }
+                | PlanFault::TreeDoesNotFit { place, .. }
+                | PlanFault::SplitName { place, .. },
+            ) => Some(place),
             _ => None,
         }
     }
@@ -103,6 +181,21 @@ impl fmt::Display for Error {
             Self::Read { path, error } => write!(f, "{}: {error}", Escaped::new(&path.to_string_lossy())),
             Self::TooMany { what, max } => write!(f, "more than {max} {what}"),
             Self::Plan(fault) => fault.fmt(f),
+            Self::Source { place, path, fault } => {
+                write!(f, "{place}: {}: {fault}", Escaped::new(&path.to_string_lossy()))
+            }
+            Self::Changed { path, fault } => write!(f, "{}: {fault}", Escaped::new(&path.to_string_lossy())),
+            Self::Tool { name, fault } => write!(f, "{name}: {fault}"),
+            Self::FileSystemDoesNotFit { place, size, room } => {
+                write!(f, "{place}: the file system has {size} bytes, and its partition {room}")
+            }
+            Self::Write { path, error } => write!(f, "{}: {error}", Escaped::new(&path.to_string_lossy())),
+            Self::OutputIsSource { path } => {
+                write!(f, "{}: is what the image is made of", Escaped::new(&path.to_string_lossy()))
+            }
+            Self::Verity(error) => write!(f, "hash tree: {error}"),
+            Self::NoSigner { place } => write!(f, "{place}: a signature needs a key and a certificate"),
+            Self::Sign(error) => write!(f, "signing: {error}"),
         }
     }
 }
@@ -110,7 +203,13 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Read { error, .. } => Some(error),
+            Self::Read { error, .. }
+            | Self::Write { error, .. }
+            | Self::Source { fault: SourceFault::Io(error), .. }
+            | Self::Changed { fault: SourceFault::Io(error), .. }
+            | Self::Tool { fault: ToolFault::Run { error }, .. } => Some(error),
+            Self::Verity(error) => Some(error),
+            Self::Sign(error) => Some(error),
             _ => None,
         }
     }
@@ -119,6 +218,105 @@ impl StdError for Error {
 impl From<PlanFault> for Error {
     fn from(fault: PlanFault) -> Self {
         Self::Plan(fault)
+    }
+}
+
+/// Why a file cannot go into a file system.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SourceFault {
+    /// It cannot be read.
+    Io(io::Error),
+    /// Something else has its path there already.
+    Exists,
+    /// Part of its path is no directory.
+    NotADirectory,
+    /// Its path is too long.
+    PathTooLong,
+    /// Its path leads over too many links.
+    TooManyLinks,
+    /// There are more files than can be.
+    TooManyFiles,
+    /// It is neither a regular file nor a block device.
+    NotBlocks,
+    /// It became smaller while it was read.
+    Shrank,
+    /// It became larger while it was read.
+    Grew,
+    /// It was written to while it was read.
+    Rewritten,
+    /// This file system has no such files.
+    Kind {
+        /// What kind.
+        kind: &'static str,
+    },
+}
+
+/// What is wrong with a program of others.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ToolFault {
+    /// It is not there.
+    Missing {
+        /// The Debian package that has it.
+        package: &'static str,
+    },
+    /// It is too old.
+    TooOld {
+        /// As it says itself.
+        version: String,
+        /// What would do.
+        needed: &'static str,
+    },
+    /// It cannot be run, or fed.
+    Run {
+        /// Why not.
+        error: io::Error,
+    },
+    /// It ended with a failure.
+    Failed {
+        /// How.
+        status: String,
+        /// What it said.
+        messages: String,
+    },
+    /// It said that all is well, and what it made is not.
+    Nonsense {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for SourceFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Exists => f.write_str("something else is there already"),
+            Self::NotADirectory => f.write_str("leads over something that is no directory"),
+            Self::PathTooLong => f.write_str("has too long a path"),
+            Self::TooManyLinks => f.write_str("leads over too many links"),
+            Self::TooManyFiles => f.write_str("holds too many files"),
+            Self::NotBlocks => f.write_str("is neither a regular file nor a block device"),
+            Self::Shrank => f.write_str("became smaller while it was read"),
+            Self::Grew => f.write_str("became larger while it was read"),
+            Self::Rewritten => f.write_str("was written to while it was read"),
+            Self::Kind { kind } => write!(f, "is a {kind}, which this file system cannot hold"),
+        }
+    }
+}
+
+impl fmt::Display for ToolFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { package } => write!(f, "is not there: install the package {package}"),
+            Self::TooOld { version, needed } => {
+                write!(f, "{} is too old: {needed} is needed", Escaped::new(version))
+            }
+            Self::Run { error } => error.fmt(f),
+            Self::Failed { status, messages } if messages.is_empty() => write!(f, "{status}"),
+            Self::Failed { status, messages } => write!(f, "{status}: {}", Escaped::new(messages)),
+            Self::Nonsense { what } => f.write_str(what),
+        }
     }
 }
 

@@ -51,20 +51,30 @@
 )]
 
 mod compatibility;
+mod content;
+mod copy;
 mod definitions;
 mod error;
 mod geometry;
+mod output;
 mod plan;
+mod root;
 mod specifiers;
+mod tools;
+mod write;
 
 pub use compatibility::{Compatibility, UnknownCompatibility};
+pub use content::{ContentOptions, Contents, Owners};
 pub use definitions::{
     CopyBlocks, DEFINITION_FOLDERS, Definition, DefinitionOptions, Definitions, Format, MAX_DEFINITIONS,
     Notice, VerityRole,
 };
-pub use error::{DefinitionFault, Error, ErrorKind, Place, PlanFault, ValueFault};
+pub use error::{DefinitionFault, Error, ErrorKind, Place, PlanFault, SourceFault, ToolFault, ValueFault};
 pub use geometry::Geometry;
 pub use plan::{
     Activity, Content, Dropped, Empty, ImageSize, Plan, PlanOptions, PlannedPartition, PlannedTree, Sizes,
 };
+pub use root::Root;
 pub use specifiers::{SpecifierFault, Specifiers};
+pub use tools::Tools;
+pub use write::{Signing, WriteOptions, Written, write};

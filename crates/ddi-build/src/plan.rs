@@ -105,6 +105,10 @@ impl Sizes {
         self
     }
 
+    pub(crate) fn set(&mut self, definition: usize, bytes: u64) {
+        self.0.insert(definition, bytes);
+    }
+
     pub(crate) fn get(&self, definition: usize) -> Option<u64> {
         self.0.get(&definition).copied()
     }

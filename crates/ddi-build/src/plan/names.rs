@@ -29,8 +29,8 @@ fn hex(guid: Guid) -> String {
 }
 
 impl Planner<'_> {
-    /// For each partition of the list its label.
-    pub(crate) fn labels(&self) -> Vec<String> {
+    /// Gives each partition of the list its label.
+    pub(crate) fn label(&mut self) {
         let mut taken: BTreeSet<String> = BTreeSet::new();
         let mut next: BTreeMap<String, u64> = BTreeMap::new();
         let mut labels = Vec::with_capacity(self.parts.len());
@@ -57,11 +57,13 @@ impl Planner<'_> {
             taken.insert(label.clone());
             labels.push(label);
         }
-        labels
+        for (part, label) in self.parts.iter_mut().zip(labels) {
+            part.label = label;
+        }
     }
 
-    /// For each partition of the list its GUID, and the one that its other ids are derived from.
-    pub(crate) fn guids(&mut self) -> Result<Vec<(Option<Guid>, Guid)>, Error> {
+    /// Gives each partition of the list its GUID, and the one that its other ids are derived from.
+    pub(crate) fn guids(&mut self) -> Result<(), Error> {
         let seed = self.options.seed;
         let mut counts: BTreeMap<Guid, u64> = BTreeMap::new();
         let existing = self.parts.iter().filter_map(|part| Some(part.existing.as_ref()?.guid));
@@ -108,7 +110,10 @@ impl Planner<'_> {
             guids.push((guid, derived));
         }
         self.notices.append(&mut replaced);
-        Ok(guids)
+        for (part, (guid, derived)) in self.parts.iter_mut().zip(guids) {
+            (part.guid, part.derived) = (guid, derived);
+        }
+        Ok(())
     }
 
     /// The attributes of a new partition.

@@ -100,6 +100,11 @@ pub(crate) struct Part {
     pub(crate) offset: u64,
     pub(crate) number: u32,
     pub(crate) dropped: bool,
+    pub(crate) label: String,
+    /// `None` if it is to follow from a root hash.
+    pub(crate) guid: Option<Guid>,
+    /// What its other ids are derived from.
+    pub(crate) derived: Guid,
 }
 
 impl Part {
@@ -121,6 +126,9 @@ impl Part {
             offset: 0,
             number: 0,
             dropped: false,
+            label: String::new(),
+            guid: None,
+            derived: Guid::NIL,
         }
     }
 
@@ -461,6 +469,9 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn plan(mut self) -> Result<Plan, Error> {
+        // also those that are dropped later count
+        self.label();
+        self.guids()?;
         let apart = self.parts.clone();
         self.merge_supplements();
         let mut fits = self.allocate();
@@ -512,8 +523,6 @@ impl<'a> Planner<'a> {
         self.parts.retain(|part| !part.dropped);
         let order = self.order();
         self.number(&order, entries);
-        let labels = self.labels();
-        let guids = self.guids()?;
         let Some(geometry) = self.geometry else { return Err(PlanFault::TooLarge { size: 0 }.into()) };
         // the place of each definition in the plan
         let position: BTreeMap<usize, usize> = order
@@ -572,8 +581,6 @@ impl<'a> Planner<'a> {
                 Some(_) if old_size == size => Activity::Unchanged,
                 Some(_) => Activity::Resize,
             };
-            let label = labels.get(*index).cloned().unwrap_or_default();
-            let (guid, derived) = guids.get(*index).copied().unwrap_or_default();
             let deferred = self.options.defer.contains(&part.kind);
             let content = match (definition, activity) {
                 (Some(definition), Activity::Create) => self.content(part, definition, tree),
@@ -586,8 +593,8 @@ impl<'a> Planner<'a> {
             partitions.push(PlannedPartition {
                 number: part.number,
                 partition_type: part.kind,
-                label,
-                guid,
+                label: part.label.clone(),
+                guid: part.guid,
                 attributes,
                 definition: part.definition,
                 supplements: part.supplements.clone(),
@@ -604,7 +611,7 @@ impl<'a> Planner<'a> {
                 tree,
                 deferred,
                 file_system_sector_size: definition.map_or(4096, |it| self.file_system_sector_size(it)),
-                file_system_uuid: Seed::file_system_uuid(derived),
+                file_system_uuid: Seed::file_system_uuid(part.derived),
                 split_name,
             });
         }

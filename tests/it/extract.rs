@@ -512,6 +512,8 @@ fn what_each_type_has_is_preserved() {
     let last = content.len() - 1;
     (content[20 * 4096], content[40 * 4096 - 1], content[last]) = (1, 2, 3);
     fs::write(tree.join("file"), &content).unwrap();
+    // which ends with a hole
+    fs::write(tree.join("dir/zeros"), [&[1; 4096][..], &[0; 10_000]].concat()).unwrap();
     symlink("file", tree.join("link")).unwrap();
     run("setfattr", ["-n", "user.a", "-v", "value", &folder.file("tree/file")]).unwrap();
     run("setfattr", ["-n", "trusted.user.", "-v", "value", &folder.file("tree/file")]).unwrap();
@@ -548,6 +550,10 @@ fn what_each_type_has_is_preserved() {
         assert_eq!(((uid, gid), times), ((0, 0), facts("tree", name).1), "{name}");
     }
     assert!(fs::read(folder.file("plain/file")).unwrap() == content);
+    assert_eq!(fs::read(folder.file("plain/dir/zeros")).unwrap(), [&[1; 4096][..], &[0; 10_000]].concat());
+    assert_eq!(run("getfattr", ["-d", "-m", "-", &folder.file("plain/file")]).unwrap(), "");
+    let ended = ddi(&folder, "/file - | cmp - kept/file");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
     // each by itself too
     for name in ["link", "null", "disk", "fifo", "socket"] {
         let target = if name == "link" { "file" } else { name };
@@ -611,5 +617,27 @@ fn a_directory_that_is_closed_takes_its_place() {
             fs::set_permissions(folder.file(&out), fs::Permissions::from_mode(0o700)).unwrap();
             assert_eq!(fs::read(folder.file(&format!("{out}/file"))).unwrap(), b"x");
         }
+    }
+}
+
+/// A link, and then a file of the same name, which is not written to where the link leads.
+#[test]
+fn a_file_is_not_written_through_a_link_of_its_name() {
+    let Some(folder) = image(|tree| {
+        symlink(tree.parent().unwrap().join("outside"), tree.join("name-a")).unwrap();
+        fs::write(tree.join("name-b"), "planted").unwrap();
+    }) else {
+        return;
+    };
+    let mut bytes = fs::read(folder.file("image.raw")).unwrap();
+    let at = bytes.windows(6).position(|name| name == b"name-b").unwrap();
+    bytes[at + 5] = b'a';
+    // no checksum of the superblock
+    bytes[1024 + 8] &= !1;
+    fs::write(folder.file("image.raw"), &bytes).unwrap();
+    for option in ["", "--preserve"] {
+        let ended = ddi(&folder, &format!("/ out {option}"));
+        assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
+        assert_eq!(folder.names(), ["image.raw"]);
     }
 }

@@ -417,3 +417,28 @@ fn a_spent_account_never_ends_with_0() {
         assert!(ended.stderr.contains("could not look at everything"), "{args:?}: {}", ended.stderr);
     }
 }
+
+/// What ends a walk before its time is told, and nothing stays of what was extracted: a directory inside itself, and more files
+/// than there is time to make.
+#[test]
+fn s2_what_was_not_walked_is_not_extracted() {
+    let folder = Folder::new();
+    let mut fs = Erofs::default();
+    let dir = fs.dirs("/a/b");
+    fs.name(dir, "c", dir);
+    let path = folder.write("loop.raw", &fs.build());
+    let ended = ddi(["extract", &path, "/", &folder.file("out")]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(!ended.stderr.is_empty());
+
+    let mut fs = Erofs::default();
+    let (dir, file) = (fs.dirs("/d"), fs.add(0o100644, b"x"));
+    for i in 0..30_000 {
+        fs.name(dir, format!("{i:05}"), file);
+    }
+    let path = folder.write("many.raw", &fs.build());
+    let ended = ddi(["extract", &path, "/", &folder.file("out")]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("could not look at everything"), "{ended:?}");
+    assert_eq!(folder.names(), ["loop.raw", "many.raw"]);
+}

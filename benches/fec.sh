@@ -21,7 +21,7 @@ cost() {
     awk '{ print $1 + $2, $3 }' "$scratch/time"
 }
 median() { sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
-list() { awk '{ printf "%s%s", NR > 1 ? ", " : "", $1 }' "$1"; }
+list() { awk '{ printf "%s%s", (NR > 1 ? ", " : ""), $1 }' "$1"; }
 
 for i in $(seq "$runs"); do
     cost "$ddi" verity format "$scratch/data" "$scratch/hash" >>"$scratch/plain"

@@ -109,7 +109,7 @@ impl Damaged {
         let (mut data, mut hash, mut parity) =
             (example.data.clone(), example.hash.clone(), example.parity.clone());
         let size = example.size();
-        for _ in 0..input.byte() % 64 {
+        for _ in 0..input.byte() % 24 {
             let (what, place, byte) = (input.byte(), input.u16(), input.byte() | 1);
             let bytes = match what & 3 {
                 0 | 1 => &mut data,
@@ -159,22 +159,18 @@ pub fn parity(input: &[u8]) {
         rounds: (lie & 4 == 4).then(|| u64::from(input.byte())),
         beside_tree: lie & 8 == 8,
     };
-    let found = FecLayout::find(
-        example.tree.tree(),
-        &damaged.data,
-        &damaged.hash,
-        &damaged.parity,
-        example.offset,
-        hints,
-    );
     // as it was made, or as somebody says
     let is_told = lie & 0x30 == 0;
-    let layouts = match found {
-        _ if is_told => vec![example.layout.clone()],
-        Ok(found) => found.layouts,
-        Err(error) => {
-            drop(error.to_string());
-            return;
+    let layouts = if is_told {
+        vec![example.layout.clone()]
+    } else {
+        let (tree, offset) = (example.tree.tree(), example.offset);
+        match FecLayout::find(tree, &damaged.data, &damaged.hash, &damaged.parity, offset, hints) {
+            Ok(found) => found.layouts,
+            Err(error) => {
+                drop(error.to_string());
+                return;
+            }
         }
     };
     let must_heal = is_told && damaged.is_healable;

@@ -31,6 +31,9 @@ use crate::trust::Role;
 /// takes less, one that cannot be healed takes more.
 const DECODE: u64 = 1000;
 
+/// Ways in which parity may have been made that are tried on a damaged block, where looking at the parity did not tell.
+const MAX_WAYS: usize = 8;
+
 /// Where the parity for a role is: forward error correction of dm-verity.
 #[derive(Clone)]
 pub struct FecDevice {
@@ -87,8 +90,8 @@ impl FecDevice {
         let hash: Arc<dyn ReadAt> = Arc::new(hash);
         let source = self.source.as_ref().unwrap_or(&hash).clone();
         let found = FecLayout::find(tree, &data, &hash, &source, self.offset, self.hints)?;
-        let sure = if found.is_sure { 1 } else { usize::MAX };
-        let layouts = found.layouts.into_iter().take(sure).collect();
+        let ways = if found.is_sure { 1 } else { MAX_WAYS };
+        let layouts = found.layouts.into_iter().take(ways).collect();
         let source = Arc::new(Charged { source, meter: meter.clone() });
         Parity::new(layouts, source, self.offset, self.stats.clone())
     }

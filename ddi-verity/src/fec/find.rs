@@ -48,8 +48,12 @@ impl FecLayout {
             [_] => return Ok(Fitting { layouts, is_sure: true }),
             _ => {}
         }
-        // most files have nothing but the parity
-        layouts.sort_by_key(|layout| layout.parity_size() != room);
+        // most files have nothing but the parity, of what is there
+        let spare_rounds = |layout: &FecLayout| {
+            let blocks = layout.data_blocks + layout.hash_blocks;
+            layout.rounds - blocks.div_ceil(layout.symbols() as u64)
+        };
+        layouts.sort_by_key(|layout| (layout.parity_size() != room, spare_rounds(layout)));
         let mut fits = Vec::new();
         for layout in layouts {
             let (intact, all) = layout.fit(data, hash, parity, offset)?;

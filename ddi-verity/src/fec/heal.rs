@@ -212,10 +212,11 @@ impl Healing {
 
     /// A block that was healed before.
     pub(crate) fn kept(&self, tree: &CheckedTree, level: Option<usize>, block: u64) -> Option<Arc<[u8]>> {
-        self.healed.get(self.number(tree, level, block)? * self.block_size)
+        self.healed.get(self.number(tree, level, block)?.checked_mul(self.block_size)?)
     }
 
     /// The block whose digest is `expected`, if parity can heal it.
+    #[inline(never)]
     pub(crate) fn heal<D: ReadAt, H: ReadAt>(
         &self,
         reader: &VerifiedReader<D, H>,
@@ -226,7 +227,7 @@ impl Healing {
         let number = self.number(reader.checked_tree(), level, block)?;
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         // another thread may have been faster
-        if let Some(healed) = self.healed.get(number * self.block_size) {
+        if let Some(healed) = self.healed.get(number.checked_mul(self.block_size)?) {
             return Some(healed);
         }
         let is_possible = |code: &&Code| self.proven.get().is_none_or(|proven| *proven == code.number);

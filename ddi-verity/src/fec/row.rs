@@ -39,8 +39,9 @@ impl FecLayout {
 
     /// Which block of the message a hash block is.
     pub(crate) fn number_of_hash(&self, tree: &Layout, level: usize, block: u64) -> Option<u64> {
-        let at = (tree.block_offset(level, block)? - self.hash_start) / self.block_size;
-        Some(self.data_blocks + at)
+        let at =
+            tree.block_offset(level, block)?.checked_sub(self.hash_start)?.checked_div(self.block_size)?;
+        self.data_blocks.checked_add(at)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `ddi bench`: what it prints, not how fast this machine is.
 
+use crate::support::schema::SCHEMAS;
 use crate::support::{Chance, Folder, ddi};
 
 #[test]
@@ -10,6 +11,7 @@ fn kernels_and_trees_are_measured() {
     let ended =
         ddi(["bench", &file, "--threads", "3", "--hash", "sha512", "--backend", "portable", "--json"]);
     assert!(ended.ok(), "{ended:?}");
+    SCHEMAS.check_stdout(&ended, "bench");
     let json = ended.json();
     assert_eq!((&json["hash"], &json["threads"]), (&"sha512".into(), &3.into()));
     let [kernel] = &json["kernels"].as_array().unwrap()[..] else { panic!("{json}") };

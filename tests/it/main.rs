@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod corpus;
 mod decide;
+mod documents;
 mod edges;
 mod extract;
 mod faults;

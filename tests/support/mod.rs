@@ -2,6 +2,7 @@
 
 pub(crate) mod hostile;
 pub(crate) mod image;
+pub(crate) mod schema;
 
 use std::ffi::OsStr;
 use std::fs;

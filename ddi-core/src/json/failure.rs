@@ -4,7 +4,7 @@ use std::io;
 use std::iter;
 
 use ddi_fs::Error as FileError;
-use ddi_signature::SignatureError;
+use ddi_signature::{CertificateFileError, SignatureError};
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind};
@@ -136,6 +136,14 @@ fn known(error: &(dyn core::error::Error + 'static)) -> Option<Known> {
     }
     if let Some(error) = error.downcast_ref::<SignatureError>() {
         return Some(Known::new(kind_name(error.kind()), error.code()));
+    }
+    if let Some(error) = error.downcast_ref::<CertificateFileError>() {
+        let kind = match error {
+            CertificateFileError::Io(_) => "io",
+            CertificateFileError::Content(error) => kind_name(error.kind()),
+            _ => "usage",
+        };
+        return Some(Known::new(kind, error.code()));
     }
     if let Some(error) = error.downcast_ref::<ParseError>() {
         return Some(Known::new("usage", error.kind.code()));

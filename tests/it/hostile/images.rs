@@ -14,6 +14,7 @@ use crate::format_faults::strace_works;
 use crate::seeds::unfit_in_lines;
 use crate::support::hostile::{self, Hostile, base};
 use crate::support::image::erofs;
+use crate::support::schema::SCHEMAS;
 use crate::support::{DDI, Ended, Folder, ddi, ddi_quickly, in_parallel, require_tool, run_within};
 
 /// Seconds within which the command ends: one, on a machine that has nothing else to do.
@@ -169,6 +170,7 @@ impl Checked {
             checked.expect("exit status", &ended.code, &Some(image.status));
             checked.expect("unprintable", &unprintable(&format!("{}{}", ended.stdout, ended.stderr)), &None);
         }
+        SCHEMAS.check_stdout(&as_json, &image.id);
         let answers = match image.status {
             2 if text.stdout.is_empty() => {
                 checked.expect("begin of stderr", &text.stderr.get(..12), &Some("ddi: error: "));
@@ -206,7 +208,7 @@ impl Checked {
                 let json = self.run(place, &[args, &["--json".into()]].concat(), with_time);
                 self.expect("exit status of JSON", &json.code, &ended.code);
                 self.expect("unprintable in JSON", &unprintable(&json.stdout), &None);
-                self.expect("is JSON", &serde_json::from_str::<Value>(&json.stdout).is_ok(), &true);
+                SCHEMAS.check_stdout(&json, &image.id);
             }
             "extract" => {
                 let is_left = |name: std::io::Result<fs::DirEntry>| {

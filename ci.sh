@@ -42,6 +42,9 @@ cargo clippy -p ddi-gpt -p ddi-verity -p ddi-io --no-default-features --locked -
 step "each feature alone"
 tests/features.sh
 
+step examples
+tests/examples.sh
+
 step documentation
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 

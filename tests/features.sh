@@ -12,3 +12,7 @@ cargo metadata --locked --no-deps --format-version 1 |
         echo "$crate ${feature:-(none)}"
         cargo check --quiet --locked -p "$crate" --no-default-features ${feature:+--features "$feature"}
     done
+
+# whatever brought std in below ddi-gpt would bring a second panic handler, which the compiler refuses
+echo "ddi-gpt without std"
+cargo build --quiet --locked --manifest-path tests/no-std/Cargo.toml --target-dir target/no-std

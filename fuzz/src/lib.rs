@@ -1,6 +1,6 @@
 //! The bodies of the fuzz targets: functions of a few bytes that panic when something is wrong.
 //!
-//! `fuzz_targets/` hands them to libFuzzer, `tests/it/seeds.rs` of the top folder runs them over `seeds/`. What a target
+//! `fuzz_targets/` hands them to libFuzzer, `tests/it/properties/seeds.rs` of the top folder runs them over `seeds/`. What a target
 //! asserts is said above its function. Checksums are made right here: the libraries have no switch that turns a check off.
 
 mod boot;

@@ -1,7 +1,10 @@
 //! Images that somebody changed: whatever the bytes, the command ends soon, does not crash, and never says *verified*
 //! of data that are not the right ones.
 
+pub(crate) mod faults;
+pub(crate) mod format_faults;
 mod images;
+mod work;
 
 use std::fs;
 

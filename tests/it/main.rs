@@ -6,6 +6,7 @@ mod support;
 #[path = "../support/sources.rs"]
 mod sources;
 
+<<<<<<< HEAD
 mod bench;
 mod boot;
 mod bounds;
@@ -20,19 +21,9 @@ mod faults;
 mod files;
 mod format_faults;
 mod healing;
+=======
+mod commands;
+>>>>>>> e647823 (tests: folders by what is asked; documents name tests that are there; docs: asynchronous programs)
 mod hostile;
-mod made_images;
-mod owners;
-mod packages;
-mod partition_tools;
-mod policy;
-mod read;
-mod readme;
-mod repair;
-mod seeds;
-mod stream;
-mod threads;
-mod update;
-mod veritysetup;
-mod veritysetup_fec;
-mod work;
+mod properties;
+mod tools;

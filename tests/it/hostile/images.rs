@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::format_faults::strace_works;
-use crate::seeds::unfit_in_lines;
+use crate::hostile::format_faults::strace_works;
+use crate::properties::seeds::unfit_in_lines;
 use crate::support::hostile::{self, Hostile, base};
 use crate::support::image::erofs;
 use crate::support::schema::SCHEMAS;

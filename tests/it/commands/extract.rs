@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::format_faults::strace_works;
+use crate::hostile::format_faults::strace_works;
 use crate::support::{DDI, Ended, Folder, require_root, require_tool, run, run_within};
 
 const MINUTE: Duration = Duration::from_secs(60);

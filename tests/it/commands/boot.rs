@@ -1,6 +1,6 @@
 //! `ddi check boot`: each rule broken once, and the UKIs that ukify makes.
 
-#[path = "../../crates/ddi-os/src/uki/tests/pe.rs"]
+#[path = "../../../crates/ddi-os/src/uki/tests/pe.rs"]
 mod pe;
 
 use std::fs;
@@ -151,7 +151,7 @@ fn codes(json: &Value) -> Vec<String> {
 }
 
 /// Good, for another root hash and by a key that nobody trusts, which nobody finds out without its certificate.
-const GOOD_SIGNATURE: &[u8] = include_bytes!("../../crates/ddi-signature/tests/data/rsa2048.p7s");
+const GOOD_SIGNATURE: &[u8] = include_bytes!("../../../crates/ddi-signature/tests/data/rsa2048.p7s");
 
 /// A root file system with an os-release and the modules of a kernel.
 fn root_file_system(os_release: &str, kernel: &str) -> Vec<u8> {

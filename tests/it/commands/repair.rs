@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::faults::{FAULTS, assert_at_least, assert_told, at_every_call};
-use crate::format_faults::strace_works;
+use crate::hostile::faults::{FAULTS, assert_at_least, assert_told, at_every_call};
+use crate::hostile::format_faults::strace_works;
 use crate::support::{Chance, Ended, Folder, ddi, require_tool, run};
 
 /// Data with tree and parity, each in a file of its own.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::seeds::unfit_in_lines;
+use crate::properties::seeds::unfit_in_lines;
 use crate::support::image::{Image, ImageBuilder, erofs, hash_tree};
 use crate::support::{DDI, Folder, ddi, ddi_quickly, require_tool, run, run_within};
 

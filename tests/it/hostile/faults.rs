@@ -22,7 +22,7 @@ use ddi_verity::{
     Salt, Superblock, VerifiedReader,
 };
 
-use crate::format_faults::strace_works;
+use crate::hostile::format_faults::strace_works;
 use crate::sources::{Reads, Storage};
 use crate::support::image::{self, ImageBuilder, erofs, hash_tree};
 use crate::support::{Chance, DDI, Ended, Folder, ddi, in_parallel, require_tool, run, run_within, skip};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::seeds::unfit_in_lines;
+use crate::properties::seeds::unfit_in_lines;
 use crate::support::{Ended, Folder, corpus, ddi, require_tool, run};
 
 /// A directory in the folder, with these files: a name that ends in `/` is a directory, a content that begins with `->`

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::faults::{FAULTS, assert_at_least, assert_told, at_every_call};
+use crate::hostile::faults::{FAULTS, assert_at_least, assert_told, at_every_call};
 use crate::support::{Chance, DDI, Folder, ddi, require_root, require_tool, run, skip};
 
 /// Calls that write, in the order in which `format` first makes them.

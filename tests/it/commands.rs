@@ -1,0 +1,15 @@
+//! What each command does and says, and with which exit status.
+
+mod bench;
+mod boot;
+mod check;
+mod cli;
+mod decide;
+mod extract;
+mod files;
+mod healing;
+mod policy;
+mod read;
+mod repair;
+mod stream;
+mod update;

@@ -1,0 +1,7 @@
+//! What holds of everything: sources, packages, words of the README, seeds, any number of threads.
+
+mod bounds;
+mod packages;
+mod readme;
+pub(crate) mod seeds;
+mod threads;

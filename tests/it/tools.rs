@@ -1,0 +1,9 @@
+//! Real tools, asked the same question.
+
+mod corpus;
+mod edges;
+mod made_images;
+mod owners;
+mod partition_tools;
+mod veritysetup;
+mod veritysetup_fec;

@@ -5,6 +5,7 @@ mod boot;
 mod check;
 mod cli;
 mod decide;
+mod documents;
 mod extract;
 mod files;
 mod healing;

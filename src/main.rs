@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod build;
 mod check;
 mod cli;
 mod failure;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Check(CheckCommand::Golden(args)) => check::golden(&args),
         Command::Check(CheckCommand::Boot(args)) => check::boot::run(&args),
         Command::Check(CheckCommand::Update(args)) => check::update::run(&args),
+        Command::Build(args) => build::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
         Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),

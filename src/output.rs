@@ -4,6 +4,7 @@
 //! status still says what was found.
 
 mod bench;
+mod build;
 mod check;
 mod files;
 mod inspect;
@@ -28,6 +29,7 @@ use serde_json::Value;
 use crate::failure::Asked;
 
 pub(crate) use bench::bench;
+pub(crate) use build::{Made, Planned, built, planned};
 pub(crate) use check::check;
 pub(crate) use files::{Bytes, Entry, Lines, Shape, sha256};
 pub(crate) use inspect::{Inspected, inspect};

@@ -131,7 +131,7 @@ fn random<const N: usize>() -> io::Result<[u8; N]> {
 }
 
 /// A random UUID, version 4.
-fn random_uuid() -> io::Result<[u8; 16]> {
+pub(crate) fn random_uuid() -> io::Result<[u8; 16]> {
     let mut uuid = random::<16>()?;
     uuid[6] = uuid[6] & 0x0f | 0x40;
     uuid[8] = uuid[8] & 0x3f | 0x80;

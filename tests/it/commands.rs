@@ -2,6 +2,7 @@
 
 mod bench;
 mod boot;
+mod build;
 mod check;
 mod cli;
 mod decide;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ddi_gpt::{Architecture, Guid, PartitionType, Seed};
 
 use crate::compatibility::Compatibility;
-use crate::error::{DefinitionFault, Error, Place};
+use crate::error::{DefinitionFault, Error, Place, ValueFault};
 use crate::specifiers::Specifiers;
 use parser::Parser;
 use source::Files;
@@ -108,6 +108,14 @@ impl DefinitionOptions {
         let replaced = PartitionType::Designated(designator, Some(wanted));
         Some(if replaced.guid().is_some() { replaced } else { found })
     }
+}
+
+/// Reads a size as definitions have it: `10M`, `1.5G`, bytes without a suffix.
+///
+/// # Errors
+/// [`ValueFault::NotASize`], [`ValueFault::TooLarge`].
+pub fn parse_size(text: &str) -> Result<u64, ValueFault> {
+    value::size(text)
 }
 
 /// The definitions of an image, in their order: parsed and checked against themselves. Nothing on the disk was touched.

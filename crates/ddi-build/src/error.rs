@@ -492,6 +492,8 @@ impl fmt::Display for DefinitionFault {
     }
 }
 
+impl StdError for ValueFault {}
+
 impl fmt::Display for ValueFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -65,6 +65,7 @@ mod write;
 
 pub use compatibility::{Compatibility, UnknownCompatibility};
 pub use content::{ContentOptions, Contents, Owners};
+pub use definitions::parse_size;
 pub use definitions::{
     CopyBlocks, DEFINITION_FOLDERS, Definition, DefinitionOptions, Definitions, Format, MAX_DEFINITIONS,
     Notice, VerityRole,

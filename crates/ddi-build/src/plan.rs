@@ -366,6 +366,11 @@ impl Plan {
         Planner::new(definitions, options)?.plan()
     }
 
+    /// The path of the image.
+    pub fn image(&self) -> &Path {
+        &self.image
+    }
+
     /// The disk.
     pub fn geometry(&self) -> Geometry {
         self.geometry

@@ -40,6 +40,31 @@ impl Root {
         self.path.join(OsStr::from_bytes(relative.get(start..).unwrap_or_default()))
     }
 
+    /// Reads a small file; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the system reports; [`io::ErrorKind::FileTooLarge`] over `limit` bytes; [`io::ErrorKind::InvalidInput`] for what is
+    /// no regular file.
+    pub fn read(&self, path: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        use std::io::Read;
+        let file = match self.open_at(path, OFlags::RDONLY) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut bytes = Vec::new();
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        match u64::try_from(bytes.len()).is_ok_and(|len| len <= limit) {
+            true => Ok(Some(bytes)),
+            false => Err(io::ErrorKind::FileTooLarge.into()),
+        }
+    }
+
     /// Opens what a path in it leads to, without waiting for anybody (a FIFO) and without becoming anybody's terminal.
     pub(crate) fn open_at(&self, path: impl rustix::path::Arg, flags: OFlags) -> io::Result<File> {
         // nothing is waited for that is not opened; the kernel takes no such flags then

@@ -1,0 +1,311 @@
+//! `ddi build`: an image from definitions.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use ddi_build::{
+    ContentOptions, Contents, DefinitionOptions, Definitions, Empty, Error, ErrorKind, ImageSize, Owners,
+    Plan, PlanOptions, Root, Signing, Specifiers, Tools, WriteOptions, parse_size,
+};
+use ddi_gpt::{Architecture, BlockSize, Gpt, Guid, Mode, PartitionType};
+use ddi_io::{FileSource, ReadAt};
+use ddi_os::metadata::EnvFile;
+use ddi_signature::Certificate;
+use ddi_signature::sign::{SignCommand, Signer, SigningKey};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::ExitStatus;
+use crate::cli::{BuildArgs, DefinitionArgs, EmptyMode, SigningArgs};
+use crate::failure::Asked;
+use crate::output::{self, Made, Planned};
+use crate::verity::destination::write_text;
+
+/// Bytes of an os-release file, and of a passphrase file.
+const MAX_SMALL_FILE: u64 = 64 << 10;
+
+pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<ExitStatus> {
+    match build(args) {
+        Ok(()) => Ok(ExitStatus::Good),
+        Err(error) => match error.downcast_ref::<Error>().map(Error::kind) {
+            Some(ErrorKind::Definition | ErrorKind::Unsupported | ErrorKind::Plan) => {
+                let asked = args.json.then(|| Asked { image: Some(args.output.display().to_string()) });
+                output::failed(&error, asked.as_ref());
+                Ok(ExitStatus::Bad)
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+fn build(args: &BuildArgs) -> anyhow::Result<()> {
+    let root = Root::open(&args.root).with_context(|| args.root.display().to_string())?;
+    let options = definition_options(&args.definitions, &root)?;
+    let definitions = match &args.definitions.definitions[..] {
+        [] => Definitions::from_root(&args.root, &options)?,
+        folders => Definitions::from_folders(folders, &options)?,
+    };
+    ensure!(!definitions.is_empty(), "there are no definitions");
+    let (seed, is_random) = seed(&args.definitions)?;
+    let signing = keys(&args.signing)?;
+
+    let copy_source = match &args.copy_source {
+        Some(path) => Root::open(path).with_context(|| path.display().to_string())?,
+        None => root.clone(),
+    };
+    let there = existing(&args.output, args.empty)?;
+    let table = empty(args.empty).choose(there.as_ref().and_then(|there| there.table.as_ref()))?;
+    let tools = Tools::new();
+    let folder =
+        args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut content = ContentOptions::new(&root, &tools, seed).copy_source(&copy_source).folder(folder);
+    if args.keep_owners {
+        content = content.owners(Owners::AsRecorded);
+    }
+    if let Some(threads) = args.threads {
+        content = content.threads(threads);
+    }
+    if let Some(epoch) = epoch()? {
+        content = content.epoch(epoch);
+    }
+    let sector_size = sector_size(&args.definitions)?;
+    if let Some(sector_size) = sector_size {
+        content = content.sector_size(sector_size.bytes());
+    }
+    let contents = Contents::prepare(&definitions, content)?;
+
+    let mut plan_options = PlanOptions::new(seed)
+        .image(&args.output)
+        .sizes(contents.sizes().clone())
+        .split(args.split)
+        .defer(defer(args, &options)?)
+        .size(size(&args.size, there.as_ref())?);
+    if let Some(sector_size) = sector_size {
+        plan_options = plan_options.sector_size(sector_size);
+    }
+    if let Some(table) = table {
+        plan_options = plan_options.table(table);
+    }
+    let plan = Plan::new(&definitions, &plan_options)?;
+    for notice in plan.notices().iter().chain(contents.notices()) {
+        output::warning(&notice.to_string());
+    }
+    if is_random && !args.json {
+        output::warning(&format!("the seed is random, and the image another one each time: --seed {seed}"));
+    }
+    if args.dry_run {
+        return output::planned(&Planned { plan: &plan, seed, json: args.json });
+    }
+    let sums = sums_path(args, folder)?;
+
+    let mut write_options = WriteOptions::new().replace(there.is_some());
+    if let Some(threads) = args.threads {
+        write_options = write_options.threads(threads);
+    }
+    if let Some((signer, certificate)) = &signing {
+        write_options = write_options.signing(Signing::new(signer, certificate).bind(args.signing.bind_size));
+    }
+    let written = ddi_build::write(&plan, &definitions, &contents, &write_options)?;
+    if let Some(path) = &sums {
+        let files: Vec<&Path> = written.split.iter().map(PathBuf::as_path).chain([&*args.output]).collect();
+        write_text(path, &sums_of(&files)?).with_context(|| path.display().to_string())?;
+    }
+    output::built(&Made {
+        written: &written,
+        seed,
+        tools: &tools.used(),
+        sums: sums.as_deref(),
+        json: args.json,
+    })
+}
+
+/// An image that is there.
+struct Existing {
+    size: u64,
+    table: Option<Gpt>,
+}
+
+fn existing(path: &Path, mode: EmptyMode) -> anyhow::Result<Option<Existing>> {
+    let shown = || path.display().to_string();
+    if mode == EmptyMode::Create {
+        ensure!(fs::symlink_metadata(path).is_err(), "{}: is there already", shown());
+        return Ok(None);
+    }
+    let disk = FileSource::open(path).with_context(shown)?;
+    ensure!(disk.file().metadata().with_context(shown)?.is_file(), "{}: is not a regular file", shown());
+    let examination = ddi_gpt::examine(disk.size(), None, |offset, buf| disk.read_exact_at(offset, buf));
+    let table = match examination.with_context(shown)?.gpt(Mode::Tolerant) {
+        Ok(table) => Some(table),
+        Err(ddi_gpt::Error::NoTable) => None,
+        // something was there that is not to be taken for nothing
+        Err(error) if mode == EmptyMode::Force => {
+            output::warning(&format!("{}: {error}", shown()));
+            None
+        }
+        Err(error) => return Err(anyhow!(error).context(shown())),
+    };
+    Ok(Some(Existing { size: disk.size(), table }))
+}
+
+fn empty(mode: EmptyMode) -> Empty {
+    match mode {
+        EmptyMode::Create => Empty::Create,
+        EmptyMode::Refuse => Empty::Refuse,
+        EmptyMode::Allow => Empty::Allow,
+        EmptyMode::Require => Empty::Require,
+        EmptyMode::Force => Empty::Force,
+    }
+}
+
+fn size(text: &str, there: Option<&Existing>) -> anyhow::Result<ImageSize> {
+    let old = there.map_or(0, |there| there.size);
+    match (text, there) {
+        ("auto", None) => Ok(ImageSize::Auto),
+        ("auto", Some(there)) => Ok(ImageSize::Bytes(there.size)),
+        (text, _) => {
+            Ok(ImageSize::Bytes(parse_size(text).with_context(|| format!("--size {text}"))?.max(old)))
+        }
+    }
+}
+
+fn defer(args: &BuildArgs, options: &DefinitionOptions) -> anyhow::Result<Vec<PartitionType>> {
+    let mut types = types("--defer-partitions", &args.defer_partitions, options)?;
+    if args.defer_signature {
+        let is_signature = |kind: &PartitionType| {
+            use ddi_gpt::Designator::{RootVeritySig, UsrVeritySig};
+            matches!(kind.designator(), Some(RootVeritySig | UsrVeritySig))
+        };
+        types.extend(PartitionType::all().map(|(_, kind)| kind).filter(is_signature));
+    }
+    Ok(types)
+}
+
+/// How definitions are read.
+pub(crate) fn definition_options(args: &DefinitionArgs, root: &Root) -> anyhow::Result<DefinitionOptions> {
+    let mut specifiers = Specifiers::new(Architecture::NATIVE);
+    for path in ["etc/os-release", "usr/lib/os-release"] {
+        let shown = || root.path().join(path).display().to_string();
+        if let Some(bytes) = root.read(path, MAX_SMALL_FILE).with_context(shown)? {
+            specifiers = specifiers.os_release(&EnvFile::parse(&bytes).with_context(shown)?);
+            break;
+        }
+    }
+    definition_options_with(args, specifiers)
+}
+
+/// The same with an os-release from elsewhere.
+pub(crate) fn definition_options_with(
+    args: &DefinitionArgs,
+    specifiers: Specifiers,
+) -> anyhow::Result<DefinitionOptions> {
+    let mut options = DefinitionOptions::new().compatibility(args.compatible).specifiers(specifiers);
+    if let Some(architecture) = args.architecture {
+        options = options.architecture(architecture);
+    }
+    let include = types("--include-partitions", &args.include_partitions, &options)?;
+    let exclude = types("--exclude-partitions", &args.exclude_partitions, &options)?;
+    Ok(options.include(include).exclude(exclude))
+}
+
+fn types(option: &str, names: &[String], options: &DefinitionOptions) -> anyhow::Result<Vec<PartitionType>> {
+    let found = |name: &String| {
+        options.partition_type(name).with_context(|| format!("{option}: {name} is no partition type"))
+    };
+    names.iter().map(found).collect()
+}
+
+pub(crate) fn sector_size(args: &DefinitionArgs) -> anyhow::Result<Option<BlockSize>> {
+    let Some(bytes) = args.sector_size else { return Ok(None) };
+    let found = BlockSize::from_bytes(bytes);
+    Ok(Some(found.with_context(|| format!("--sector-size {bytes}: is no power of two from 512 to 4096"))?))
+}
+
+/// The seed, and whether nobody gave it.
+pub(crate) fn seed(args: &DefinitionArgs) -> anyhow::Result<(Guid, bool)> {
+    match args.seed {
+        Some(seed) => Ok((seed, false)),
+        None => Ok((Guid::from_uuid(crate::verity::format::random_uuid()?), true)),
+    }
+}
+
+/// `SOURCE_DATE_EPOCH`
+fn epoch() -> anyhow::Result<Option<u64>> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => Ok(Some(text.parse().with_context(|| format!("SOURCE_DATE_EPOCH={text}"))?)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(error) => Err(error).context("SOURCE_DATE_EPOCH"),
+    }
+}
+
+/// Who signs, with the certificate.
+fn keys(args: &SigningArgs) -> anyhow::Result<Option<(Signer, Certificate)>> {
+    let Some(path) = &args.certificate else { return Ok(None) };
+    let shown = || path.display().to_string();
+    let mut bytes = Vec::new();
+    fs::File::open(path).with_context(shown)?.take(1 << 20).read_to_end(&mut bytes).with_context(shown)?;
+    let certificate = Certificate::parse(&bytes).with_context(shown)?;
+    let passphrase = args.passphrase_file.as_deref().map(passphrase).transpose()?;
+    let signer = match (&args.private_key, &args.sign_command) {
+        (Some(path), _) => {
+            let key = SigningKey::open(path, passphrase.as_ref().map(|passphrase| passphrase.as_slice()));
+            Signer::Key(key.with_context(|| path.display().to_string())?)
+        }
+        (None, Some(command)) => Signer::Command(SignCommand::new(command)),
+        (None, None) => bail!("--certificate needs --private-key or --sign-command"),
+    };
+    Ok(Some((signer, certificate)))
+}
+
+/// The first line of a file.
+fn passphrase(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let shown = || path.display().to_string();
+    // as large as it can be, so that no copy is left behind when it grows
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SMALL_FILE as usize));
+    fs::File::open(path)
+        .with_context(shown)?
+        .take(MAX_SMALL_FILE)
+        .read_to_end(&mut bytes)
+        .with_context(shown)?;
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    bytes.truncate(end);
+    Ok(bytes)
+}
+
+/// Where the sums go, if they are asked for: beside the image.
+fn sums_path(args: &BuildArgs, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let Some(name) = &args.sums else { return Ok(None) };
+    ensure!(
+        !name.is_empty() && !name.contains('/') && name != "." && name != "..",
+        "--sums {name}: is no file name"
+    );
+    let path = folder.join(name);
+    ensure!(path != args.output, "--sums {name}: is the image");
+    Ok(Some(path))
+}
+
+/// `HEX *NAME`, sorted by name, as mkosi writes them and systemd-sysupdate reads them.
+fn sums_of(files: &[&Path]) -> anyhow::Result<String> {
+    let mut lines = Vec::new();
+    for path in files {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let is_plain = |name: &&str| !name.chars().any(|letter| letter.is_control() || letter == '\\');
+        let name = name
+            .filter(is_plain)
+            .with_context(|| format!("{}: has no name for a list of sums", path.display()))?;
+        let mut file = fs::File::open(path).with_context(|| path.display().to_string())?;
+        let mut digest = Sha256::new();
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut piece).with_context(|| path.display().to_string())? {
+                0 => break,
+                len => digest.update(&piece[..len]),
+            }
+        }
+        let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        lines.push((name.to_owned(), format!("{hex} *{name}\n")));
+    }
+    lines.sort();
+    Ok(lines.into_iter().map(|(_, line)| line).collect())
+}

@@ -18,7 +18,10 @@ pub(crate) static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::load);
 /// Where, and what is wrong there.
 type Faults = Vec<String>;
 
-const PATTERNS: [(&str, fn(&str) -> bool); 4] = [
+/// A pattern, and what it asks for.
+type Pattern = (&'static str, fn(&str) -> bool);
+
+const PATTERNS: [Pattern; 4] = [
     ("^[0-9a-f]*$", |text| text.chars().all(is_lower_hex)),
     ("^[0-7]{4}$", |text| text.len() == 4 && text.chars().all(|c| matches!(c, '0'..='7'))),
     ("^0x[0-9a-f]{16}$", |text| {

@@ -49,6 +49,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Check(CheckCommand),
     Build(BuildArgs),
+    Sign(SignArgs),
     Bench(BenchArgs),
     /// dm-verity hash trees, with the arguments of veritysetup
     #[command(subcommand)]
@@ -302,6 +303,86 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 }
+
+/// Sign the root hash of an image, or any root hash
+///
+/// An image is proven first: every block must match the root hash that the image names. What is signed is verified with the
+/// certificate before it is written, to NAME.roothash.p7s or NAME.usrhash.p7s beside NAME.raw, or to -o FILE; one that is there
+/// is replaced. With an RSA key that is byte for byte what `openssl smime -sign -nocerts -noattr -binary -outform der` makes;
+/// with an elliptic curve it is also the same each time. Signs with SHA-256.
+#[derive(Debug, Args)]
+#[command(after_help = SIGN_EXIT_STATUS, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct SignArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<SignCommand>,
+    /// A disk image, or a root hash in hexadecimal
+    #[arg(required = true, value_name = "IMAGE|ROOTHASH")]
+    pub(crate) targets: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) signer: SignerArgs,
+    /// Where the signature goes; - for standard output. Needed for a root hash
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Threads that hash (default: one for each processor)
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SignCommand {
+    Attach(AttachArgs),
+}
+
+/// Who signs, and with which certificate.
+#[derive(Debug, Args)]
+pub(crate) struct SignerArgs {
+    /// The certificate of the key, PEM or DER
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The private key: RSA with 2048 to 4096 bits, P-256 or P-384; PEM or DER, PKCS#8 or the forms before it
+    #[arg(long, value_name = "FILE", conflicts_with = "sign_command")]
+    pub(crate) private_key: Option<PathBuf>,
+    /// A file whose first line is the passphrase of an encrypted private key
+    #[arg(long, value_name = "FILE", requires = "private_key", conflicts_with = "passphrase_fd")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// The same from this file descriptor
+    #[arg(long, value_name = "N", requires = "private_key")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// A command line for the shell that signs, for keys that are elsewhere: it gets the root hash in lower-case hexadecimal,
+    /// without end of line, on its standard input, and prints a detached PKCS#7 signature as DER
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) sign_command: Option<OsString>,
+    /// Sign also how many bytes the root hash is over, and the parameters of the hash tree. systemd, OpenSSL and Linux take
+    /// such a signature; ddi refuses an image of which it is not true
+    #[arg(long)]
+    pub(crate) bind_size: bool,
+}
+
+/// Fill the signature partition of an image, which is there and empty
+///
+/// The signature is verified first: with the certificate, of the root hash of the hash tree. Or it is made, as `ddi sign` does.
+/// Nothing else of the image changes. What was interrupted can be begun again.
+#[derive(Debug, Args)]
+#[command(after_help = SIGN_EXIT_STATUS)]
+pub(crate) struct AttachArgs {
+    /// A disk image that is not compressed, or a block device
+    pub(crate) image: PathBuf,
+    /// A PKCS#7 signature of its root hash, DER
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["private_key", "sign_command", "bind_size"])]
+    pub(crate) signature: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) signer: SignerArgs,
+    /// Threads that hash (default: one for each processor)
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub(crate) threads: Option<usize>,
+}
+
+const SIGN_EXIT_STATUS: &str = "\
+Exit status:
+  0  signed; or attached
+  1  the image is not proven, or the signature is not good: nothing was
+     written
+  2  wrong usage, input or output failed, format not understood";
 
 /// How fast this machine hashes: each kernel, whole trees by number of threads, and what would be chosen
 ///

@@ -35,8 +35,8 @@ impl Command {
             Command::Verity(VerityCommand::Verify(args)) => (args.json, Some(&*args.data)),
             Command::Verity(VerityCommand::Repair(args)) => (args.json, Some(&*args.data)),
             Command::Verity(VerityCommand::Dump(args)) => (args.json, Some(&*args.hash)),
-            // these print bytes
-            Command::Read(_) | Command::Cat(_) | Command::Extract(_) => return None,
+            // these print bytes, or what they wrote
+            Command::Read(_) | Command::Cat(_) | Command::Extract(_) | Command::Sign(_) => return None,
         };
         json.then(|| Asked { image: image.map(shown) })
     }

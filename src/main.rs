@@ -13,6 +13,7 @@ mod overwrite;
 mod parity;
 mod policy;
 mod read;
+mod sign;
 mod trust;
 mod verify;
 mod verity;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Check(CheckCommand::Boot(args)) => check::boot::run(&args),
         Command::Check(CheckCommand::Update(args)) => check::update::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::Sign(args) => sign::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
         Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),

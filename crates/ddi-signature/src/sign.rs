@@ -38,12 +38,14 @@ mod error;
 mod key;
 mod key_file;
 mod message;
+mod passphrase;
 #[cfg(test)]
 mod tests;
 
 pub use command::{CommandError, SignCommand};
 pub use error::{KeyError, KeyForm, SignError};
 pub use key::SigningKey;
+pub use passphrase::Passphrase;
 
 use base64ct::{Base64, Encoding};
 use ddi_verity::{Params, RootHash};

@@ -127,7 +127,7 @@ impl fmt::Display for KeyError {
             // "entity not found" is no word for people
             Self::Io(io::ErrorKind::NotFound) => f.write_str("no such file or directory"),
             Self::Io(kind) => kind.fmt(f),
-            Self::TooLarge { max } => write!(f, "more than {max} bytes, which no private key has"),
+            Self::TooLarge { max } => write!(f, "has more than {max} bytes"),
             Self::NoKey => f.write_str("no private key in it, neither as PEM nor as DER"),
             Self::Form { form } => form.fmt(f),
             Self::Malformed => f.write_str("private key is malformed"),

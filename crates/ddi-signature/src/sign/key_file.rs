@@ -3,6 +3,8 @@
 //!
 //! Every buffer that holds key material has its final size when it is made, since one that grows leaves a copy behind.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use ::der::{Decode, Tag};
@@ -56,22 +58,30 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError`].
     pub fn open(path: impl AsRef<Path>, passphrase: Option<&[u8]>) -> Result<Self, KeyError> {
-        use std::io::Read;
-        let io = |error: std::io::Error| KeyError::Io(error.kind());
-        let mut file = std::fs::File::open(path).map_err(io)?;
-        // one more, to see that there is more
-        let mut content = Zeroizing::new(vec![0; MAX_KEY_FILE.saturating_add(1)]);
-        let mut len: usize = 0;
-        while let Some(rest) = content.get_mut(len..).filter(|rest| !rest.is_empty()) {
-            match file.read(rest) {
-                Ok(0) => break,
-                Ok(more) => len = len.saturating_add(more),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(io(error)),
-            }
-        }
-        Self::parse(content.get(..len).unwrap_or_default(), passphrase)
+        Self::parse(&read_secret(path.as_ref(), MAX_KEY_FILE)?, passphrase)
     }
+}
+
+/// A whole file of at most `max` bytes, or the error that it is larger.
+pub(super) fn read_secret(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let io = |error: io::Error| KeyError::Io(error.kind());
+    let mut file = File::open(path).map_err(io)?;
+    // one more, to see that there is more
+    let mut content = Zeroizing::new(vec![0; max.saturating_add(1)]);
+    let mut len: usize = 0;
+    while let Some(rest) = content.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(more) => len = len.saturating_add(more),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(io(error)),
+        }
+    }
+    if len > max {
+        return Err(KeyError::TooLarge { max });
+    }
+    content.truncate(len);
+    Ok(content)
 }
 
 /// The first private key of a PEM file (RFC 7468), however long its lines are.

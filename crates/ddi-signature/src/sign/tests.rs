@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{EmbeddedCertificate, SignatureScheme};
 
+mod memory;
+
 const PASSPHRASE: Option<&[u8]> = Some(b"secret");
 
 /// The files of `tests/data/sign`; `make.sh` there made them.
@@ -400,4 +402,18 @@ fn a_program_signs() {
     let options = SignOptions::new().bind(params());
     let error = Signer::Command(command).sign(&certificate("rsa2048"), &root_hash(), &options).unwrap_err();
     assert_eq!(error, SignError::NotBound);
+}
+
+#[test]
+fn a_passphrase_is_the_first_line() {
+    let path = std::env::temp_dir().join(format!("ddi-passphrase-{}", std::process::id()));
+    for text in ["secret", "secret\n", "secret\r\n", "secret\nmore\n"] {
+        fs::write(&path, text).unwrap();
+        let passphrase = Passphrase::open(&path).unwrap();
+        assert_eq!(passphrase.as_bytes(), b"secret", "{text:?}");
+        assert_eq!(format!("{passphrase:?}"), "Passphrase(…)");
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(Passphrase::open(&path).unwrap_err(), KeyError::Io(std::io::ErrorKind::NotFound));
+    assert_eq!(Passphrase::open("/dev/zero").unwrap_err(), KeyError::TooLarge { max: 4096 });
 }

@@ -55,3 +55,6 @@ for name in rsa2048 rsa3072 rsa4096 rsa2060; do
     $sign -nocerts -out $name.p7s
     $sign -out $name-certificate.p7s
 done
+# with one that is long enough to be found in memory
+openssl pkcs8 -topk8 -in rsa2048.pem -passout "pass:correct horse battery staple, 5f1c9a" -out rsa2048-long.pem
+openssl pkcs8 -topk8 -in p256.pem -passout "pass:correct horse battery staple, 5f1c9a" -out p256-long.pem

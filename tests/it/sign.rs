@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::faults::{FAULTS, WRITES, assert_at_least, assert_told, at_every_call};
+use crate::format_faults::strace_works;
 use crate::support::image::{Image, ImageBuilder, erofs, hash_tree};
 use crate::support::{DDI, Folder, ddi, require_tool, run, run_within};
 
@@ -367,4 +369,68 @@ fn attach_signs_too() {
     let before = fs::read(&damaged).unwrap();
     assert_eq!(ddi(["sign", "attach", &damaged].iter().chain(&by)).code, Some(1));
     assert!(fs::read(&damaged).unwrap() == before);
+}
+
+/// Killed, out of space or with an error at any call: the signature is whole, or what was there before.
+#[test]
+fn k1_k2_k3_a_signature_is_complete_or_absent() {
+    if !strace_works() {
+        return;
+    }
+    let folder = Folder::new();
+    fs::create_dir(folder.file("tmp")).unwrap();
+    let (private, certificate) = (key("p256.pem"), key("p256.crt"));
+    let out = folder.file("out");
+    let args = ["sign", ROOT_HASH, "--private-key", &private, "--certificate", &certificate, "-o", &out];
+    ddi(args).unwrap();
+    let whole = fs::read(&out).unwrap();
+    for before in [None, Some(&b"what was there before"[..])] {
+        for kind in FAULTS {
+            let prepare = || match before {
+                Some(before) => fs::write(&out, before).unwrap(),
+                None => drop(fs::remove_file(&out)),
+            };
+            let faults = at_every_call(kind, &folder, (&WRITES, &args), prepare, |ended, fault| {
+                let found = fs::read(&out).ok();
+                let is_whole = found.as_deref() == Some(&whole[..]);
+                assert!(is_whole || found.as_deref() == before, "{fault}: {ended:?}");
+                assert!(!ended.ok() || is_whole, "{fault}: {ended:?}");
+                if fault.is_error() && fault.call != "write" {
+                    assert_told(ended, fault);
+                }
+            });
+            assert_at_least(&faults, &[("write", 1), ("fsync", 1)]);
+        }
+    }
+}
+
+/// The same of a partition: empty or whole, nothing else of the image changes, and what was interrupted is gone on with.
+#[test]
+fn k1_k2_k3_an_attached_signature_is_complete_or_absent() {
+    if !strace_works() {
+        return;
+    }
+    let folder = Folder::new();
+    fs::create_dir(folder.file("tmp")).unwrap();
+    let image = unsigned(1);
+    let path = folder.file("os.raw");
+    let (private, certificate) = (key("rsa2048.pem"), key("rsa2048.crt"));
+    let args = ["sign", "attach", &path, "--private-key", &private, "--certificate", &certificate];
+    fs::write(&path, &image.bytes).unwrap();
+    ddi(args).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for kind in FAULTS {
+        let prepare = || fs::write(&path, &image.bytes).unwrap();
+        let faults = at_every_call(kind, &folder, (&WRITES, &args), prepare, |ended, fault| {
+            let found = fs::read(&path).unwrap();
+            assert!(found == whole || found == image.bytes, "{fault}: {ended:?}");
+            assert!(!ended.ok() || found == whole, "{fault}: {ended:?}");
+            if fault.is_error() && fault.call != "write" {
+                assert_told(ended, fault);
+            }
+            ddi(args).unwrap();
+            assert!(fs::read(&path).unwrap() == whole, "{fault}");
+        });
+        assert_at_least(&faults, &[("pwrite64", 1), ("fsync", 1)]);
+    }
 }

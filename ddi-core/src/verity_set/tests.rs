@@ -491,9 +491,7 @@ fn the_tree_is_the_one_that_was_signed() {
     let certificates = signer("p256.crt");
     let prove = |set: &Set, content| {
         let image = Disk::new().set(DATA, "os", set).image();
-        let mut options = ProveOptions::default();
-        options.certificates = Some(&certificates);
-        options.content = content;
+        let options = ProveOptions { certificates: Some(&certificates), content, ..ProveOptions::default() };
         let assessment = prove(&image, &dissect(&image, &[]), &options);
         let problem = assessment.proofs[0].problem.as_ref();
         (assessment.outcome, problem.map(|error| (error.code(), error.to_string())))

@@ -652,7 +652,8 @@ fn x4_interrupted_reads_change_nothing_and_failed_ones_are_told() {
 }
 
 /// Calls that write, in the order in which they are first made.
-const WRITES: [&str; 7] = ["ftruncate", "pwrite64", "write", "fsync", "linkat", "rename", "unlink"];
+pub(crate) const WRITES: [&str; 7] =
+    ["ftruncate", "pwrite64", "write", "fsync", "linkat", "rename", "unlink"];
 
 /// And those that make a tree of files.
 const MAKES: [&str; 10] = [

@@ -13,5 +13,6 @@ mod healing;
 mod policy;
 mod read;
 mod repair;
+mod sign;
 mod stream;
 mod update;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::faults::{FAULTS, WRITES, assert_at_least, assert_told, at_every_call};
-use crate::format_faults::strace_works;
+use crate::hostile::faults::{FAULTS, WRITES, assert_at_least, assert_told, at_every_call};
+use crate::hostile::format_faults::strace_works;
 use crate::support::image::{Image, ImageBuilder, erofs, hash_tree};
 use crate::support::{DDI, Folder, ddi, require_tool, run, run_within};
 

@@ -159,6 +159,33 @@ fn a11_documents_of_trees_are_what_their_schemas_say() {
     }
 }
 
+#[test]
+fn a11_plans_and_images_are_what_their_schemas_say() {
+    let folder = Folder::new();
+    let definitions = folder.file("definitions");
+    fs::create_dir(&definitions).unwrap();
+    let image = folder.file("image.raw");
+    let data = folder.write("data", &Chance(3).bytes(40 * 4096));
+    let write = |name: &str, text: &str| fs::write(format!("{definitions}/{name}"), text).unwrap();
+    write(
+        "1-root.conf",
+        &format!("[Partition]\nType=root\nVerity=data\nVerityMatchKey=root\nCopyBlocks={data}\n"),
+    );
+    write("2-verity.conf", "[Partition]\nType=root-verity\nVerity=hash\nVerityMatchKey=root\n");
+    write("3-home.conf", "[Partition]\nType=home\nSizeMinBytes=1M\nSizeMaxBytes=1M\n");
+    let args = ["build", "--json", "--definitions", &definitions, &image];
+    let check = |args: &[&str], code, name: &str| {
+        let ended = ddi(args);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert_eq!(SCHEMAS.check_stdout(&ended, name), [name].into());
+    };
+    check(&[&args[..], &["--dry-run"]].concat(), 0, "plan");
+    check(&args, 0, "build");
+    write("4-bad.conf", "[Partition]\nType=nonsense\n");
+    fs::remove_file(&image).unwrap();
+    check(&args, 1, "error");
+}
+
 /// Each command that prints JSON, for a file; whether any bytes will do for it.
 fn commands<'a>(folder: &'a Folder, file: &'a str) -> Vec<(Vec<String>, bool)> {
     let release = folder.write("os-release", b"ID=x\n");

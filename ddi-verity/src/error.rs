@@ -3,7 +3,7 @@
 use core::fmt;
 use std::io;
 
-use crate::geometry::GeometryException;
+use crate::exception::GeometryException;
 use crate::hash::Algorithm;
 
 /// Which of the sources of a verity device is meant.

@@ -10,13 +10,13 @@
 //! takes one symbol at a time from each codeword. The bytes are those of `veritysetup`. Nothing about them is on disk: neither
 //! the number of roots, nor how much of the hash area was covered.
 
+mod dispatch;
 mod encode;
 mod find;
-mod heal;
-mod kernel;
+pub(crate) mod kernel;
 mod reed_solomon;
 mod repair;
-mod row;
+pub(crate) mod row;
 mod sum;
 
 #[cfg(target_arch = "aarch64")]
@@ -25,11 +25,10 @@ pub(crate) mod aarch64;
 pub(crate) mod x86_64;
 
 pub use find::{FecHints, Fitting};
-pub use heal::{Parity, ReadStats};
+pub use reed_solomon::{MAX_ROOTS, MIN_ROOTS};
 pub use repair::{Repair, RepairSources, Repaired, Sink};
 pub use sum::PendingParity;
 
-pub(crate) use heal::Healing;
 pub(crate) use kernel::{COLUMN, Detected, Factor, Kernel, Rows, Tables};
 
 use crate::error::{Error, Storage};
@@ -37,10 +36,6 @@ use crate::params::MAX_OFFSET;
 use crate::tree::{HashTree, read};
 use ddi_io::ReadAt;
 
-/// Least number of parity bytes of a codeword.
-pub const MIN_ROOTS: usize = 2;
-/// Largest number of parity bytes of a codeword.
-pub const MAX_ROOTS: usize = 24;
 /// What `veritysetup` takes if nothing is said.
 pub const DEFAULT_ROOTS: u32 = 2;
 
@@ -59,13 +54,13 @@ pub const DEFAULT_ROOTS: u32 = 2;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FecLayout {
-    roots: usize,
-    block_size: u64,
-    data_blocks: u64,
-    hash_blocks: u64,
+    pub(crate) roots: usize,
+    pub(crate) block_size: u64,
+    pub(crate) data_blocks: u64,
+    pub(crate) hash_blocks: u64,
     /// Of the first tree block, in bytes of the hash source.
-    hash_start: u64,
-    rounds: u64,
+    pub(crate) hash_start: u64,
+    pub(crate) rounds: u64,
 }
 
 impl FecLayout {
@@ -160,7 +155,7 @@ impl FecLayout {
     }
 
     /// Message symbols of a codeword.
-    fn symbols(&self) -> usize {
+    pub(crate) fn symbols(&self) -> usize {
         reed_solomon::SYMBOLS - self.roots
     }
 
@@ -174,7 +169,7 @@ impl FecLayout {
     }
 
     /// Reads from the message: data, then hash area, then zeros.
-    fn read(&self, data: &dyn ReadAt, hash: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+    pub(crate) fn read(&self, data: &dyn ReadAt, hash: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
         let (data_size, message_size) = (self.data_size(), self.message_size());
         let mut at = offset;
         let mut rest = buf;

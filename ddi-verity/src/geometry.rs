@@ -17,10 +17,10 @@
     )
 )]
 
-use core::fmt;
 use core::ops::Deref;
 
 use crate::error::{Error, Storage};
+pub use crate::exception::GeometryException;
 use crate::hash::{Algorithm, HashType};
 use crate::tree::HashTree;
 
@@ -47,32 +47,6 @@ impl Strictness {
     /// All that the format allows, as `veritysetup` does.
     pub const ANY: Strictness =
         Strictness { unprotected_tail: true, chrome_os: true, sha1: true, large_blocks: true };
-}
-
-/// Something unusual in this image that the caller allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum GeometryException {
-    /// This many bytes of data lie behind the last protected block.
-    UnprotectedTail(u64),
-    /// Hash type 0.
-    ChromeOs,
-    /// SHA-1.
-    Sha1,
-    /// Blocks of this many bytes.
-    LargeBlocks(u32),
-}
-
-impl fmt::Display for GeometryException {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            GeometryException::UnprotectedTail(1) => write!(f, "1 byte of data is not protected"),
-            GeometryException::UnprotectedTail(bytes) => write!(f, "{bytes} bytes of data are not protected"),
-            GeometryException::ChromeOs => write!(f, "hash type is 0"),
-            GeometryException::Sha1 => write!(f, "hash algorithm is sha1"),
-            GeometryException::LargeBlocks(size) => write!(f, "block size is {size}"),
-        }
-    }
 }
 
 /// How parameters and sources fit together.

@@ -21,6 +21,8 @@
 )]
 
 pub(crate) mod cache;
+#[cfg(feature = "fec")]
+mod heal;
 #[cfg(test)]
 mod tests;
 
@@ -30,9 +32,12 @@ use std::sync::Arc;
 
 use ddi_io::ReadAt;
 
-use crate::error::{Error, Storage};
 #[cfg(feature = "fec")]
-use crate::fec::{Healing, Parity, ReadStats};
+use heal::Healing;
+#[cfg(feature = "fec")]
+pub use heal::{Parity, ReadStats};
+
+use crate::error::{Error, Storage};
 use crate::geometry::CheckedTree;
 use crate::hash::{BlockHasher, RootHash};
 use crate::tree::{HashTree, read, spare_is_zero};

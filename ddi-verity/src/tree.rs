@@ -17,13 +17,11 @@ mod verify;
 mod zeros;
 
 use crate::error::{Error, Storage};
-use crate::geometry::CheckedTree;
 use crate::hash::{Algorithm, BlockHasher, RootHash};
 use crate::layout::{Layout, Level, Placement};
 use crate::options::Options;
 use crate::parallel;
 use crate::params::Params;
-use crate::verdict::Verdict;
 use ddi_io::ReadAt;
 use ddi_io::WriteAt;
 
@@ -183,27 +181,6 @@ impl HashTree {
             ),
             None => params.hasher(),
         }
-    }
-}
-
-impl CheckedTree {
-    /// Checks `data` and the tree in `hash` against `root`.
-    ///
-    /// Upper hash levels first, from the root down; then data and the lower levels in one pass, each against digests that
-    /// are already proven. Every block is read once at most, and what is judged is the copy that was read: if the
-    /// storage changes meanwhile, a verdict of *proven* is true of bytes that were read, together.
-    ///
-    /// # Errors
-    /// A block that does not match is no error, see [`Verdict`]. [`Error::RootHashSize`], [`Error::TooShort`],
-    /// [`Error::Io`], [`Error::Cancelled`], [`Error::Worker`].
-    pub fn verify(
-        &self,
-        data: &dyn ReadAt,
-        hash: &dyn ReadAt,
-        root: &RootHash,
-        options: &Options<'_>,
-    ) -> Result<Verdict, Error> {
-        verify::verify(self.tree(), data, hash, root, options)
     }
 }
 

@@ -104,7 +104,7 @@ impl FecLayout {
         Ok((intact, all))
     }
 
-    pub(super) fn check_sources(&self, data: &dyn ReadAt, hash: &dyn ReadAt) -> Result<(), Error> {
+    pub(crate) fn check_sources(&self, data: &dyn ReadAt, hash: &dyn ReadAt) -> Result<(), Error> {
         let needed =
             if self.hash_blocks == 0 { 0 } else { self.hash_start + self.hash_blocks * self.block_size };
         for (storage, needed, found) in
@@ -118,7 +118,7 @@ impl FecLayout {
     }
 
     /// Does the parity end where a file can?
-    pub(super) fn check_end(&self, offset: u64) -> Result<(), Error> {
+    pub(crate) fn check_end(&self, offset: u64) -> Result<(), Error> {
         match offset.checked_add(self.parity_size()) {
             Some(end) if end <= crate::params::MAX_OFFSET => Ok(()),
             _ => Err(Error::FecTooLarge),

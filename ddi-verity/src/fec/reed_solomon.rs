@@ -3,7 +3,10 @@
 //! Symbol `j` of a codeword has degree `254 - j`. The message comes first, then `roots` bytes of parity, the highest power
 //! of the remainder first. All here is one byte at a time: the reference for the kernels, and the decoder.
 
-use super::{MAX_ROOTS, MIN_ROOTS};
+/// Least number of parity bytes of a codeword.
+pub const MIN_ROOTS: usize = 2;
+/// Largest number of parity bytes of a codeword.
+pub const MAX_ROOTS: usize = 24;
 
 /// Symbols of a codeword.
 pub(crate) const SYMBOLS: usize = 255;

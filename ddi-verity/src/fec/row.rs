@@ -3,7 +3,7 @@
 use super::FecLayout;
 use super::kernel::{COLUMN, Detected, Rows, Tables};
 use super::reed_solomon::{Erasures, Fix};
-use crate::fec::MAX_ROOTS;
+use crate::fec::reed_solomon::MAX_ROOTS;
 use crate::layout::Layout;
 
 /// Which block of the message it is.

@@ -8,12 +8,34 @@
 use core::ops::Range;
 
 use crate::error::{Error, Storage};
+use crate::geometry::CheckedTree;
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
 use crate::tree::{Feed, Handle, HashTree, Work, batch, clear_tail, read, spare_is_zero};
 use crate::verdict::{LevelVerdict, Verdict};
 use ddi_io::ReadAt;
+
+impl CheckedTree {
+    /// Checks `data` and the tree in `hash` against `root`.
+    ///
+    /// Upper hash levels first, from the root down; then data and the lower levels in one pass, each against digests that
+    /// are already proven. Every block is read once at most, and what is judged is the copy that was read: if the
+    /// storage changes meanwhile, a verdict of *proven* is true of bytes that were read, together.
+    ///
+    /// # Errors
+    /// A block that does not match is no error, see [`Verdict`]. [`Error::RootHashSize`], [`Error::TooShort`],
+    /// [`Error::Io`], [`Error::Cancelled`], [`Error::Worker`].
+    pub fn verify(
+        &self,
+        data: &dyn ReadAt,
+        hash: &dyn ReadAt,
+        root: &RootHash,
+        options: &Options<'_>,
+    ) -> Result<Verdict, Error> {
+        verify(self.tree(), data, hash, root, options)
+    }
+}
 
 pub(super) fn verify(
     tree: &HashTree,

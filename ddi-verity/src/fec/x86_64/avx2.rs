@@ -4,8 +4,8 @@ use core::arch::x86_64::*;
 
 use zerocopy::transmute;
 
-use crate::fec::MAX_ROOTS;
 use crate::fec::kernel::{COLUMN, Factor, Rows, Tables, for_roots};
+use crate::fec::reed_solomon::MAX_ROOTS;
 
 #[target_feature(enable = "avx2")]
 pub(crate) fn columns(rows: Rows<'_>, at: usize, tables: &Tables, parity: &mut [[u8; COLUMN]]) {

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ddi_io::ReadAt;
 
-use super::kernel::{Rows, Tables};
-use super::row::{Decoder, Place};
-use super::{FecLayout, MAX_ROOTS};
+use super::VerifiedReader;
+use super::cache::Cache;
 use crate::error::{Error, Storage};
+use crate::fec::kernel::{Rows, Tables};
+use crate::fec::row::{Decoder, Place};
+use crate::fec::{FecLayout, MAX_ROOTS};
 use crate::geometry::CheckedTree;
-use crate::reader::VerifiedReader;
-use crate::reader::cache::Cache;
 
 /// Bytes of healed blocks that are kept.
 const KEPT: usize = 8 << 20;

@@ -13,6 +13,7 @@
 mod dispatch;
 mod encode;
 mod find;
+mod heal;
 pub(crate) mod kernel;
 mod reed_solomon;
 mod repair;
@@ -25,10 +26,12 @@ pub(crate) mod aarch64;
 pub(crate) mod x86_64;
 
 pub use find::{FecHints, Fitting};
+pub use heal::{Parity, ReadStats};
 pub use reed_solomon::{MAX_ROOTS, MIN_ROOTS};
 pub use repair::{Repair, RepairSources, Repaired, Sink};
 pub use sum::PendingParity;
 
+pub(crate) use heal::{Damaged, Healing};
 pub(crate) use kernel::{COLUMN, Detected, Factor, Kernel, Rows, Tables};
 
 use crate::error::{Error, Storage};
@@ -169,7 +172,13 @@ impl FecLayout {
     }
 
     /// Reads from the message: data, then hash area, then zeros.
-    pub(crate) fn read(&self, data: &dyn ReadAt, hash: &dyn ReadAt, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+    pub(crate) fn read(
+        &self,
+        data: &dyn ReadAt,
+        hash: &dyn ReadAt,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<(), Error> {
         let (data_size, message_size) = (self.data_size(), self.message_size());
         let mut at = offset;
         let mut rest = buf;

@@ -75,8 +75,8 @@ mod writer;
 pub use error::{AlgorithmName, Error, ErrorKind, Storage};
 #[cfg(feature = "fec")]
 pub use fec::{
-    DEFAULT_ROOTS, FecHints, FecLayout, Fitting, MAX_ROOTS, MIN_ROOTS, PendingParity, Repair, RepairSources,
-    Repaired, Sink,
+    DEFAULT_ROOTS, FecHints, FecLayout, Fitting, MAX_ROOTS, MIN_ROOTS, Parity, PendingParity, ReadStats,
+    Repair, RepairSources, Repaired, Sink,
 };
 pub use format::{FormatOptions, Formatted, OpenOptions};
 pub use geometry::{CheckedTree, Geometry, GeometryException, Strictness, check_geometry};
@@ -85,8 +85,6 @@ pub use layout::{Layout, Level, Placement};
 pub use options::{MAX_THREADS, Options};
 pub use params::{MAX_BLOCK_SIZE, MAX_SALT_SIZE, MIN_BLOCK_SIZE, Params, ParseSaltError, Salt};
 pub use reader::{DEFAULT_CACHE_SIZE, VerifiedReader};
-#[cfg(feature = "fec")]
-pub use reader::{Parity, ReadStats};
 pub use superblock::{Examined, SIGNATURE, SUPERBLOCK_SIZE, Superblock};
 pub use tree::HashTree;
 pub use update::Updated;

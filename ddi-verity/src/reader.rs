@@ -21,8 +21,6 @@
 )]
 
 pub(crate) mod cache;
-#[cfg(feature = "fec")]
-mod heal;
 #[cfg(test)]
 mod tests;
 
@@ -32,12 +30,9 @@ use std::sync::Arc;
 
 use ddi_io::ReadAt;
 
-#[cfg(feature = "fec")]
-use heal::Healing;
-#[cfg(feature = "fec")]
-pub use heal::{Parity, ReadStats};
-
 use crate::error::{Error, Storage};
+#[cfg(feature = "fec")]
+use crate::fec::{Damaged, Healing, Parity, ReadStats};
 use crate::geometry::CheckedTree;
 use crate::hash::{BlockHasher, RootHash};
 use crate::tree::{HashTree, read, spare_is_zero};
@@ -220,16 +215,6 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
     #[cfg(feature = "fec")]
     pub(crate) fn hasher(&self) -> &BlockHasher {
         &self.hasher
-    }
-
-    #[cfg(feature = "fec")]
-    pub(crate) fn checked_tree(&self) -> &CheckedTree {
-        &self.tree
-    }
-
-    #[cfg(feature = "fec")]
-    pub(crate) fn sources(&self) -> (&D, &H) {
-        (&self.data, &self.hash)
     }
 
     /// What was healed so far; `None` without parity.
@@ -476,6 +461,25 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
             self.hasher.hash_blocks(buf, block_size, found, digest.len());
         }
         if found == digest { Ok(bytes) } else { Err(Error::BlockMismatch { level: Some(level), block }) }
+    }
+}
+
+#[cfg(feature = "fec")]
+impl<D: ReadAt, H: ReadAt> Damaged for VerifiedReader<D, H> {
+    fn checked_tree(&self) -> &CheckedTree {
+        &self.tree
+    }
+    fn root(&self) -> &RootHash {
+        &self.root
+    }
+    fn hasher(&self) -> &BlockHasher {
+        &self.hasher
+    }
+    fn sources(&self) -> (&dyn ReadAt, &dyn ReadAt) {
+        (&self.data, &self.hash)
+    }
+    fn hash_block_or(&self, level: usize, block: u64, heal: &mut Heal<'_>) -> Result<Arc<[u8]>, Error> {
+        self.hash_block_or(level, block, heal)
     }
 }
 

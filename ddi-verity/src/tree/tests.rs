@@ -9,6 +9,7 @@ use super::model::{Example, SHA256, kinds, shapes, stream};
 use super::*;
 use crate::hash::HashType;
 use crate::params::Salt;
+use crate::verdict::Verdict;
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()

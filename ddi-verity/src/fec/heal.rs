@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ddi_io::ReadAt;
 
-use super::VerifiedReader;
-use super::cache::Cache;
 use crate::error::{Error, Storage};
 use crate::fec::kernel::{Rows, Tables};
 use crate::fec::row::{Decoder, Place};
 use crate::fec::{FecLayout, MAX_ROOTS};
 use crate::geometry::CheckedTree;
+use crate::hash::{BlockHasher, RootHash};
+use crate::reader::cache::Cache;
 
 /// Bytes of healed blocks that are kept.
 const KEPT: usize = 8 << 20;
@@ -92,6 +92,20 @@ impl fmt::Debug for Parity {
             .field("offset", &self.offset)
             .finish_non_exhaustive()
     }
+}
+
+/// Gives a block of a level (`None`: of the data) that has this digest, if it can be had.
+pub(crate) type Heal<'a> = dyn FnMut(Option<usize>, u64, &[u8]) -> Option<Arc<[u8]>> + 'a;
+
+/// What is healed: data and tree as they are read, some blocks of which can be proven and some not.
+pub(crate) trait Damaged {
+    fn checked_tree(&self) -> &CheckedTree;
+    fn root(&self) -> &RootHash;
+    fn hasher(&self) -> &BlockHasher;
+    /// Data, and what the tree is in.
+    fn sources(&self) -> (&dyn ReadAt, &dyn ReadAt);
+    /// A hash block that is proven, or healed and then proven.
+    fn hash_block_or(&self, level: usize, block: u64, heal: &mut Heal<'_>) -> Result<Arc<[u8]>, Error>;
 }
 
 /// What a reader heals with. By one thread at a time: the memory for it is there once.
@@ -217,9 +231,9 @@ impl Healing {
 
     /// The block whose digest is `expected`, if parity can heal it.
     #[inline(never)]
-    pub(crate) fn heal<D: ReadAt, H: ReadAt>(
+    pub(crate) fn heal(
         &self,
-        reader: &VerifiedReader<D, H>,
+        reader: &dyn Damaged,
         level: Option<usize>,
         block: u64,
         expected: &[u8],
@@ -238,9 +252,9 @@ impl Healing {
     }
 
     /// Heals what can be healed of the row of block `wanted`. `climbs` is how many hash blocks may be healed for it.
-    fn heal_row<D: ReadAt, H: ReadAt>(
+    fn heal_row(
         &self,
-        (reader, code): (&VerifiedReader<D, H>, &Code),
+        (reader, code): (&dyn Damaged, &Code),
         wanted: u64,
         expected: &[u8],
         mut climbs: Option<&mut usize>,
@@ -302,9 +316,9 @@ impl Healing {
     }
 
     /// Reads a block of the row, or a piece of it; of one that cannot be read, zeros.
-    fn read<D: ReadAt, H: ReadAt>(
+    fn read(
         &self,
-        (reader, code): (&VerifiedReader<D, H>, &Code),
+        (reader, code): (&dyn Damaged, &Code),
         row: &Row,
         (symbol, at): (usize, usize),
         buf: &mut [u8],
@@ -322,9 +336,9 @@ impl Healing {
     }
 
     /// What is known of each block of the row, by the tree as it is. The wanted one itself, if it is right all of a sudden.
-    fn judge<D: ReadAt, H: ReadAt>(
+    fn judge(
         &self,
-        (reader, code): (&VerifiedReader<D, H>, &Code),
+        (reader, code): (&dyn Damaged, &Code),
         row: &mut Row,
         expected: &[u8],
         scratch: &mut Scratch,
@@ -373,9 +387,9 @@ impl Healing {
     }
 
     /// The bad blocks of the row that parity heals, by symbol, each proven.
-    fn decode<D: ReadAt, H: ReadAt>(
+    fn decode(
         &self,
-        (reader, code): (&VerifiedReader<D, H>, &Code),
+        (reader, code): (&dyn Damaged, &Code),
         row: &Row,
         known: &[Known],
         scratch: &mut Scratch,
@@ -423,9 +437,9 @@ impl Healing {
     }
 
     /// Heals damaged hash blocks that keep blocks of the row from being known. Returns true if more is known now.
-    fn climb<D: ReadAt, H: ReadAt>(
+    fn climb(
         &self,
-        (reader, code): (&VerifiedReader<D, H>, &Code),
+        (reader, code): (&dyn Damaged, &Code),
         row: &Row,
         known: &[Known],
         left: &mut usize,
@@ -450,16 +464,16 @@ impl Healing {
 }
 
 /// The digest that a block must have, if that is proven, with the help of `heal` for damaged hash blocks above it.
-fn expected_digest<D: ReadAt, H: ReadAt>(
-    reader: &VerifiedReader<D, H>,
+fn expected_digest(
+    reader: &dyn Damaged,
     level: Option<usize>,
     block: u64,
-    heal: &mut crate::reader::Heal<'_>,
+    heal: &mut Heal<'_>,
 ) -> Option<Vec<u8>> {
     let layout = reader.checked_tree().layout();
     let above = level.map_or(0, |level| level + 1);
     if above >= layout.levels().len() {
-        return Some(reader.root_hash().as_bytes().to_vec());
+        return Some(reader.root().as_bytes().to_vec());
     }
     let (parent, slot) = layout.parent(block);
     let bytes = reader.hash_block_or(above, parent, heal).ok()?;

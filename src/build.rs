@@ -42,7 +42,7 @@ pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<ExitStatus> {
 
 fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let root = Root::open(&args.root).with_context(|| args.root.display().to_string())?;
-    let options = definition_options(&args.definitions, &root)?;
+    let options = definition_options(args, &root)?;
     let definitions = match &args.definitions.definitions[..] {
         [] => Definitions::from_root(&args.root, &options)?,
         folders => Definitions::from_folders(folders, &options)?,
@@ -183,7 +183,7 @@ fn defer(args: &BuildArgs, options: &DefinitionOptions) -> anyhow::Result<Vec<Pa
 }
 
 /// How definitions are read.
-pub(crate) fn definition_options(args: &DefinitionArgs, root: &Root) -> anyhow::Result<DefinitionOptions> {
+fn definition_options(args: &BuildArgs, root: &Root) -> anyhow::Result<DefinitionOptions> {
     let mut specifiers = Specifiers::new(Architecture::NATIVE);
     for path in ["etc/os-release", "usr/lib/os-release"] {
         let shown = || root.path().join(path).display().to_string();
@@ -192,18 +192,19 @@ pub(crate) fn definition_options(args: &DefinitionArgs, root: &Root) -> anyhow::
             break;
         }
     }
-    definition_options_with(args, specifiers)
-}
-
-/// The same with an os-release from elsewhere.
-pub(crate) fn definition_options_with(
-    args: &DefinitionArgs,
-    specifiers: Specifiers,
-) -> anyhow::Result<DefinitionOptions> {
-    let mut options = DefinitionOptions::new().compatibility(args.compatible).specifiers(specifiers);
+    let mut options = DefinitionOptions::new().specifiers(specifiers);
     if let Some(architecture) = args.architecture {
         options = options.architecture(architecture);
     }
+    with_arguments(&args.definitions, options)
+}
+
+/// What the arguments say about them.
+pub(crate) fn with_arguments(
+    args: &DefinitionArgs,
+    options: DefinitionOptions,
+) -> anyhow::Result<DefinitionOptions> {
+    let options = options.compatibility(args.compatible);
     let include = types("--include-partitions", &args.include_partitions, &options)?;
     let exclude = types("--exclude-partitions", &args.exclude_partitions, &options)?;
     Ok(options.include(include).exclude(exclude))

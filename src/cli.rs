@@ -50,6 +50,7 @@ pub(crate) enum Command {
     Check(CheckCommand),
     Build(BuildArgs),
     Sign(SignArgs),
+    Plan(PlanArgs),
     Bench(BenchArgs),
     /// dm-verity hash trees, with the arguments of veritysetup
     #[command(subcommand)]
@@ -108,6 +109,9 @@ pub(crate) struct BuildArgs {
     /// Size of the image: auto, or bytes with K, M, G, T
     #[arg(long, value_name = "SIZE", default_value = "auto")]
     pub(crate) size: String,
+    /// The architecture of every partition type that has one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) architecture: Option<Architecture>,
     /// What the image may be now: create (not there), refuse (it has a table), allow, require (it has none), force
     #[arg(long, value_name = "MODE", default_value = "create")]
     pub(crate) empty: EmptyMode,
@@ -152,6 +156,29 @@ Environment:
   SOURCE_DATE_EPOCH  no time in a file system is later; without it, the newest
                      time of its files stands for it";
 
+/// What systemd-repart will do to a disk that this image is written to, when it is first started
+///
+/// The definitions are those of the image, read through proven blocks where it is protected, unless --definitions is given. The
+/// end of the table is taken to be moved to the end of the disk, as a real run does and a dry run of systemd-repart does not.
+/// Nothing is written.
+#[derive(Debug, Args)]
+#[command(after_help = BUILD_EXIT_STATUS)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) files: FilesArgs,
+    /// Size of the disk: bytes with K, M, G, T [default: that of the image]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<String>,
+    #[command(flatten)]
+    pub(crate) definitions: DefinitionArgs,
+    /// As if what definitions with FactoryReset=yes belong to were not there
+    #[arg(long)]
+    pub(crate) factory_reset: bool,
+    /// Print JSON: partitions with the keys of `systemd-repart --json`, and more
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Which definitions, and how they are read.
 #[derive(Debug, Args)]
 pub(crate) struct DefinitionArgs {
@@ -164,9 +191,6 @@ pub(crate) struct DefinitionArgs {
     /// Sector size of the table, of file systems and of hash trees: 512 to 4096
     #[arg(long, value_name = "BYTES")]
     pub(crate) sector_size: Option<u32>,
-    /// The architecture of every partition type that has one
-    #[arg(long, value_name = "NAME")]
-    pub(crate) architecture: Option<Architecture>,
     /// As if there were definitions of these types alone
     #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
     pub(crate) include_partitions: Vec<String>,

@@ -3,6 +3,7 @@
 //! Whatever a file system is read for is watched by the library: before anything is printed or written, every file system that the answer
 //! went through is as good as was asked for.
 
+mod definitions;
 mod extract;
 
 use std::ffi::OsStr;
@@ -21,6 +22,7 @@ use crate::output::{self, Entry, Lines, Shape};
 use crate::parity::{Parity, usual};
 use crate::verify::open;
 
+pub(crate) use definitions::read as definitions;
 pub(crate) use extract::run as extract;
 
 /// Why there is no answer, and what that means.
@@ -43,6 +45,11 @@ impl From<Error> for Stop {
 }
 
 impl Stop {
+    /// What it means, and why.
+    pub(crate) fn into_parts(self) -> (ExitStatus, anyhow::Error) {
+        (self.outcome, self.error)
+    }
+
     fn at(path: &[u8], error: Error) -> Self {
         let outcome = outcome_of(&error);
         Stop { outcome, error: anyhow::Error::new(error).context(output::shown_name(path)) }

@@ -11,6 +11,7 @@ mod inspect;
 mod output;
 mod overwrite;
 mod parity;
+mod plan;
 mod policy;
 mod read;
 mod sign;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Check(CheckCommand::Update(args)) => check::update::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Sign(args) => sign::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
         Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),

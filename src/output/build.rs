@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ddi_build::{Content, Plan, Written};
+use ddi_build::{Content, Plan, PlannedPartition, Written};
 use ddi_gpt::Guid;
 use serde_json::{Map, Value, json};
 
@@ -58,7 +58,30 @@ pub(crate) fn planned(planned: &Planned<'_>) -> anyhow::Result<()> {
     }
     let mut text = planned.plan.to_string();
     text.push_str(&facts(planned.plan, planned.seed));
+    let was = |it: &PlannedPartition| (it.offset, it.old_size);
+    if planned.plan.partitions().iter().any(|it| it.old_size > 0) {
+        text.push_str(&format!("before {}\n", picture(planned.plan, was)));
+    }
+    text.push_str(&format!("after  {}\n", picture(planned.plan, |it| (it.offset, it.size))));
     print(&text)
+}
+
+/// The disk in a line: the last digit of each partition's number where it lies, a point where nothing does.
+fn picture(plan: &Plan, place: impl Fn(&PlannedPartition) -> (u64, u64)) -> String {
+    const CELLS: u64 = 100;
+    let size = u128::from(plan.geometry().size.max(1));
+    let cell = |offset: u64| (u128::from(offset) * u128::from(CELLS) / size) as usize;
+    let mut cells = vec!['.'; CELLS as usize];
+    for partition in plan.partitions() {
+        let (offset, size) = place(partition);
+        if size == 0 {
+            continue;
+        }
+        let digit = char::from_digit((partition.number + 1) % 10, 10).unwrap_or('#');
+        let (first, last) = (cell(offset), cell(offset.saturating_add(size - 1)));
+        cells.iter_mut().take(last + 1).skip(first).for_each(|cell| *cell = digit);
+    }
+    format!("|{}|", cells.into_iter().collect::<String>())
 }
 
 fn facts(plan: &Plan, seed: Guid) -> String {

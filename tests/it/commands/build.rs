@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::hostile::faults::{FAULTS, assert_at_least, assert_told, at_every_call};
 use crate::hostile::format_faults::strace_works;
+use crate::support::schema::SCHEMAS;
 use crate::support::{Chance, DDI, Ended, Folder, ddi, require_tool, run};
 
 const SEED: &str = "11111111-2222-4333-8444-555555555555";
@@ -70,7 +71,7 @@ fn signed_images_are_verified_and_a_flipped_byte_is_found() {
             &["--private-key", key, "--certificate", certificate, "--bind-size", "--json"],
         )
         .json();
-        assert_eq!((&made["schema"], &made["seed"]), (&"ddi.build/1".into(), &SEED.into()));
+        assert_eq!(&made["seed"], SEED);
         assert_eq!(made["partitions"].as_array().unwrap().len(), 3);
         assert_eq!(made["partitions"][0]["roothash"], made["trees"][0]["rootHash"]);
         let image = folder.file(&name);
@@ -200,7 +201,7 @@ fn refusals_name_their_line() {
     let ended = build(&folder, "image.raw", &["--size", "1M"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let ended = build(&folder, "image.raw", &["--dry-run", "--size", "1T", "--json"]);
-    assert_eq!(ended.json()["schema"], "ddi.plan/1");
+    assert_eq!(SCHEMAS.check_stdout(&ended, "plan"), ["plan"].into());
     assert!(!fs::exists(folder.file("image.raw")).unwrap());
 }
 
@@ -265,4 +266,63 @@ fn help_and_wrong_usage() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(!fs::exists(folder.file("image.raw")).unwrap());
     }
+}
+
+/// What the first start makes of a disk, by the definitions in the image: read through the proof where there is one.
+#[test]
+fn a_first_start_is_planned() {
+    if !require_tool("mksquashfs") {
+        return;
+    }
+    let folder = Folder::new();
+    fs::create_dir_all(folder.file("tree/usr/lib/repart.d/30-var.conf.d")).unwrap();
+    for (name, text) in [
+        ("10-usr.conf", "Type=usr\nSizeMinBytes=4K\nSizeMaxBytes=8M\n"),
+        ("20-usr-b.conf", "Type=usr\nLabel=_empty\nSizeMinBytes=8M\nSizeMaxBytes=8M\n"),
+        ("30-var.conf", "Type=var\nFormat=ext4\nEncrypt=tpm2\n"),
+        ("30-var.conf.d/50-size.conf", "SizeMinBytes=20M\n"),
+        ("40-home.conf", "Type=home\nPriority=5\nSizeMinBytes=1G\n"),
+    ] {
+        folder.write(&format!("tree/usr/lib/repart.d/{name}"), format!("[Partition]\n{text}").as_bytes());
+    }
+    fs::create_dir(folder.file("definitions")).unwrap();
+    for (name, text) in [
+        (
+            "10-usr.conf",
+            "Type=usr\nFormat=squashfs\nCopyFiles=/tree/usr:/\nMinimize=best\nVerity=data\nVerityMatchKey=k\n",
+        ),
+        ("20-hash.conf", "Type=usr-verity\nVerity=hash\nVerityMatchKey=k\nMinimize=best\n"),
+        ("30-root.conf", "Type=root\nFormat=squashfs\nMakeDirectories=/usr\nMinimize=best\n"),
+    ] {
+        folder.write(&format!("definitions/{name}"), format!("[Partition]\n{text}").as_bytes());
+    }
+    let made = build(&folder, "os.raw", &["--exclude-partitions", "root", "--json"]);
+    let root_hash = made.json()["trees"][0]["rootHash"].as_str().unwrap().to_owned();
+    let image = folder.file("os.raw");
+    let seed = "0123456789abcdef0123456789abcdef";
+    let plan = |more: &[&str]| {
+        ddi(["plan", &image, "--usr-hash", &root_hash, "--seed", seed].iter().chain(more).copied())
+    };
+    let ended = plan(&["--size", "1G", "--json"]);
+    assert_eq!(SCHEMAS.check_stdout(&ended, "plan"), ["plan"].into(), "{ended:?}");
+    let json = ended.json();
+    let var = json["partitions"].as_array().unwrap().iter().find(|row| row["type"] == "var").unwrap();
+    // that of this machine's /var
+    assert_eq!(var["uuid"], "c0c46eff-e386-4746-a2bd-0962cd326ea2");
+    assert_eq!((&var["format"], &var["encrypted"]), (&"ext4".into(), &true.into()));
+    assert_eq!(json["dropped"][0]["priority"], 5);
+    assert!(json["dropped"][0]["file"].as_str().unwrap().ends_with("/40-home.conf"));
+    let text = plan(&["--size", "4G"]).unwrap();
+    assert!(text.contains("before |") && text.contains("after  |") && text.contains("44444"), "{text}");
+    let ended = plan(&[]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("do not fit"), "{ended:?}");
+    // nobody vouches for another image
+    let bytes = fs::read(&image).unwrap();
+    let offset = made.json()["partitions"][0]["offset"].as_u64().unwrap() as usize;
+    let mut broken = bytes;
+    broken[offset + 100..offset + 20_000].fill(7);
+    fs::write(&image, broken).unwrap();
+    let ended = plan(&["--size", "1G"]);
+    assert!(!ended.ok() && ended.stdout.is_empty(), "{ended:?}");
 }

@@ -80,7 +80,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
         .image(&args.output)
         .sizes(contents.sizes().clone())
         .split(args.split)
-        .defer(defer(args, &options)?)
+        .defer(types("--defer-partitions", &args.defer_partitions, &options)?)
         .size(size(&args.size, there.as_ref())?);
     if let Some(sector_size) = sector_size {
         plan_options = plan_options.sector_size(sector_size);
@@ -100,7 +100,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     }
     let sums = sums_path(args, folder)?;
 
-    let mut write_options = WriteOptions::new().replace(there.is_some());
+    let mut write_options = WriteOptions::new().replace(there.is_some()).leave_unsigned(args.defer_signature);
     if let Some(threads) = args.threads {
         write_options = write_options.threads(threads);
     }
@@ -168,18 +168,6 @@ fn size(text: &str, there: Option<&Existing>) -> anyhow::Result<ImageSize> {
             Ok(ImageSize::Bytes(parse_size(text).with_context(|| format!("--size {text}"))?.max(old)))
         }
     }
-}
-
-fn defer(args: &BuildArgs, options: &DefinitionOptions) -> anyhow::Result<Vec<PartitionType>> {
-    let mut types = types("--defer-partitions", &args.defer_partitions, options)?;
-    if args.defer_signature {
-        let is_signature = |kind: &PartitionType| {
-            use ddi_gpt::Designator::{RootVeritySig, UsrVeritySig};
-            matches!(kind.designator(), Some(RootVeritySig | UsrVeritySig))
-        };
-        types.extend(PartitionType::all().map(|(_, kind)| kind).filter(is_signature));
-    }
-    Ok(types)
 }
 
 /// How definitions are read.

@@ -129,7 +129,7 @@ pub(crate) struct BuildArgs {
     pub(crate) keep_owners: bool,
     #[command(flatten)]
     pub(crate) signing: SigningArgs,
-    /// Leave signature partitions out, with their place free
+    /// Leave signature partitions empty, for `ddi sign attach`
     #[arg(long, conflicts_with_all = ["private_key", "sign_command", "bind_size"])]
     pub(crate) defer_signature: bool,
     /// Show the plan and write nothing

@@ -48,6 +48,7 @@ impl<'a> Signing<'a> {
 pub struct WriteOptions<'a> {
     threads: Option<usize>,
     signing: Option<Signing<'a>>,
+    leave_unsigned: bool,
     replace: bool,
 }
 
@@ -68,6 +69,13 @@ impl<'a> WriteOptions<'a> {
     #[must_use]
     pub fn signing(mut self, signing: Signing<'a>) -> Self {
         self.signing = Some(signing);
+        self
+    }
+
+    /// Without somebody who signs, signature partitions stay empty, for a signature that is attached later. Else that is an error.
+    #[must_use]
+    pub fn leave_unsigned(mut self, leave_unsigned: bool) -> Self {
+        self.leave_unsigned = leave_unsigned;
         self
     }
 
@@ -176,7 +184,7 @@ impl<'a> Writer<'a> {
         for partition in self.plan.partitions.iter().filter(|partition| !partition.deferred) {
             let is_unsigned =
                 matches!(partition.content, Content::Signature(_)) && self.options.signing.is_none();
-            if is_unsigned {
+            if is_unsigned && !self.options.leave_unsigned {
                 return Err(Error::NoSigner { place: self.place(partition, "Verity") });
             }
             if let Some(path) = self.plan.split_path(partition)
@@ -374,6 +382,12 @@ impl<'a> Writer<'a> {
         for (index, partition) in self.plan.partitions.iter().enumerate() {
             let Content::Signature(tree) = partition.content else { continue };
             if partition.deferred || partition.activity != Activity::Create {
+                continue;
+            }
+            if self.options.signing.is_none() && self.options.leave_unsigned {
+                // what was there before is no signature of this
+                let empty = vec![0; usize::try_from(partition.size).unwrap_or(0)];
+                image.write_all_at(partition.offset, &empty).map_err(|error| self.failed(error))?;
                 continue;
             }
             let root_hash =

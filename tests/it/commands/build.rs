@@ -117,10 +117,36 @@ fn a_command_signs() {
     assert!(build(&folder, "a.raw", &["--sign-command", &command, "--certificate", &certificate]).ok());
     assert!(build(&folder, "b.raw", &["--private-key", &key, "--certificate", &certificate]).ok());
     assert!(fs::read(folder.file("a.raw")).unwrap() == fs::read(folder.file("b.raw")).unwrap());
-    // its place stays free for whoever signs later
-    let made = build(&folder, "c.raw", &["--defer-signature", "--json"]).json();
+    // left out, and its place free
+    let made = build(&folder, "c.raw", &["--defer-partitions", "usr-verity-sig", "--json"]).json();
     assert_eq!(made["partitions"][2]["deferred"], true);
     assert_eq!(ddi(["verify", &folder.file("c.raw")]).code, Some(3));
+}
+
+/// Signed later, by somebody who need not have the image: the same image.
+#[test]
+fn a_signature_is_attached_later() {
+    let folder = Folder::new();
+    folder.write("data", &crate::support::image::erofs(300, 1));
+    definitions(&folder, true);
+    let [key, certificate] = ["repart.pem", "repart.crt"]
+        .map(|name| format!("{}/crates/ddi-signature/tests/data/sign/{name}", env!("CARGO_MANIFEST_DIR")));
+    let by = ["--private-key", &key, "--certificate", &certificate];
+    for bind in [&[][..], &["--bind-size"]] {
+        assert!(build(&folder, "at-once.raw", &[&by, bind].concat()).ok());
+        assert!(build(&folder, "later.raw", &["--defer-signature"]).ok());
+        let later = folder.file("later.raw");
+        assert_eq!(ddi(["verify", &later]).code, Some(3));
+        assert!(ddi(["sign", "attach", &later].iter().chain(&by).chain(bind)).ok());
+        assert!(fs::read(&later).unwrap() == fs::read(folder.file("at-once.raw")).unwrap(), "{bind:?}");
+        fs::remove_file(folder.file("at-once.raw")).unwrap();
+        fs::remove_file(later).unwrap();
+    }
+    // in the place of an image that had a signature, there is none
+    assert!(build(&folder, "again.raw", &by).ok());
+    let again = build(&folder, "again.raw", &["--defer-signature", "--empty=force"]);
+    assert!(again.ok(), "{again:?}");
+    assert_eq!(ddi(["verify", &folder.file("again.raw"), "--certificate", &certificate]).code, Some(3));
 }
 
 /// The tools of others find nothing wrong.

@@ -27,7 +27,7 @@
 //! | --- | --- | --- | --- |
 //! | `pkcs7` | yes | reading and checking of signatures and certificates | `ring`, `der`, `x509-cert`, `serde_json` and theirs |
 //! | `ecdsa-sha512` | no | ECDSA on P-256 and P-384 with SHA-512, and certificates with compressed points, which `ring` lacks and OpenSSL takes | `p256`, `p384` and theirs |
-//! | `sign` | no | making signatures: [`sign`] | `p256`, `p384`, `crypto-bigint`, `pkcs5`, `zeroize` and theirs |
+//! | `sign` | no | making signatures: the module `sign` | `p256`, `p384`, `crypto-bigint`, `pkcs5`, `zeroize` and theirs |
 //!
 //! Without `pkcs7` the types are there and every signature is refused with [`SignatureError::NotCompiledIn`].
 

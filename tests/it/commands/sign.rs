@@ -434,3 +434,36 @@ fn k1_k2_k3_an_attached_signature_is_complete_or_absent() {
         assert_at_least(&faults, &[("pwrite64", 1), ("fsync", 1)]);
     }
 }
+
+/// A signature with so many certificates that it has more than one block.
+#[test]
+fn attach_takes_what_is_long() {
+    if !require_tool("openssl") {
+        return;
+    }
+    let folder = Folder::new();
+    let image = unsigned(1);
+    let path = folder.write("os.raw", &image.bytes);
+    let text = folder.write("text", image.root_hashes[0].to_string().as_bytes());
+    let all: Vec<u8> = ["rsa3072.crt", "rsa4096.crt", "rsa2060.crt", "p384.crt", "repart.crt"]
+        .iter()
+        .flat_map(|name| fs::read(key(name)).unwrap())
+        .collect();
+    let (all, p7s) = (folder.write("all.crt", &all), folder.file("p7s"));
+    let (private, certificate) = (key("rsa2048.pem"), key("rsa2048.crt"));
+    let sign = ["smime", "-sign", "-binary", "-noattr", "-outform", "der", "-in", &text, "-out", &p7s];
+    run("openssl", sign.into_iter().chain(["-inkey", &private, "-signer", &certificate, "-certfile", &all]))
+        .unwrap();
+    let args = ["sign", "attach", &path, "--signature", &p7s, "--certificate", &certificate];
+    ddi(args).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let start = image.partitions[2].offset as usize;
+    assert!(whole[start + 4096] != 0 && ddi(["verify", &path, "--certificate", &certificate]).ok());
+    // interrupted between the two parts
+    let mut half = whole.clone();
+    half[start..start + 4096].fill(0);
+    fs::write(&path, half).unwrap();
+    assert_eq!(ddi(["verify", &path, "--certificate", &certificate]).code, Some(3));
+    ddi(args).unwrap();
+    assert!(fs::read(&path).unwrap() == whole);
+}

@@ -9,8 +9,9 @@ use ddi_verity::{HashType, Params, RootHash};
 
 use crate::image::mbr;
 use crate::policy::Violation;
-use crate::prove::Unfit;
-use crate::report::finding::{Authority, Sidecar};
+use crate::prove::unfit::Unfit;
+use crate::severity::Authority;
+use crate::sidecar::Sidecar;
 use crate::trust::{KnownRootHash, Role};
 use ddi_fs::{FsKind, probe as fs};
 use ddi_io::UnpackError;

@@ -34,6 +34,7 @@ mod file;
 mod inspection;
 mod policy;
 mod signature;
+mod unproven;
 mod verification;
 
 use std::fmt::{Display, Write as _};

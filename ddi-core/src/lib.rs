@@ -64,6 +64,8 @@ mod mount;
 pub mod policy;
 mod prove;
 mod report;
+mod severity;
+mod sidecar;
 pub mod steps;
 #[cfg(test)]
 mod testing;

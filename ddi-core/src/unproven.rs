@@ -10,7 +10,7 @@ use ddi_gpt::{Architecture, Designator, PartitionType};
 
 use crate::dissect::{DissectionRecord, Selection, Skipped};
 use crate::image::{Image, Table};
-use crate::prove::{Outcome, Proof};
+use crate::prove::outcome::{Outcome, Proof};
 use crate::verity_set::VeritySet;
 
 /// A partition that some systemd would mount, or swap to, and of which nothing was proven.

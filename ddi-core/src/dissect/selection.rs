@@ -5,7 +5,7 @@ use core::fmt;
 use ddi_gpt::{Designator, Guid};
 use ddi_verity::RootHash;
 
-use crate::report::finding::Severity;
+use crate::severity::Severity;
 use crate::trust::Role;
 
 /// What became of an entry of the partition table.

@@ -1,8 +1,10 @@
 use super::*;
-use crate::image::file::SidecarSignature;
-use crate::report::finding::Authority;
+use crate::image::file::{SidecarSignature, Sidecars};
+use crate::severity::Authority;
 use crate::testing::{Disk, DiskImage as _, Set, erofs, image, luks, mbr, type_guid};
-use crate::trust::RootHashOrigin;
+use crate::trust::{KnownRootHash, Role, RootHashOrigin, TrustedRootHash};
+use ddi_fs::FsKind;
+use ddi_gpt::{Architecture, Attributes, Guid};
 use ddi_verity::RootHash;
 
 const X86: Option<Architecture> = Some(Architecture::X86_64);

@@ -3,7 +3,7 @@
 use ddi_gpt::Designator;
 use serde_json::{Value, json};
 
-use super::verification::unproven;
+use super::unproven::unproven;
 use crate::error::Error;
 use crate::policy::evaluation::{Access, PolicyEvaluation, PolicyResult};
 use crate::policy::{Decision, Flags, ImagePolicy, Presence, ProofLevel};

@@ -6,15 +6,14 @@ use serde_json::{Value, json};
 
 use super::policy::{evaluation, systemd};
 use super::signature::certificates;
+use super::unproven::unproven;
 use super::{error_reason, extent, reason};
-use crate::dissect::Selection;
 use crate::policy::ImagePolicy;
 use crate::policy::evaluation::PolicyEvaluation;
 use crate::prove::damage::Damage;
 use crate::prove::{Assessment, Outcome, Proof};
 use crate::report::finding::Finding;
 use crate::trust::signature::CheckedSignature;
-use crate::unproven::Unproven;
 
 /// What was proven, and what is known besides: `ddi.verify/1`.
 #[derive(Debug, Clone, Copy)]
@@ -172,22 +171,4 @@ fn trusted_by(proof: &Proof) -> Vec<&'static str> {
         .into_iter()
         .filter_map(|(word, holds)| holds.then_some(word))
         .collect()
-}
-
-/// Partitions that some systemd would use, and of which nothing is proven.
-pub(super) fn unproven(unproven: &[Unproven]) -> Value {
-    let one = |partition: &Unproven| {
-        json!({
-            "partition": partition.number,
-            "designator": partition.designator.name(),
-            "architecture": partition.architecture.map(|architecture| architecture.name()),
-            "used": matches!(partition.selection, Selection::Chosen(_)),
-            "skipped": match partition.selection {
-                Selection::Chosen(_) => None,
-                Selection::Skipped(why) => Some(why.code()),
-            },
-            "exposed": partition.is_exposed,
-        })
-    };
-    unproven.iter().map(one).collect()
 }

@@ -11,7 +11,7 @@ use crate::dissect::DissectionRecord;
 use crate::error::Error;
 use crate::image::Image;
 use crate::mount::MountError;
-use crate::prove::partition::metered_sources;
+use crate::prove::sources::metered_sources;
 use crate::prove::{Proof, ProveOptions};
 use crate::verity_set::{VeritySet, verity_sets};
 use ddi_fs::{self as files, Budget, Owners, Walk};

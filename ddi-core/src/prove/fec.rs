@@ -24,7 +24,7 @@ use ddi_fs::Meter;
 use ddi_io::ReadAt;
 use ddi_verity::{Error, FecHints, FecLayout, HashTree, Parity, ReadStats};
 
-use crate::prove::partition::Piece;
+use crate::prove::sources::Piece;
 use crate::trust::Role;
 
 /// Work to decode, in nanoseconds for each byte of parity that is read for that: a row of codewords whose erasures are solved

@@ -9,21 +9,21 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use ddi_io::{ReadAt, Section};
+use ddi_io::ReadAt;
 #[cfg(feature = "fec")]
 use ddi_verity::{DEFAULT_CACHE_SIZE, ReadStats};
 use ddi_verity::{HashTree, VerifiedReader, check_geometry};
 
 use crate::error::{Error, Step};
 use crate::image::Image;
-use crate::prove::{Bound, Depth, Exception, Look, ProveOptions, TailRule, judge, widen};
+use crate::prove::options::ProveOptions;
+use crate::prove::outcome::Exception;
+use crate::prove::rules::{Bound, Depth, Look, TailRule, judge, widen};
+use crate::prove::sources::{Piece, metered_sources, sources};
 use crate::trust::{KnownRootHash, TrustedRootHash};
 use crate::verity_set::{Extent, VeritySet};
 use ddi_fs::{FsKind, probe as fs};
 use ddi_io::ReadOnce;
-
-/// A part of an image, or of a file beside it.
-pub(crate) type Piece = Section<Arc<dyn ReadAt>>;
 
 /// The protected bytes of a partition, of which none comes out that was not proven.
 ///
@@ -155,40 +155,6 @@ fn unreadable(set: &VeritySet, offset: u64, error: io::Error) -> Error {
         Ok(error) => Error::Verity { role: set.role, partition: set.hash.number, error: Arc::new(error) },
         Err(error) => Error::Io { step: Step::Probe, offset: Some(offset), error: Arc::new(error) },
     }
-}
-
-/// Part of a source that belongs to an image.
-pub(crate) fn section(source: Arc<dyn ReadAt>, offset: u64, size: u64) -> Result<Piece, Error> {
-    Section::new(source, offset, size).map_err(|error| Error::Io {
-        step: Step::Open,
-        offset: Some(offset),
-        error: Arc::new(error),
-    })
-}
-
-/// Where data and hash tree are read from.
-pub(crate) fn sources(image: &Image, set: &VeritySet, data: Extent) -> Result<(Piece, Piece), Error> {
-    sources_in(&image.shared_source(), image, set, data)
-}
-
-/// The same for whoever reads files, which the image may ask any number of times for: see [`Image::meter`].
-pub(crate) fn metered_sources(image: &Image, set: &VeritySet, data: Extent) -> Result<(Piece, Piece), Error> {
-    sources_in(&image.metered_source(), image, set, data)
-}
-
-fn sources_in(
-    source: &Arc<dyn ReadAt>,
-    image: &Image,
-    set: &VeritySet,
-    data: Extent,
-) -> Result<(Piece, Piece), Error> {
-    let hash = match (&image.sidecars().verity, set.hash.number) {
-        (Some(file), None) if set.hash.external => section(file.clone(), 0, file.size())?,
-        (_, Some(_)) => section(Arc::clone(source), set.hash.range.offset, set.hash.range.size)?,
-        // behind the data: offsets count from the start of the image
-        _ => section(Arc::clone(source), 0, image.source().size())?,
-    };
-    Ok((section(Arc::clone(source), data.range.offset, data.range.size)?, hash))
 }
 
 impl ReadAt for ProvenPartition {

@@ -5,14 +5,20 @@
 //! What is asked for here is spread over so many bytes that one slot at least costs 2⁶⁰ hashes and more; the table in
 //! `docs/design.md` adds it up for each kind.
 
-use core::fmt;
 use std::io;
 use std::sync::Arc;
 
-use ddi_io::ReadAt;
+use ddi_gpt::ByteRange;
+use ddi_io::{ReadAt, ReadOnce};
+use ddi_verity::{CheckedTree, HashTree, Strictness, check_geometry};
 
 use crate::error::{Error, Step};
+use crate::image::Image;
+use crate::prove::outcome::Exception;
+use crate::prove::sources::section;
+pub(crate) use crate::prove::unfit::Unfit;
 use crate::trust::Role;
+use crate::verity_set::{Extent, VeritySet};
 use ddi_fs::{self as files, Meter};
 use ddi_fs::{FsKind, Probe, Usage, probe as fs};
 
@@ -48,73 +54,6 @@ pub(crate) enum Bound {
     Known,
     /// Nothing.
     No,
-}
-
-/// Why recognised content does not count.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Unfit {
-    /// systemd does not mount this kind.
-    NotMounted,
-    /// Too few bytes of this kind are checked by anybody: a hash block can be made to look like it.
-    EasilyForged,
-    /// The superblock does not say how large it is, or says things that no kernel takes.
-    Superblock,
-    /// It ends before the data does, and what follows is not only zeros, or more than a block where nothing may follow.
-    Smaller {
-        /// What it claims, in bytes.
-        claimed: u64,
-        /// What there is, in bytes.
-        available: u64,
-    },
-    /// This build has no reader for it, because this feature of `ddi-core` is off.
-    NoReader {
-        /// The feature.
-        feature: &'static str,
-    },
-    /// Its root directory cannot be read.
-    RootDirectory(Arc<files::Error>),
-}
-
-impl Unfit {
-    /// Stable name for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Unfit::NotMounted => "content-not-mountable",
-            Unfit::EasilyForged => "content-easily-forged",
-            Unfit::Superblock => "content-without-size",
-            Unfit::Smaller { .. } => "content-too-small",
-            Unfit::NoReader { .. } => "content-without-reader",
-            Unfit::RootDirectory(_) => "content-unreadable",
-        }
-    }
-}
-
-/// What helps where it is no fault of the data that it does not count.
-const VOUCH: &str = "; whoever knows how many bytes the root hash is over can vouch for that with --data-size, and then need not read it";
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unfit::NotMounted => f.write_str("systemd does not mount it, and hash blocks could look like it"),
-            Unfit::EasilyForged => write!(f, "hash blocks could look like it{VOUCH}"),
-            Unfit::Superblock => f.write_str("its superblock does not bind the size of the data"),
-            Unfit::Smaller { claimed, available } => {
-                write!(f, "it ends after {claimed} bytes, and {available} are protected")
-            }
-            Unfit::NoReader { feature } => {
-                write!(f, "there is no reader for it without the feature {feature}{VOUCH}")
-            }
-            Unfit::RootDirectory(error) => {
-                write!(f, "its root directory cannot be read: {error}")?;
-                // it may be as it should be, and is only beyond the reader
-                match **error {
-                    files::Error::Unsupported { .. } | files::Error::Features { .. } => f.write_str(VOUCH),
-                    _ => Ok(()),
-                }
-            }
-        }
-    }
 }
 
 /// Why content is refused.
@@ -277,6 +216,129 @@ pub(super) fn copy(source: &io::Error, error: &Arc<fs::Error>) -> io::Error {
     match source.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(source.kind(), Arc::clone(error)),
+    }
+}
+
+/// A rule on content that is broken, if `rule` allows that.
+pub(crate) fn widen(error: Error, rule: ContentRule) -> Result<Exception, Error> {
+    match (rule, error) {
+        (ContentRule::Any, Error::UnrecognisedContent { .. } | Error::AmbiguousFileSystem { .. }) => {
+            Ok(Exception::UnrecognisedContent)
+        }
+        (ContentRule::Any, Error::UnfitContent { kind, .. }) => Ok(Exception::UnfitContent { kind }),
+        (ContentRule::Any, Error::ContentTooLarge { claimed, available, .. }) => {
+            Ok(Exception::ContentTooLarge { claimed, available })
+        }
+        (_, error) => Err(error),
+    }
+}
+
+/// Do parameters, data and hash area fit together, and if data follows the protected blocks, may it? Of that, at most
+/// `read_at_most` bytes are looked at.
+pub(crate) fn check_size(
+    image: &Image,
+    set: &VeritySet,
+    tree: &HashTree,
+    data: Extent,
+    (strictness, tail): (Strictness, TailRule),
+    read_at_most: u64,
+) -> Result<CheckedTree, Error> {
+    let role = set.role;
+    let size = tree.params().data_size();
+    let zeros = tail == TailRule::Zeros && !strictness.unprotected_tail && data.range.size > size;
+    let bound = zeros
+        && check_content(image, set, tree, data, tail, Depth::Superblock)
+            .is_ok_and(|bound| bound == Bound::Known);
+    let mut in_force = strictness;
+    in_force.unprotected_tail |= bound;
+    let checked = check_geometry(tree.clone(), data.range.size, set.hash_size(image), in_force)
+        .map_err(|error| Error::Verity { role, partition: set.hash.number, error: Arc::new(error) })?;
+    if bound {
+        let offset = data.range.offset.saturating_add(size);
+        let tail = ByteRange { offset, size: data.range.size.saturating_sub(size).min(read_at_most) };
+        if let Some(offset) = first_non_zero(image, tail)? {
+            return Err(Error::TailNotZero { role, partition: data.number, offset });
+        }
+    }
+    Ok(checked)
+}
+
+/// The first byte in `range` of the image that is not zero.
+fn first_non_zero(image: &Image, range: ByteRange) -> Result<Option<u64>, Error> {
+    let source = image.source();
+    let mut chunk = vec![0; 64 << 10];
+    let mut offset = range.offset;
+    while let Some(next) = source.next_data(offset).filter(|next| *next < range.end()) {
+        offset = offset.max(next);
+        let left = usize::try_from(range.end().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let len = left.min(chunk.len());
+        let Some(buf) = chunk.get_mut(..len) else { break };
+        source.read_exact_at(offset, buf).map_err(|error| Error::Io {
+            step: Step::Tail,
+            offset: Some(offset),
+            error: Arc::new(error),
+        })?;
+        let u64_of = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        if let Some(at) = buf.iter().position(|byte| *byte != 0) {
+            return Ok(Some(offset.saturating_add(u64_of(at))));
+        }
+        offset = offset.saturating_add(u64_of(len));
+    }
+    Ok(None)
+}
+
+/// Are the data, as they are now, what hash blocks cannot be taken for?
+pub(crate) fn check_content(
+    image: &Image,
+    set: &VeritySet,
+    tree: &HashTree,
+    data: Extent,
+    tail: TailRule,
+    depth: Depth,
+) -> Result<Bound, Error> {
+    if set.data_size.is_some() {
+        return Ok(Bound::Known);
+    }
+    let looked = match data.number {
+        Some(number) => image.probe(number),
+        None => Some(image.whole()),
+    };
+    let io = |offset, error| io_error(data.range.offset, offset, error);
+    let protected = tree.params().data_size().min(data.range.size);
+    // also where more was looked at than the image keeps: once for all that is done here
+    let bytes = ReadOnce::new(section(image.shared_metadata(), data.range.offset, protected)?);
+    let bytes: Arc<dyn ReadAt> = Arc::new(bytes);
+    let probe = looked.map_or(Ok(None), |looked| looked.any());
+    let look = Look { tail, depth, meter: image.meter() };
+    judge(set, data, tree, look, &bytes, probe, io)
+}
+
+/// The same of `bytes`, in which `probe` was found. `io` makes an error of one that `bytes` gave.
+pub(crate) fn judge(
+    set: &VeritySet,
+    data: Extent,
+    tree: &HashTree,
+    look: Look<'_>,
+    bytes: &Arc<dyn ReadAt>,
+    probe: Result<Option<&Probe>, &Arc<fs::Error>>,
+    io: impl FnOnce(u64, io::Error) -> Error,
+) -> Result<Bound, Error> {
+    let (role, partition) = (set.role, data.number);
+    let ambiguous = |error| Error::AmbiguousFileSystem { designator: role.data(), partition, error };
+    if let Ok(Some(probe)) = probe
+        && let Some(error) = probe.ambiguity()
+    {
+        // who mounts it with a kind of his own choice sees another one
+        return Err(ambiguous(Arc::new(error)));
+    }
+    match probe {
+        Ok(Some(probe)) => check(bytes, probe, tree.params().data_block_size(), look)
+            .map_err(|refusal| refusal.of(role, partition, probe.kind, io)),
+        Ok(None) => Err(Error::UnrecognisedContent { role, partition }),
+        Err(error) => Err(match &**error {
+            fs::Error::Io { offset, source } => io(*offset, copy(source, error)),
+            _ => ambiguous(Arc::clone(error)),
+        }),
     }
 }
 

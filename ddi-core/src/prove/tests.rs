@@ -1,14 +1,19 @@
+use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use ddi_fs::FsKind;
+use ddi_gpt::Architecture;
 use ddi_io::ReadAt;
-use ddi_verity::{Algorithm, HashType, RootHash, Superblock};
+use ddi_verity::{Algorithm, HashType, Options, RootHash, Strictness, Superblock};
 
 use super::*;
 use crate::dissect::{DissectOptions, VeritySettings};
+use crate::error::Step;
 use crate::image::file::Sidecars;
+use crate::prove::rules::Bound;
 use crate::testing::{Disk, DiskImage as _, Set, erofs, image, luks, signature};
-use crate::trust::RootHashOrigin;
+use crate::trust::{KnownRootHash, RootHashOrigin, TrustedRootHash};
 
 const ROOT: &str = "root-x86-64";
 const USR: &str = "usr-x86-64";

@@ -15,33 +15,8 @@ use crate::trust::{Role, RootHashOrigin};
 use ddi_fs::FsKind;
 use ddi_fs::probe as fs;
 
-/// How bad a [`Finding`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Worth knowing.
-    Note,
-    /// Unusual, or read differently by different programs.
-    Warning,
-    /// The image, or this part of it, is broken or cannot be used.
-    Error,
-}
-
-impl Severity {
-    /// `note`, `warning` or `error`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+pub use crate::severity::{Authority, Severity};
+pub use crate::sidecar::{Sidecar, SidecarError};
 
 /// One thing that is odd, and where. [`Display`](fmt::Display) gives the sentence, without severity and place.
 ///
@@ -80,93 +55,6 @@ impl fmt::Display for LabelAnomaly {
             LabelAnomaly::Invisible => "a character that is invisible or changes the direction of text",
             LabelAnomaly::TextAfterEnd => "text after its end",
         })
-    }
-}
-
-/// Something beside an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sidecar {
-    /// Extended attribute `user.verity.roothash`.
-    RootHashXattr,
-    /// Extended attribute `user.verity.usrhash`.
-    UsrHashXattr,
-    /// `NAME.roothash`.
-    RootHash,
-    /// `NAME.usrhash`.
-    UsrHash,
-    /// `NAME.roothash.p7s`.
-    RootHashSignature,
-    /// `NAME.usrhash.p7s`.
-    UsrHashSignature,
-    /// `NAME.verity`.
-    Verity,
-}
-
-impl fmt::Display for Sidecar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Sidecar::RootHashXattr => "extended attribute user.verity.roothash",
-            Sidecar::UsrHashXattr => "extended attribute user.verity.usrhash",
-            Sidecar::RootHash => ".roothash file",
-            Sidecar::UsrHash => ".usrhash file",
-            Sidecar::RootHashSignature => ".roothash.p7s file",
-            Sidecar::UsrHashSignature => ".usrhash.p7s file",
-            Sidecar::Verity => ".verity file",
-        })
-    }
-}
-
-/// Why something beside an image is of no use.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum SidecarError {
-    /// A FIFO, a directory, a device, a socket.
-    NotRegular,
-    /// A symbolic link that leads out of the folder of the image, or nowhere.
-    Elsewhere,
-    /// No byte in it.
-    Empty,
-    /// Larger than what is read.
-    TooLarge {
-        /// The largest size that is read, in bytes.
-        max: usize,
-    },
-    /// The first line is not a root hash.
-    Text(ddi_verity::ParseRootHashError),
-    /// The first line is not ASCII.
-    NotText,
-    /// The storage did not do as asked.
-    Io(Arc<std::io::Error>),
-}
-
-impl SidecarError {
-    /// Returns true if systemd would end with an error too: the file is there, and not what it must be.
-    pub fn is_malformed(&self) -> bool {
-        !matches!(self, SidecarError::Elsewhere | SidecarError::Io(_))
-    }
-}
-
-impl fmt::Display for SidecarError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SidecarError::NotRegular => f.write_str("is not a regular file"),
-            SidecarError::Elsewhere => f.write_str("is a link that leads out of the folder of the image"),
-            SidecarError::Empty => f.write_str("is empty"),
-            SidecarError::TooLarge { max } => write!(f, "is larger than {max} bytes"),
-            // not what is there instead: it may be any file
-            SidecarError::Text(ddi_verity::ParseRootHashError::Digit { index, .. }) => {
-                write!(f, "is not a root hash: something else than a hexadecimal digit at {index}")?;
-                match index {
-                    64 | 96 | 128 => {
-                        f.write_str(", as sha256sum writes it; only the root hash may be in its line")
-                    }
-                    _ => Ok(()),
-                }
-            }
-            SidecarError::Text(error) => write!(f, "{error}"),
-            SidecarError::NotText => f.write_str("is not text"),
-            SidecarError::Io(error) => write!(f, "{error}"),
-        }
     }
 }
 
@@ -489,41 +377,6 @@ impl FindingKind {
             | FindingKind::ForeignArchitecture { .. }
             | FindingKind::BesideUnused { .. } => Severity::Note,
         }
-    }
-}
-
-/// Whose rule it is that a [`Finding`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Authority {
-    /// The UEFI specification: partition tables.
-    Uefi,
-    /// The Discoverable Partitions Specification.
-    Dps,
-    /// What systemd does, as of the version that was looked at.
-    Systemd,
-    /// The format of dm-verity, or of a file system: the kernel's rule.
-    Linux,
-    /// Nobody else's: what ddi finds worth knowing.
-    Ddi,
-}
-
-impl Authority {
-    /// `UEFI`, `DPS`, `systemd 257`, `Linux`, `ddi`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Authority::Uefi => "UEFI",
-            Authority::Dps => "DPS",
-            Authority::Systemd => "systemd 257",
-            Authority::Linux => "Linux",
-            Authority::Ddi => "ddi",
-        }
-    }
-}
-
-impl fmt::Display for Authority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

@@ -226,7 +226,7 @@ fn s1_what_is_widened_is_told() {
         let dissect = DissectOptions::new(VeritySettings::new(&[], image.sidecars()));
         let assessment = prove(&image, &DissectionRecord::new(&image, &dissect), &any);
         let widened = &assessment.proofs[0].exceptions;
-        assert!(matches!(widened[..], [crate::prove::Exception::UnfitContent { .. }]), "{widened:?}");
+        assert!(matches!(widened[..], [Exception::UnfitContent { .. }]), "{widened:?}");
     }
 }
 
@@ -312,7 +312,7 @@ fn what_is_beyond_the_reader_can_be_vouched_for() {
 fn the_last_block_may_be_padded() {
     let nothing = ProveOptions {
         tail: TailRule::Nothing,
-        strictness: ddi_verity::Strictness::ANY,
+        strictness: Strictness::ANY,
         ..Default::default()
     };
     for (zeros, block_size, code) in [

@@ -310,11 +310,7 @@ fn what_is_beyond_the_reader_can_be_vouched_for() {
 
 #[test]
 fn the_last_block_may_be_padded() {
-    let nothing = ProveOptions {
-        tail: TailRule::Nothing,
-        strictness: Strictness::ANY,
-        ..Default::default()
-    };
+    let nothing = ProveOptions { tail: TailRule::Nothing, strictness: Strictness::ANY, ..Default::default() };
     for (zeros, block_size, code) in [
         (4096, 16384, None),
         (4 * 4096, 16384, Some("content-too-small")),

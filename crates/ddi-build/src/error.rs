@@ -161,6 +161,7 @@ impl Error {
             | Self::Plan(
                 PlanFault::ContentSize { place, .. }
                 | PlanFault::UnknownSize { place }
+                | PlanFault::HalfOfATree { place }
                 | PlanFault::LessThanABlock { place, .. }
                 | PlanFault::TreeDoesNotFit { place, .. }
                 | PlanFault::SplitName { place, .. },
@@ -616,6 +617,11 @@ pub enum PlanFault {
         /// The name.
         name: String,
     },
+    /// Of data and their hash tree one is there and the other is to be made.
+    HalfOfATree {
+        /// Who wants it.
+        place: Place,
+    },
     /// GUIDs have still to follow from root hashes.
     Unfinished,
     /// There can be no such table.
@@ -668,6 +674,9 @@ impl fmt::Display for PlanFault {
             }
             Self::SplitClash { first, second, name } => {
                 write!(f, "{first} and {second} have the same file name {}", Escaped::new(name))
+            }
+            Self::HalfOfATree { place } => {
+                write!(f, "{place}: of the data and their hash tree one is there already, the other is not")
             }
             Self::Unfinished => f.write_str("GUIDs have still to follow from root hashes"),
             Self::Table(error) => error.fmt(f),

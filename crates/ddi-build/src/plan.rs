@@ -325,6 +325,8 @@ pub struct PlannedPartition {
     pub activity: Activity,
     /// What its bytes come from.
     pub content: Content,
+    /// Label and GUID as they stay in the table, of a partition without a definition: what is shown may be filled in.
+    pub(crate) kept: Option<(String, Guid)>,
     /// Its definition has `Verity=`.
     pub(crate) verity_by_definition: bool,
     /// It belongs to the tree of this number.
@@ -402,10 +404,13 @@ impl Plan {
             .entries(self.entries, ddi_gpt::Entry::SIZE)
             .usable(usable);
         for partition in self.partitions.iter().filter(|partition| !partition.deferred) {
-            let guid = partition.guid.ok_or(PlanFault::Unfinished)?;
+            let (label, guid) = match &partition.kept {
+                Some((label, guid)) => (label, *guid),
+                None => (&partition.label, partition.guid.ok_or(PlanFault::Unfinished)?),
+            };
             let first = sector_size.whole_blocks(partition.offset);
             let lbas = LbaRange::with_blocks(first, sector_size.whole_blocks(partition.size));
-            let name: Name = partition.label.parse().map_err(PlanFault::Table)?;
+            let name: Name = label.parse().map_err(PlanFault::Table)?;
             builder = builder.partition(
                 NewPartition::new(partition.partition_type.guid().unwrap_or(Guid::NIL), guid)
                     .number(partition.number.saturating_add(1))

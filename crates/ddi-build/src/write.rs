@@ -193,6 +193,12 @@ impl<'a> Writer<'a> {
                 return Err(Error::Write { path, error: io::ErrorKind::AlreadyExists.into() });
             }
         }
+        // a new tree over data that is there would have to be made of bytes that nobody chose, and the other way round
+        for partition in self.plan.partitions.iter().filter(|it| it.guid.is_none() && it.tree.is_none()) {
+            if !partition.deferred {
+                return Err(PlanFault::HalfOfATree { place: self.place(partition, "Verity") }.into());
+            }
+        }
         // with any GUIDs where they are still to come
         let mut trial = self.plan.clone();
         for (number, partition) in (0..).zip(&mut trial.partitions) {

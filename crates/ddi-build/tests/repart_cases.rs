@@ -735,4 +735,54 @@ mod own {
         }
         assert!(of(&"a".repeat(250), "x").is_err());
     }
+
+    /// A disk with a hole of 1 MiB and 60 MiB of free space behind: what fills the hole is numbered first, and a partition
+    /// that nobody defines keeps its empty label in the table, whatever is shown for it. Both as seen with version 257.
+    #[test]
+    fn into_a_table_that_is_there() {
+        let guid = |name: &str| PartitionType::from_name(name, None).unwrap().guid().unwrap();
+        let partition = |kind: &str, number: u128, first, last| {
+            ddi_gpt::NewPartition::new(guid(kind), Guid::from_u128(number))
+                .lbas(ddi_gpt::LbaRange::new(first, last))
+        };
+        let table = ddi_gpt::Builder::new(64 << 20, BlockSize::B512, Guid::from_u128(9))
+            .partition(partition("linux-generic", 1, 4096, 6143))
+            .partition(partition("linux-generic", 2, 8192, 10_239))
+            .build()
+            .unwrap();
+        let texts = [
+            ("10-var.conf", "[Partition]\nType=var\nSizeMinBytes=10M\n"),
+            ("20-srv.conf", "[Partition]\nType=srv\nSizeMinBytes=512K\n"),
+        ];
+        let options = PlanOptions::new(SEED).table(table.gpt());
+        let found = plan(Compatibility::Repart257, &texts, options);
+        let numbers: Vec<_> = found.partitions().iter().map(|it| (it.label.as_str(), it.number)).collect();
+        assert_eq!(numbers, [("var", 3), ("srv", 2), ("linux-generic", 0), ("linux-generic-2", 1)]);
+        let written = found.table().unwrap();
+        assert!(written.gpt().partition(1).unwrap().name.is_empty());
+        assert_eq!(written.gpt().partition(4).unwrap().name.label().as_deref(), Some("var"));
+    }
+
+    /// What has no free space behind it and wants some does not fit.
+    #[test]
+    fn padding_that_is_not_there() {
+        let guid = |name: &str| PartitionType::from_name(name, None).unwrap().guid().unwrap();
+        let partition = |kind: &str, number: u128, first, last| {
+            ddi_gpt::NewPartition::new(guid(kind), Guid::from_u128(number))
+                .lbas(ddi_gpt::LbaRange::new(first, last))
+        };
+        let table = ddi_gpt::Builder::new(64 << 20, BlockSize::B512, Guid::from_u128(9))
+            .partition(partition("home", 1, 2048, 4095))
+            .partition(partition("srv", 2, 4096, 6143))
+            .build()
+            .unwrap();
+        let plan = |padding: &str| {
+            let text = format!("[Partition]\nType=home\nSizeMinBytes=1M\nPaddingMinBytes={padding}\n");
+            let definitions =
+                Definitions::from_texts([("10-home.conf", &*text)], &DefinitionOptions::new()).unwrap();
+            Plan::new(&definitions, &PlanOptions::new(SEED).table(table.gpt()))
+        };
+        assert!(plan("0").is_ok());
+        assert!(matches!(plan("1M"), Err(Error::Plan(PlanFault::NoRoom { .. }))));
+    }
 }

@@ -130,16 +130,15 @@ impl Planner<'_> {
             let available = part.area.and_then(|area| self.areas.get(area)).map_or(0, Area::available);
             let end = round_up(existing.offset.saturating_add(existing.size), self.grain);
             let needed = round_up(existing.offset.saturating_add(self.need(part)), self.grain);
-            match part.area {
-                Some(_) => end.saturating_add(available) >= needed,
-                None => part.is_foreign() || self.min(part) <= existing.size,
-            }
+            // what has no free space behind it, and wants some, has no room either
+            part.is_foreign() && part.area.is_none() || end.saturating_add(available) >= needed
         };
         if !self.parts.iter().all(fits) {
             return false;
         }
         let mut order: Vec<usize> = (0..self.areas.len()).collect();
         order.sort_by_cached_key(|index| self.areas.get(*index).map(|area| self.for_new(area)));
+        self.area_order.clone_from(&order);
         for index in 0..self.parts.len() {
             let Some(part) = self.parts.get(index).filter(|part| part.is_new()) else { continue };
             let need = self.need(part);
@@ -306,8 +305,15 @@ impl Planner<'_> {
             self.parts.iter().filter_map(|part| Some((part.kind, part.existing.as_ref()?.number))).collect();
         let mut taken: BTreeSet<u32> = existing.iter().map(|(_, number)| *number).collect();
         let behind_type = self.compatibility() != Compatibility::Repart257;
+        // area by area, the smallest first, as they were filled
+        let rank = |index: &usize| {
+            let area = self.parts.get(*index).and_then(|part| part.area);
+            area.and_then(|area| self.area_order.iter().position(|other| *other == area))
+        };
+        let mut order = order.to_vec();
+        order.sort_by_cached_key(rank);
         for index in order {
-            let Some(part) = self.parts.get_mut(*index) else { continue };
+            let Some(part) = self.parts.get_mut(index) else { continue };
             if let Some(existing) = &part.existing {
                 part.number = existing.number;
                 continue;

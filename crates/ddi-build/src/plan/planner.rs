@@ -159,6 +159,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) geometry: Option<Geometry>,
     pub(crate) parts: Vec<Part>,
     pub(crate) areas: Vec<allocate::Area>,
+    /// In which they are filled.
+    pub(crate) area_order: Vec<usize>,
     pub(crate) trees: Vec<Tree>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) dropped: Vec<Dropped>,
@@ -188,6 +190,7 @@ impl<'a> Planner<'a> {
             geometry: None,
             parts: Vec::new(),
             areas: Vec::new(),
+            area_order: Vec::new(),
             trees: Vec::new(),
             notices: definitions.notices.clone(),
             dropped: Vec::new(),
@@ -607,6 +610,10 @@ impl<'a> Planner<'a> {
                 padding: part.padding.unwrap_or_default(),
                 activity,
                 content,
+                kept: match (definition, &part.existing) {
+                    (None, Some(existing)) => Some((existing.label.clone(), existing.guid)),
+                    _ => None,
+                },
                 verity_by_definition: definition.is_some_and(|definition| definition.verity.is_some()),
                 tree,
                 deferred,

@@ -31,6 +31,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`Contents`] opens the files and makes the file systems that a plan needs the sizes of; [`write`] carries the plan out. Data is
+//! hashed while it is written into the image, and the image has no name until all of it is on the disk:
+//!
+//! ```
+//! use ddi_build::{
+//!     ContentOptions, Contents, DefinitionOptions, Definitions, Plan, PlanOptions, Root, Tools, WriteOptions,
+//! };
+//!
+//! # let folder = std::env::temp_dir().join(format!("ddi-build-example-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! # std::fs::write(folder.join("os.erofs"), vec![7; 1 << 20])?;
+//! let texts = [
+//!     ("10-usr.conf", "[Partition]\nType=usr\nCopyBlocks=/os.erofs\nVerity=data\nVerityMatchKey=usr\n"),
+//!     ("20-hash.conf", "[Partition]\nType=usr-verity\nVerity=hash\nVerityMatchKey=usr\nMinimize=best\n"),
+//! ];
+//! let definitions = Definitions::from_texts(texts, &DefinitionOptions::new())?;
+//! let seed = "11111111-2222-4333-8444-555555555555".parse()?;
+//! let (root, tools) = (Root::open(&folder)?, Tools::new());
+//! let contents = Contents::prepare(&definitions, ContentOptions::new(&root, &tools, seed).folder(&folder))?;
+//! let options = PlanOptions::new(seed).image(folder.join("os.raw")).sizes(contents.sizes().clone());
+//! let plan = Plan::new(&definitions, &options)?;
+//! let written = ddi_build::write(&plan, &definitions, &contents, &WriteOptions::new())?;
+//! println!("usrhash={}", written.plan.trees()[0].root_hash.unwrap());
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Bounds
 //!
 //! At most 4096 files of at most 4 MiB are read, for at most [`MAX_DEFINITIONS`] definitions. Sizes may be anything: where sums

@@ -31,7 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Contents`] opens the files and makes the file systems that a plan needs the sizes of; [`write`] carries the plan out. Data is
+//! [`Contents`] opens the files and makes the file systems that a plan needs the sizes of; [`write()`] carries the plan out. Data is
 //! hashed while it is written into the image, and the image has no name until all of it is on the disk:
 //!
 //! ```

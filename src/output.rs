@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use crate::failure::Asked;
 
-pub(crate) use bench::bench;
+pub(crate) use bench::{Measured, Speed, bench};
 pub(crate) use build::{Made, Planned, built, planned};
 pub(crate) use check::check;
 pub(crate) use files::{Bytes, Entry, Lines, Shape, sha256};

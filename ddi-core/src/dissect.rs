@@ -21,7 +21,7 @@
 mod filter;
 mod options;
 mod partition;
-mod selection;
+pub(crate) mod selection;
 mod steps;
 
 use ddi_gpt::Designator;

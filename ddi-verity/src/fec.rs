@@ -32,7 +32,6 @@ pub use repair::{Repair, RepairSources, Repaired, Sink};
 pub use sum::PendingParity;
 
 pub(crate) use heal::{Damaged, Healing};
-pub(crate) use kernel::{COLUMN, Detected, Factor, Kernel, Rows, Tables};
 
 use crate::error::{Error, Storage};
 use crate::params::MAX_OFFSET;

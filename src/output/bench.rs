@@ -2,8 +2,70 @@
 
 use std::fmt::Write;
 
+use ddi_verity::{Algorithm, Backend};
+use serde_json::{Value, json};
+
 use super::{Cell, Table, count, escape, human_size, print, print_json};
-use crate::bench::{Measured, Speed};
+
+/// How fast something went, in bytes a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Speed {
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+/// What was measured.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// As `/proc/cpuinfo` has it.
+    pub(crate) cpu: Option<String>,
+    /// How many threads there are.
+    pub(crate) threads: usize,
+    pub(crate) algorithm: Algorithm,
+    /// What is used unless told otherwise.
+    pub(crate) chosen: Backend,
+    /// One thread, data in cache.
+    pub(crate) backends: Vec<(Backend, Speed)>,
+    /// Bytes of data below the trees.
+    pub(crate) data_size: u64,
+    /// Was it a file?
+    pub(crate) from_file: bool,
+    /// What the trees were made with.
+    pub(crate) used: Backend,
+    /// Whole trees by number of threads; every block is hashed.
+    pub(crate) trees: Vec<(usize, Speed)>,
+}
+
+impl Measured {
+    /// All of it: `ddi.bench/1`.
+    pub(crate) fn to_json(&self) -> Value {
+        let run = |key: &str, of: Value, speed: &Speed| {
+            json!({
+                key: of,
+                "bytesPerSecond": speed.median.round() as u64,
+                "low": speed.low.round() as u64,
+                "high": speed.high.round() as u64,
+            })
+        };
+        let kernel = |(backend, speed): &(Backend, Speed)| run("kernel", backend.name().into(), speed);
+        let tree = |(threads, speed): &(usize, Speed)| run("threads", (*threads).into(), speed);
+        json!({
+            "schema": "ddi.bench/1",
+            "cpu": self.cpu,
+            "threads": self.threads,
+            "hash": self.algorithm.name(),
+            "chosen": self.chosen.name(),
+            "kernels": self.backends.iter().map(kernel).collect::<Vec<_>>(),
+            "trees": {
+                "kernel": self.used.name(),
+                "size": self.data_size,
+                "fromFile": self.from_file,
+                "runs": self.trees.iter().map(tree).collect::<Vec<_>>(),
+            },
+        })
+    }
+}
 
 /// Speeds, in GB (10⁹ bytes) a second.
 pub(crate) fn bench(measured: &Measured, json: bool) -> anyhow::Result<()> {

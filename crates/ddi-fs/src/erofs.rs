@@ -10,6 +10,7 @@
 
 mod compressed;
 mod encoded;
+mod extent;
 mod extents;
 mod root;
 

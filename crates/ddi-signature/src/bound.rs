@@ -28,8 +28,7 @@ use ddi_verity::{Algorithm, HashType, Params, Salt};
 use der::Tag;
 
 use super::SignatureError;
-use super::der::{Value, Values, check_integer};
-use super::pkcs7::not_one;
+use super::der::{Value, Values, check_integer, not_one};
 
 /// Reads the value of the attribute. There is one encoding of each tree: DER is checked, and no number may be negative.
 pub(super) fn parse(value: Value<'_>) -> Result<Params, SignatureError> {

@@ -146,3 +146,12 @@ pub(super) fn check_integer(value: Value<'_>) -> Result<(), SignatureError> {
         _ => Ok(()),
     }
 }
+
+/// Checks the form of an INTEGER; `None` if its value is one, else its low 32 bits.
+pub(super) fn not_one(value: Value<'_>) -> Result<Option<u32>, SignatureError> {
+    check_integer(value)?;
+    match *value.content {
+        [1] => Ok(None),
+        _ => Ok(Some(value.content.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))),
+    }
+}

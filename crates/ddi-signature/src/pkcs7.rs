@@ -24,7 +24,7 @@ use der::Tag;
 
 use super::algorithm::{SignatureDigest, SignatureScheme};
 use super::bound;
-use super::der::{Value, Values, check_integer, context};
+use super::der::{Value, Values, check_integer, context, not_one};
 use super::oid::{self, Oid};
 use super::signer_id::SignerId;
 use super::{MAX_SIGNATURE_SIZE, SignatureError, SignatureForm};
@@ -206,15 +206,6 @@ const SET_OF: u8 = 0x31;
 
 fn object_identifier(value: Value<'_>) -> Result<Oid, SignatureError> {
     Oid::from_content(value.content).ok_or(SignatureError::ObjectIdentifier { offset: value.offset })
-}
-
-/// Checks the form of an INTEGER; `None` if its value is one, else its low 32 bits.
-pub(super) fn not_one(value: Value<'_>) -> Result<Option<u32>, SignatureError> {
-    check_integer(value)?;
-    match *value.content {
-        [1] => Ok(None),
-        _ => Ok(Some(value.content.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))),
-    }
 }
 
 /// The only value there is, or how many there are.

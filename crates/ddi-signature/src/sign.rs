@@ -34,6 +34,7 @@
 )]
 
 mod command;
+mod der;
 mod error;
 mod key;
 mod key_file;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use ddi_gpt::{Architecture, ByteRange, Designator, Guid, Side};
 use ddi_verity::{GeometryException, RootHash};
 
-use crate::dissect::Skipped;
+use crate::dissect::selection::Skipped;
 use crate::error::{BindingError, Error, ErrorKind};
-use crate::prove::Unfit;
+use crate::prove::unfit::Unfit;
 use crate::trust::signature::SignatureState;
 use crate::trust::{Role, RootHashOrigin};
 use ddi_fs::FsKind;

@@ -442,7 +442,7 @@ macro_rules! fec_call {
         match $detected.kernel() {
             $(
                 #[cfg(target_arch = $architecture)]
-                crate::fec::Kernel::$kernel => {
+                crate::fec::kernel::Kernel::$kernel => {
                     use $module as kernel;
                     // SAFETY: there is no such `Detected` unless the features of its kernel were detected.
                     unsafe { kernel::$call $arguments }
@@ -457,11 +457,11 @@ macro_rules! fec_call {
 /// Parity of columns.
 #[cfg(feature = "fec")]
 pub(crate) fn fec_columns(
-    detected: crate::fec::Detected,
-    rows: crate::fec::Rows<'_>,
+    detected: crate::fec::kernel::Detected,
+    rows: crate::fec::kernel::Rows<'_>,
     at: usize,
-    tables: &crate::fec::Tables,
-    parity: &mut [[u8; crate::fec::COLUMN]],
+    tables: &crate::fec::kernel::Tables,
+    parity: &mut [[u8; crate::fec::kernel::COLUMN]],
 ) -> bool {
     fec_call!(detected, columns(rows, at, tables, parity))
 }
@@ -469,9 +469,9 @@ pub(crate) fn fec_columns(
 /// Adds the products of bytes and a factor.
 #[cfg(feature = "fec")]
 pub(crate) fn fec_accumulate(
-    detected: crate::fec::Detected,
+    detected: crate::fec::kernel::Detected,
     bytes: &[u8],
-    factor: &crate::fec::Factor,
+    factor: &crate::fec::kernel::Factor,
     sum: &mut [u8],
 ) -> bool {
     fec_call!(detected, accumulate(bytes, factor, sum))

@@ -6,13 +6,12 @@
 //! 48-bit layouts may have a table of extents instead, see [`super::encoded`].
 
 use super::encoded::Table;
+use super::extent::{
+    ADVISE_FRAGMENT_PCLUSTER, ADVISE_INTERLACED_PCLUSTER, MAX_CLUSTER, MAX_EXTENT, Method, Place, Where,
+};
 use super::{Erofs, Error, INCOMPAT_ZERO_PADDING, Inode, Layout};
 use crate::codec::Codec;
 use crate::disk::{Bytes, index, u64_from};
-
-/// Largest extent, uncompressed and compressed: Linux's `Z_EROFS_PCLUSTER_MAX_DSIZE` and `_MAX_SIZE`.
-pub(super) const MAX_EXTENT: u64 = 12 << 20;
-pub(super) const MAX_CLUSTER: u64 = 1 << 20;
 
 /// Of the packed index. The same bit in the layout of the other one: a table of extents.
 const ADVISE_COMPACTED_2B: u16 = 0x1;
@@ -20,8 +19,6 @@ const ADVISE_EXTENTS: u16 = 0x1;
 const ADVISE_BIG_PCLUSTER_1: u16 = 0x2;
 const ADVISE_BIG_PCLUSTER_2: u16 = 0x4;
 const ADVISE_INLINE_PCLUSTER: u16 = 0x8;
-pub(super) const ADVISE_INTERLACED_PCLUSTER: u16 = 0x10;
-pub(super) const ADVISE_FRAGMENT_PCLUSTER: u16 = 0x20;
 
 /// In a distance: it is the number of compressed blocks instead, and the distance is 1.
 const CBLKCNT: u32 = 1 << 11;
@@ -79,17 +76,6 @@ struct Map<'a> {
     low: u32,
 }
 
-/// How the bytes of an extent are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
-    /// As they are.
-    Plain,
-    /// As they are, but turned around so that each begins where it does in its logical block.
-    Interlaced,
-    /// Compressed, by the number of the algorithm.
-    Algorithm(u8),
-}
-
 pub(super) enum Content {
     /// Bytes of the file from `start`.
     Here { start: u64, bytes: Vec<u8> },
@@ -97,30 +83,6 @@ pub(super) enum Content {
     Hole { len: u64 },
     /// The position asked for, in the packed inode, and how much there is from there.
     Fragment { offset: u64, len: u64 },
-}
-
-/// Where the compressed bytes of an extent are.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Place {
-    /// In blocks of their own.
-    Disk { offset: u64, size: u64 },
-    /// Behind the index, in the metadata's space.
-    Inline { offset: u64, size: usize },
-    /// Nowhere: it is zeros.
-    Hole,
-    /// The position asked for, in the packed inode, and how much there is from there.
-    Fragment { offset: u64, len: u64 },
-}
-
-/// An extent of a compressed file.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Where {
-    /// In the file; the position asked for is in between.
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) place: Place,
-    /// Of holes and fragments it does not matter.
-    pub(super) method: Method,
 }
 
 /// What the header of the index says.

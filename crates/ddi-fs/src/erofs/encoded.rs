@@ -11,7 +11,7 @@
 
 use std::sync::PoisonError;
 
-use super::compressed::{
+use super::extent::{
     ADVISE_FRAGMENT_PCLUSTER, ADVISE_INTERLACED_PCLUSTER, MAX_CLUSTER, MAX_EXTENT, Method, Place, Where,
 };
 use super::{Erofs, Error, Inode, Node};

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::compressed::{Place, Where};
+use super::extent::{Place, Where};
 use super::{Erofs, Error, IN_METABOX, Inode, Layout, SUPERBLOCK};
 use crate::disk::u64_from;
 use crate::extent::{ExtentKind, Teller};

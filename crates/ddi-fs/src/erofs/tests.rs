@@ -235,7 +235,7 @@ fn f8_lengths_are_added_up_once() {
     let table = fs.inode(Node(FILE as u64)).unwrap();
     let place = fs.place(&table, u64::from(size - 1)).unwrap();
     assert!(
-        matches!(place.place, compressed::Place::Disk { offset, size: 7 } if offset == 3 * BLOCK as u64),
+        matches!(place.place, extent::Place::Disk { offset, size: 7 } if offset == 3 * BLOCK as u64),
         "{place:?}"
     );
     let sums = fs.sums.lock().unwrap();
@@ -245,7 +245,7 @@ fn f8_lengths_are_added_up_once() {
         let place = fs.place(&table, i * BLOCK as u64 + 5).unwrap();
         let expected = 3 * BLOCK as u64 - 4999 + i;
         assert!(
-            matches!(place.place, compressed::Place::Disk { offset, size: 1 } if offset == expected),
+            matches!(place.place, extent::Place::Disk { offset, size: 1 } if offset == expected),
             "{i}: {place:?}"
         );
     }

@@ -7,8 +7,8 @@ use crypto_bigint::{BoxedUint, Odd};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use zeroize::Zeroizing;
 
+use super::der::{INTEGER, SEQUENCE, value};
 use super::error::{KeyError, SignError};
-use super::message::{INTEGER, SEQUENCE, value};
 use crate::certificate::bit_length;
 use crate::oid::{self, Oid};
 use crate::{Certificate, SignatureDigest};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ddi_build::Compatibility;
-use ddi_core::DataSize;
+use ddi_core::{DataSize, Role};
 use ddi_gpt::{Architecture, Guid};
 use ddi_verity::MAX_THREADS;
 
@@ -244,7 +244,7 @@ pub(crate) struct TrustArgs {
     /// How many bytes of data the root hash is over, which you trust as you trust the root hash: of root, or with usr: of
     /// usr. A root hash does not say it. Without this, the data must be a file system of that size; with it, they may be
     /// anything
-    #[arg(long = "data-size", value_name = "[ROLE:]BYTES", value_parser = crate::trust::data_size)]
+    #[arg(long = "data-size", value_name = "[ROLE:]BYTES", value_parser = data_size)]
     pub(crate) data_sizes: Vec<DataSize>,
     /// Refuse what no trusted key signed the size and the parameters of the hash tree of, along with the root hash, as `ddi
     /// sign --bind-size` does
@@ -967,4 +967,18 @@ pub(crate) struct ParamArgs {
     /// Print help
     #[arg(long, short = '?', action = ArgAction::Help)]
     help: Option<bool>,
+}
+
+/// A number of bytes, for a role: root if it is not said.
+fn data_size(given: &str) -> Result<DataSize, String> {
+    let (role, bytes) = match given.split_once(':') {
+        Some(("root", bytes)) => (Role::Root, bytes),
+        Some(("usr", bytes)) => (Role::Usr, bytes),
+        Some(_) => return Err("the role is root or usr".into()),
+        None => (Role::Root, given),
+    };
+    match bytes.parse() {
+        Ok(bytes) => Ok(DataSize { role, bytes }),
+        Err(error) => Err(format!("{bytes:?} is no number of bytes: {error}")),
+    }
 }

@@ -14,6 +14,7 @@ mod read;
 mod sign;
 mod signature;
 mod table;
+mod unproven;
 mod verify;
 mod verity;
 

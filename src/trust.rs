@@ -35,20 +35,6 @@ impl TrustArgs {
     }
 }
 
-/// A number of bytes, for a role: root if it is not said.
-pub(crate) fn data_size(given: &str) -> Result<DataSize, String> {
-    let (role, bytes) = match given.split_once(':') {
-        Some(("root", bytes)) => (Role::Root, bytes),
-        Some(("usr", bytes)) => (Role::Usr, bytes),
-        Some(_) => return Err("the role is root or usr".into()),
-        None => (Role::Root, given),
-    };
-    match bytes.parse() {
-        Ok(bytes) => Ok(DataSize { role, bytes }),
-        Err(error) => Err(format!("{bytes:?} is no number of bytes: {error}")),
-    }
-}
-
 impl TrustArgs {
     /// The files that these options name, so that none of them is written to. Nothing else depends on this list.
     pub(crate) fn files(&self) -> Vec<PathBuf> {

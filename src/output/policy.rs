@@ -7,7 +7,7 @@ use ddi_core::policy::{Decision, Encryption, Facts, Flags, ImagePolicy, Presence
 use ddi_core::{Access, Assessment, Authority, PolicyEvaluation, PolicyResult};
 use ddi_gpt::Designator;
 
-use super::verify::unproven_text;
+use super::unproven::unproven_text;
 use super::{Cell, Table, escape, escape_sentence, print, print_json};
 
 /// A policy: long, short, and what holds for each designator, in the form of `systemd-analyze image-policy`.

@@ -8,7 +8,6 @@ use ddi_core::policy::ImagePolicy;
 use ddi_core::steps::{CheckedSignature, DissectionRecord, Extent, Selection, SignatureState, Skipped};
 use ddi_core::{
     Access, Assessment, Damage, DamagedBlocks, Error, Finding, MountError, Outcome, PolicyEvaluation, Proof,
-    Unproven,
 };
 use ddi_fs::{Error as FileError, ExtentKind, Unknown};
 use ddi_signature::Certificates;
@@ -16,6 +15,7 @@ use ddi_verity::RootHash;
 
 use super::policy::{judgement_text, systemd_text};
 use super::signature::{certificates_text, signature_text, subject};
+use super::unproven::unproven_text;
 use super::verity::verdict_text;
 use super::{count, escape, escape_sentence, print, print_json, shown_name};
 use crate::ExitStatus;
@@ -152,22 +152,6 @@ fn headline(verified: &Verified<'_>) -> (&'static str, String) {
         }
         (ExitStatus::Bad, _) => ("NOT PROVEN", "do not trust this image".into()),
     }
-}
-
-/// What else there is, and would be used.
-pub(super) fn unproven_text(unproven: &[Unproven]) -> String {
-    let mut text = String::new();
-    for partition in unproven.iter().take(SHOWN) {
-        let _ = writeln!(text, "  not proven: {partition}");
-    }
-    let more = unproven.len().saturating_sub(SHOWN) as u64;
-    if more > 0 {
-        let _ = writeln!(text, "  not proven: {}", count(more, "more partition"));
-    }
-    if unproven.iter().any(|partition| partition.is_exposed) {
-        text.push_str("  (--architecture says for which machine the image is meant)\n");
-    }
-    text
 }
 
 fn proof_text(proof: &Proof) -> String {

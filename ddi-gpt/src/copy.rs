@@ -166,7 +166,8 @@ impl TableCopy {
         self.check_entries(&header, disk, &parts, each)
     }
 
-    /// Is the header what was once written, for this place on a disk of this size? What libblkid checks, in the same order.
+    /// Checks that the header is as it was once written, for this place on a disk of this size: what libblkid checks,
+    /// in the same order.
     pub(crate) fn check_header(&self, disk: &Disk, truncated: Truncated) -> Result<Header, Error> {
         let (side, lba) = (self.side, self.lba);
         let header = self.header.ok_or(Error::NoSignature { side, offset: self.at(disk, 0) })?;
@@ -204,7 +205,7 @@ impl TableCopy {
         Ok(header)
     }
 
-    /// Can there be such an array?
+    /// Checks that there can be such an array.
     fn check_array_place(&self, header: &Header, disk: &Disk) -> Result<(), Error> {
         let side = self.side;
         let found = header.size_of_partition_entry.get();
@@ -227,7 +228,8 @@ impl TableCopy {
         Ok(())
     }
 
-    /// Do the header's facts go together? Gives the parts of the table, which partitions must leave alone.
+    /// Checks that the header's facts are consistent. Returns the parts of the table, which partitions must leave
+    /// alone.
     fn check_layout(&self, header: &Header, disk: &Disk) -> Result<[(TablePart, LbaRange); 5], Error> {
         let side = self.side;
         let found = header.revision.get();
@@ -260,7 +262,7 @@ impl TableCopy {
         Ok(parts)
     }
 
-    /// Is the array what was once written?
+    /// Checks that the array is as it was once written.
     fn check_array_crc(&self, header: &Header, disk: &Disk) -> Result<(), Error> {
         let side = self.side;
         let (found, expected) = (header.partition_entry_array_crc32.get(), crc32fast::hash(&self.array));
@@ -271,7 +273,7 @@ impl TableCopy {
         Ok(())
     }
 
-    /// Is each partition somewhere it may be, and is each one its own?
+    /// Checks that each partition is somewhere it may be, and that no two overlap or share a GUID.
     fn check_entries(
         &self,
         header: &Header,

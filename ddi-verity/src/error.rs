@@ -178,7 +178,7 @@ pub enum Error {
         /// Size of the root hash in bytes.
         found: usize,
     },
-    /// A source or a sink did not do as asked. A source that is shorter than it was when it was opened counts too.
+    /// Reading from a source or writing to a sink failed. A source that is shorter than when it was opened counts too.
     Io {
         /// Which of them.
         storage: Storage,

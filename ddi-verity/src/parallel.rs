@@ -57,7 +57,7 @@ impl<'a> Control<'a> {
         }
     }
 
-    /// May `part` go on?
+    /// Checks that `part` may go on.
     pub(crate) fn check(&self, part: usize) -> Result<(), Halt> {
         if self.options.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
             return Err(Error::Cancelled.into());

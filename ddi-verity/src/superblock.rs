@@ -63,7 +63,7 @@ pub struct Superblock {
 /// What a superblock says, true or not, and which rules it breaks: to show to people.
 #[derive(Debug)]
 pub struct Examined {
-    /// Does it begin with [`SIGNATURE`]? If not, no other field means anything.
+    /// True if it begins with [`SIGNATURE`]. If it does not, no other field means anything.
     pub has_signature: bool,
     /// Must be 1.
     pub version: u32,

@@ -154,7 +154,7 @@ impl HashTree {
         }
     }
 
-    /// Is a source of `found` bytes long enough?
+    /// Checks that a source of `found` bytes is long enough.
     pub(crate) fn check_size(&self, storage: Storage, found: u64) -> Result<(), Error> {
         let needed = match storage {
             Storage::Data => self.params.data_size(),
@@ -354,7 +354,7 @@ fn clear_tail(layout: &Layout, block: &mut [u8], used: usize) {
     block[used * layout.slot_size()..].fill(0);
 }
 
-/// Is everything in a hash block zero but its first `used` digests?
+/// Returns true if everything in a hash block but its first `used` digests is zero.
 pub(crate) fn spare_is_zero(layout: &Layout, block: &[u8], used: usize) -> bool {
     let (slot_size, digest_size) = (layout.slot_size(), layout.digest_size());
     let (slots, tail) = block.split_at(used * slot_size);

@@ -19,7 +19,7 @@ impl BlockRanges {
         self.count
     }
 
-    /// None?
+    /// Returns true if there are no blocks.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -29,7 +29,7 @@ impl BlockRanges {
         &self.ranges
     }
 
-    /// Are there more ranges than were kept?
+    /// Returns true if there are more ranges than were kept.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
@@ -98,12 +98,12 @@ pub struct Verdict {
     pub unproven_data: BlockRanges,
     /// By level, level 0 (the digests of the data blocks) first.
     pub levels: Vec<LevelVerdict>,
-    /// Did the check come to its end, rather than stop at the first finding?
+    /// True if the check came to its end, rather than stopping at the first finding.
     pub is_complete: bool,
 }
 
 impl Verdict {
-    /// Is every block of data and tree proven, and every spare byte of the tree zero?
+    /// Returns true if every block of data and tree is proven, and every spare byte of the tree is zero.
     pub fn is_proven(&self) -> bool {
         let all_hash_blocks = self.levels.iter().try_fold(0_u64, |sum, level| sum.checked_add(level.proven));
         // the blocks that are proven are counted: nothing is proven by not having been found bad
@@ -113,8 +113,8 @@ impl Verdict {
             && self.is_clean()
     }
 
-    /// Is the top of the tree what the root hash says? If not, it is a root hash of something else, or the top block is
-    /// damaged; nothing below can be judged.
+    /// Returns true if the top of the tree is what the root hash says. If it is not, the root hash is that of something
+    /// else, or the top block is damaged; nothing below can be judged.
     pub fn root_matches(&self) -> bool {
         match self.levels.last() {
             Some(top) => top.proven > 0,

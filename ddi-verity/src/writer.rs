@@ -218,7 +218,7 @@ impl<W: WriteAt> TreeWriter<W> {
         self.close_if_complete(0, number)
     }
 
-    /// Has the hash block left `open`?
+    /// Returns true if the hash block has left `open`.
     fn is_complete(&self, level: usize, number: u64) -> bool {
         if self.levels[level].open.contains_key(&number) {
             return false;

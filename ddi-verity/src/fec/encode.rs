@@ -117,7 +117,7 @@ impl FecLayout {
         Ok(())
     }
 
-    /// Does the parity end where a file can?
+    /// Checks that the parity ends where a file can.
     pub(crate) fn check_end(&self, offset: u64) -> Result<(), Error> {
         match offset.checked_add(self.parity_size()) {
             Some(end) if end <= crate::params::MAX_OFFSET => Ok(()),

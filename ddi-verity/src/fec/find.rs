@@ -23,7 +23,7 @@ pub struct FecHints {
 pub struct Fitting {
     /// What it may be, that of which most codewords are intact first.
     pub layouts: Vec<FecLayout>,
-    /// Is it the first one, and no other?
+    /// True if it is the first one, and no other.
     pub is_sure: bool,
 }
 

@@ -93,7 +93,7 @@ pub struct Repair {
 }
 
 impl Repair {
-    /// Is every block of data and tree proven, once the healed ones are written?
+    /// Returns true if every block of data and tree is proven once the healed ones are written.
     pub fn is_whole(&self) -> bool {
         self.data.is_whole() && self.levels.iter().all(Repaired::is_whole)
     }

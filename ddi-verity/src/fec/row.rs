@@ -50,7 +50,7 @@ pub(crate) struct Decoder<'a> {
     tables: &'a Tables,
     kernel: Detected,
     erasures: &'a [u8],
-    /// For each message symbol: is it known to be right?
+    /// For each message symbol, true if it is known to be right.
     good: &'a [bool],
     solver: Option<Erasures>,
     columns: Vec<[u8; COLUMN]>,

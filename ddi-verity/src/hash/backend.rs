@@ -88,7 +88,7 @@ impl Kernel {
         }
     }
 
-    /// Is it made for `algorithm`?
+    /// Returns true if it is made for `algorithm`.
     fn knows(self, algorithm: Algorithm) -> bool {
         match (self, algorithm) {
             (Self::Portable, _) => true,
@@ -150,7 +150,7 @@ impl Kernel {
         })
     }
 
-    /// Can this machine run it?
+    /// Returns true if this machine can run it.
     fn runs(self) -> bool {
         match self {
             Self::Portable => true,

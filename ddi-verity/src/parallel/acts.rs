@@ -44,7 +44,7 @@ impl Act {
         matches!(self, Act::Fails | Act::Panics)
     }
 
-    /// Is that what `part` comes to, if it is bad?
+    /// Returns true if `error` is what `part` ends with by this act; false for an act that is not bad.
     pub(super) fn gives(self, part: usize, error: &Error) -> bool {
         match (self, error) {
             (Act::Fails, Error::BlockRange { block, .. }) => *block == part as u64,

@@ -114,7 +114,7 @@ fn single_block(
 
 /// What a hash block, or the root hash, says of the blocks below it.
 struct Expected<'a> {
-    /// Is the block itself proven?
+    /// True if the block itself is proven.
     proven: bool,
     digest: &'a [u8],
 }
@@ -196,7 +196,7 @@ impl Window {
 
 /// What the proven upper levels say of the highest streamed level.
 struct Top {
-    /// Is there a proven digest for the block?
+    /// For each block, true if there is a proven digest for it.
     proven: Vec<bool>,
     /// One behind the other.
     digests: Vec<u8>,

@@ -85,7 +85,7 @@ pub(crate) fn hash_around(
     }
 }
 
-/// Nothing but zeros?
+/// Returns true if `bytes` holds nothing but zeros.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     // without a branch in the inner loop, so that it is done in vectors
     bytes.chunks(256).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)

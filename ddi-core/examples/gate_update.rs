@@ -1,4 +1,5 @@
-//! May this image be installed? `gate_update IMAGE CERTIFICATE POLICY`, such as `root=signed`: exit status 0 if so.
+//! Tells whether an image may be installed: `gate_update IMAGE CERTIFICATE POLICY`, with a policy such as
+//! `root=signed`. The exit status is 0 if it may.
 
 use std::error::Error;
 use std::process::ExitCode;

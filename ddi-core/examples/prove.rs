@@ -1,4 +1,4 @@
-//! Is the root partition of an image the one with this root hash?
+//! Tells whether the root partition of an image is the one with this root hash.
 
 use ddi_core::{Image, Trust};
 

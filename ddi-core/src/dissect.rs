@@ -5,10 +5,10 @@
 //! ```text
 //! A, B  a file system over the whole image wins over any partition table
 //! C     GPT, else MBR, else nothing
-//! D     each entry in order: is its type known, may it be used, is it better than the one before it?
+//! D     each entry in order: whether its type is known, it may be used, and it is better than the one before it
 //! E     MBR: the active Linux partition is the root file system
-//! F     do root, usr and their hash trees go together?
-//! G, H  policy; is there anything at all?
+//! F     whether root, usr and their hash trees go together
+//! G, H  policy; whether there is anything at all
 //! I     file systems
 //! ```
 //!

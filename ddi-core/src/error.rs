@@ -76,7 +76,7 @@ impl fmt::Display for Step {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Error {
-    /// A source did not do as asked.
+    /// Reading from a source failed.
     Io {
         /// What for.
         step: Step,

@@ -5,7 +5,7 @@
 //!  (ddi-gpt)                               ├─ mount ─────▶ MountedTree      files, each through proven blocks
 //!                                          ├─ partition ─▶ ProvenPartition  its bytes, each block proven when read
 //!                                          ├─ report ────▶ Report           all that could be read, and what is odd
-//!                                          ├─ evaluate ──▶ PolicyEvaluation may it be used?
+//!                                          ├─ evaluate ──▶ PolicyEvaluation whether it may be used
 //!                                          └─ damage ────▶ Damage           corrupt blocks, and the files that they hit
 //! ```
 //!

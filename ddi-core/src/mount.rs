@@ -128,8 +128,8 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Can files be made in it when it is mounted? Not if its partition is read-only, it is proven, or of a kind that is
-    /// made once and for all.
+    /// Returns true if files can be made in it when it is mounted. They cannot if its partition is read-only, if it is
+    /// proven, or if it is of a kind that is made once and for all.
     pub fn is_writable(&self) -> bool {
         let fixed = [FsKind::Erofs, FsKind::Squashfs, FsKind::Iso9660].contains(&self.kind);
         !self.read_only && !fixed && self.assurance == Assurance::Claimed
@@ -210,12 +210,12 @@ impl Files {
         self.mounted.iter().for_each(|mounted| mounted.touched.count_root());
     }
 
-    /// May it be told what was read so far? Yes if every file system that was read is at least so good; else the worst one. With
-    /// `all`, those count too that were not read. A directory that is listed counts as read, and so does what is mounted on
-    /// it, if nothing else has that name.
+    /// Checks that what was read so far may be told: every file system that was read must be at least as good as
+    /// `least`. With `all`, those that were not read count too. A directory that is listed counts as read, and so does
+    /// what is mounted on it, if nothing else has that name.
     ///
     /// # Errors
-    /// The file system that is not as good.
+    /// The worst file system, if it is not as good.
     pub fn vouch(&self, least: Assurance, all: bool) -> Result<(), &Mounted> {
         let used = self.mounted.iter().filter(|mounted| all || mounted.touched.is_touched());
         let worst = used.min_by_key(|mounted| mounted.assurance);
@@ -391,7 +391,8 @@ impl<'a> Contents<'a> {
         gpt.partitions().iter().any(|partition| partition.number == number && partition.effect().read_only)
     }
 
-    /// Is there a hash tree over that partition, with a known root hash? Then it is never written.
+    /// Returns true if there is a hash tree over that partition, with a known root hash. Such a partition is never
+    /// written.
     pub fn is_protected(&self, number: u32) -> bool {
         let protects = |set: &VeritySet| {
             set.root_hash.is_some() && set.data.is_some_and(|data| data.number == Some(number))

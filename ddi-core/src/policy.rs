@@ -118,7 +118,7 @@ impl ImagePolicy {
         self.effective(designator).single_file_system()
     }
 
-    /// Does it have the same effect as `other` on every designator?
+    /// Returns true if it has the same effect as `other` on every designator.
     pub fn is_equivalent(&self, other: &ImagePolicy) -> bool {
         self.default.extend() == other.default.extend()
             && Designator::ALL.into_iter().all(|d| self.effective(d) == other.effective(d))

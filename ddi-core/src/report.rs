@@ -133,7 +133,7 @@ pub struct PartitionReport {
     pub entry: EntryFacts,
     /// What is in it.
     pub content: Content,
-    /// Is it used, and if not, why? `None` if the table is broken.
+    /// Whether it is used, and if not, why; `None` if the table is broken.
     pub selection: Option<Selection>,
     /// How far its content can be relied upon. Never covers the entry in the table.
     pub assurance: Assurance,
@@ -173,7 +173,7 @@ impl EntryFacts {
         EntryFacts::Gpt { type_guid, partition_type, guid, label: name.label(), name: *name, attributes }
     }
 
-    /// Is it a free slot for updates?
+    /// Returns true if it is a free slot for updates.
     pub fn is_empty_slot(&self) -> bool {
         matches!(self, EntryFacts::Gpt { name, .. } if name.is_empty_slot())
     }
@@ -232,7 +232,7 @@ impl Content {
 pub struct Mount {
     /// What it is for.
     pub designator: Designator,
-    /// Would it be mounted for writing?
+    /// True if it would be mounted for writing.
     pub rw: bool,
     /// Unique GUID of the partition.
     pub partition_uuid: Option<Guid>,
@@ -244,7 +244,7 @@ pub struct Mount {
     pub architecture: Option<Architecture>,
     /// systemd's column VERITY.
     pub verity: Option<VerityColumn>,
-    /// Would the file system be grown?
+    /// True if the file system would be grown.
     pub growfs: bool,
     /// Number of the partition; `None` for a bare image.
     pub number: Option<u32>,
@@ -287,7 +287,7 @@ impl VerityColumn {
 }
 
 impl Report {
-    /// Is something so wrong that whoever asks must be told by the exit status?
+    /// Returns true if something is so wrong that the exit status must say so.
     pub fn broken(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }

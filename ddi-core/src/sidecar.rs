@@ -55,7 +55,7 @@ pub enum SidecarError {
     Text(ddi_verity::ParseRootHashError),
     /// The first line is not ASCII.
     NotText,
-    /// The storage did not do as asked.
+    /// Reading from the storage failed.
     Io(Arc<std::io::Error>),
 }
 

@@ -1,4 +1,4 @@
-//! Whose word a root hash is.
+//! Where a root hash came from and who vouches for it.
 //!
 //! A root hash says which blocks belong together, not who put them there. So there are two types:
 //!
@@ -117,7 +117,7 @@ impl RootHashOrigin {
         }
     }
 
-    /// Is the hash put together from halves rather than written down anywhere?
+    /// Returns true if the hash is put together from halves rather than written down anywhere.
     pub fn is_guess(self) -> bool {
         self == RootHashOrigin::PartitionGuids
     }
@@ -141,7 +141,7 @@ pub enum Assurance {
     /// The image says so.
     #[default]
     Claimed,
-    /// Every block matched a root hash that nobody vouched for: whole, but whose?
+    /// Every block matched a root hash that nobody vouched for: the data is whole, but nobody says whose it is.
     Intact,
     /// Every block matched a root hash that the caller trusts.
     Authenticated,
@@ -182,7 +182,7 @@ impl KnownRootHash {
     }
 }
 
-/// Whose word makes a root hash trusted.
+/// Who vouches for a trusted root hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Voucher {
@@ -236,12 +236,12 @@ impl TrustedRootHash {
         self.role
     }
 
-    /// Whose word it is.
+    /// Who vouches for it.
     pub fn voucher(&self) -> Voucher {
         self.voucher
     }
 
-    /// Is it this very hash, for this very role, that is vouched for?
+    /// Returns true if it is this very hash, for this very role, that is vouched for.
     pub fn vouches_for(&self, hash: &RootHash, role: Role) -> bool {
         self.role == role && self.hash == *hash
     }

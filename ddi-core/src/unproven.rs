@@ -23,8 +23,8 @@ pub struct Unproven {
     pub designator: Designator,
     /// The machine that it is for, if its type says so.
     pub architecture: Option<Architecture>,
-    /// Is it used by the machine that the image was dissected for, and if not, why? Another machine, version of systemd, root
-    /// hash or policy may come to another choice.
+    /// Whether the machine that the image was dissected for uses it, and if not, why. Another machine, version of
+    /// systemd, root hash or policy may lead to another choice.
     pub selection: Selection,
     /// It is root or usr for a machine of another architecture than what was proven, and nothing protects it: that machine
     /// would use it as it is.

@@ -47,7 +47,7 @@ pub struct VeritySet {
     pub signature: Option<Extent>,
     /// Every signature that is there for its root hash, or should be, and what came of checking it.
     pub signatures: Vec<CheckedSignature>,
-    /// Does systemd choose its data and its hash partition?
+    /// True if systemd chooses its data and its hash partition.
     pub selected: bool,
     /// The superblock as it is on disk, good or bad. Nothing authenticates it.
     pub examined: Option<Examined>,
@@ -63,7 +63,8 @@ pub struct VeritySet {
     /// The size of the data in bytes, if it is the one that the caller vouches for, or that a trusted key signed along with
     /// the root hash. If it is another, that is the [`problem`](Self::problem).
     pub data_size: Option<u64>,
-    /// Are the GUIDs of data and hash partition the halves of the root hash? `None` if there is nothing to compare.
+    /// Whether the GUIDs of data and hash partition are the halves of the root hash; `None` if there is nothing to
+    /// compare.
     pub guids_match: Option<bool>,
     /// Why it cannot be proven; `None` if nothing stands in the way so far.
     pub problem: Option<Error>,
@@ -78,7 +79,7 @@ pub struct Extent {
     pub number: Option<u32>,
     /// The bytes, in the image or in the file beside it.
     pub range: ByteRange,
-    /// Is it in a file beside the image?
+    /// True if it is in a file beside the image.
     pub external: bool,
 }
 
@@ -388,7 +389,7 @@ impl Binder<'_> {
         })
     }
 
-    /// Do root hash, GUIDs, tree and signature agree?
+    /// Checks that root hash, GUIDs, tree and signature agree.
     fn check(
         &self,
         set: &mut VeritySet,
@@ -536,7 +537,8 @@ impl VeritySet {
         self.problem.get_or_insert(error);
     }
 
-    /// Is the size of the data what the caller says it is? With a root hash for the role, that is said of its data alone.
+    /// Checks that the size of the data is what the caller says it is. With a root hash for the role, that is said of
+    /// its data alone.
     fn compare_size(&mut self, options: &BindOptions<'_>) {
         let (role, partition) = (self.role, self.hash.number);
         let is_meant = self.named(options.trusted).is_some()
@@ -551,7 +553,8 @@ impl VeritySet {
         }
     }
 
-    /// Is the tree the one that was signed along with the root hash, if one was? Each verified signature that says so counts.
+    /// Checks that the tree is the one that was signed along with the root hash, if one was. Each verified signature
+    /// that says so counts.
     fn compare_bound_tree(&mut self, options: &BindOptions<'_>) {
         let (role, partition) = (self.role, self.hash.number);
         let verified = self.signatures.iter().filter_map(|signature| signature.state.verified());
@@ -628,7 +631,7 @@ impl VeritySet {
         }
     }
 
-    /// Is there a root hash from the caller, and is it this one that will be proven?
+    /// The root hash from the caller, or `None` if there is none or it is not the one that will be proven.
     pub fn named(&self, trusted: &[TrustedRootHash]) -> Option<TrustedRootHash> {
         let known = self.root_hash?;
         trusted.iter().find(|trusted| trusted.vouches_for(&known.hash, self.role)).copied()

@@ -35,7 +35,8 @@ impl ImageFilter {
         self
     }
 
-    /// May a partition of `designator` with this label be considered? No label is the empty one.
+    /// Returns true if a partition of `designator` with this label may be considered. A partition without a label has
+    /// the empty one.
     pub fn matches(&self, designator: Designator, label: &str) -> bool {
         let pattern = self.patterns.iter().find(|(other, _)| *other == designator);
         pattern.is_none_or(|(_, pattern)| matches(pattern, label))

@@ -76,8 +76,8 @@ impl VeritySettings {
         self.root_hashes.into_iter().flatten().next()
     }
 
-    /// Is the hash tree outside of the partition table good for the image, which without one is a root file system? A
-    /// root hash for usr says nothing about that, nor does a tree of which nobody knows the root hash
+    /// Returns true if the hash tree outside of the partition table is good for the image, which without one is a root
+    /// file system. A root hash for usr says nothing about that, nor does a tree of which nobody knows the root hash
     /// (systemd's `verity_settings_data_covers()`).
     pub(super) fn covers_bare_image(&self) -> bool {
         self.external && self.root_hash(Role::Root).is_some()

@@ -25,7 +25,7 @@ impl FileSystem {
         }
     }
 
-    /// Is it encrypted?
+    /// Whether it is encrypted, and how.
     fn encryption(&self) -> Encryption {
         match self {
             FileSystem::Probed(Some(probe)) if probe.kind == FsKind::CryptoLuks => {
@@ -76,9 +76,9 @@ pub struct Partition {
     pub label: Option<String>,
     /// Attributes of a GPT entry.
     pub attributes: Option<Attributes>,
-    /// Would systemd mount it for writing?
+    /// True if systemd would mount it for writing.
     pub rw: bool,
-    /// Would systemd grow its file system?
+    /// True if systemd would grow its file system.
     pub growfs: bool,
     /// What is in it.
     pub file_system: FileSystem,
@@ -147,8 +147,8 @@ impl DissectedImage {
         })
     }
 
-    /// Has a policy a say in this? Of a bare image, it is asked about the root file system alone, as by systemd: where
-    /// there is no table, no partition is missing.
+    /// Returns true if a policy applies to this. Of a bare image, it applies to the root file system alone, as in
+    /// systemd: where there is no table, no partition is missing.
     pub(crate) fn is_judged(&self, designator: Designator) -> bool {
         !self.bare || designator == Designator::Root
     }

@@ -45,8 +45,8 @@ pub(super) struct Dissector<'a> {
     pub(super) discord: Vec<Error>,
 }
 
-/// Can that, without a partition table, be taken for a root file system? Not a hash tree, which earlier versions of systemd
-/// took as they did LUKS.
+/// Returns true if that can, without a partition table, be taken for a root file system. A hash tree cannot, though
+/// earlier versions of systemd took one as they did LUKS.
 fn is_bare_image(kind: FsKind) -> bool {
     kind.usage() == Usage::Filesystem || kind == FsKind::CryptoLuks
 }
@@ -137,7 +137,7 @@ impl<'a> Dissector<'a> {
         self.finish(verity)
     }
 
-    /// Was a partition left out that systemd would consider?
+    /// Returns true if a partition was left out that systemd would consider.
     pub(super) fn left_out_transient(&self) -> bool {
         self.selections.iter().any(|(_, selection)| *selection == Selection::Skipped(Skipped::Transient))
     }
@@ -275,7 +275,7 @@ impl<'a> Dissector<'a> {
         }
     }
 
-    /// D10: is `new` better than `old`, and by what?
+    /// D10: whether `new` is better than `old`, and by what.
     fn compare(&self, designator: Designator, new: &Pick, old: &Pick) -> (Ordering, Better) {
         if Role::of(designator).is_none() {
             return (Ordering::Less, Better::First);
@@ -292,7 +292,7 @@ impl<'a> Dissector<'a> {
         }
     }
 
-    /// D9: may it be used at all?
+    /// D9: decides whether it may be used at all.
     fn admit(&mut self, designator: Designator) -> Result<Decision, Error> {
         let Some(policy) = &self.options.policy else { return Ok(Decision::Use) };
         let decision = policy.admit(designator).map_err(Error::Policy)?;
@@ -302,7 +302,7 @@ impl<'a> Dissector<'a> {
         Ok(decision)
     }
 
-    /// D4 to D7: does it belong to something else than what is asked for?
+    /// D4 to D7: why it belongs to something other than what is asked for, or `None` if it does not.
     fn foreign(
         &self,
         partition: &ddi_gpt::Partition,
@@ -410,7 +410,7 @@ impl<'a> Dissector<'a> {
         Ok(())
     }
 
-    /// F: does it all go together? What does not, but leaves each part to be judged by itself, is kept as
+    /// F: checks that it all goes together. What does not, but leaves each part to be judged by itself, is kept as
     /// [`discord`](Self::discord).
     fn check(&mut self, verity: VeritySettings) -> Result<(), Error> {
         let has = |this: &Self, designator| this.pick(designator).is_some();
@@ -595,7 +595,7 @@ impl<'a> Dissector<'a> {
         })
     }
 
-    /// I: what is in it?
+    /// I: finds out what is in it.
     fn finish_partition(&self, designator: Designator, pick: Pick) -> Result<Partition, Error> {
         let assumed = self.options.policy.as_ref().and_then(|policy| policy.assumed_file_system(designator));
         let file_system = match designator {

@@ -72,7 +72,7 @@ pub struct Partition {
     pub number: u32,
     /// What it is for.
     pub kind: PartitionKind,
-    /// Is it marked as bootable?
+    /// True if it is marked as bootable.
     pub bootable: bool,
     /// First byte on the disk.
     pub offset: u64,

@@ -20,15 +20,15 @@ pub enum Reading {
 /// What is known of the partition of one designator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
-    /// Is there one?
+    /// Whether there is one.
     pub presence: Presence,
-    /// Is its hash tree there? (`X-verity` for `X`, or external verity data.)
+    /// True if its hash tree is there: `X-verity` for `X`, or external verity data.
     pub hash_tree: bool,
-    /// Is the signature of its root hash there? Nothing is said of whether it verifies.
+    /// True if the signature of its root hash is there, whether or not it verifies.
     pub signature: bool,
     /// What was proven of its blocks.
     pub proof: ProofLevel,
-    /// Is it encrypted?
+    /// Whether it is encrypted, and how.
     pub encryption: Encryption,
     /// Its read-only attribute.
     pub read_only: bool,
@@ -92,7 +92,7 @@ impl Facts {
     }
 }
 
-/// Is a partition there?
+/// Whether a partition is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Presence {
     /// No.
@@ -209,7 +209,7 @@ impl fmt::Display for Violation {
 impl core::error::Error for Violation {}
 
 impl ImagePolicy {
-    /// A partition of this designator is there: may it be looked at any further?
+    /// Decides whether a partition of this designator, which is there, may be looked at any further.
     ///
     /// Comes before everything else is known of it: one that is to be left alone is not even compared with others.
     ///
@@ -227,7 +227,8 @@ impl ImagePolicy {
         }
     }
 
-    /// Is what the partition table says of `designator` allowed, found or not? The content need not be known yet.
+    /// Checks that what the partition table says of `designator` is allowed, found or not. The content need not be
+    /// known yet.
     ///
     /// # Errors
     /// [`Refusal::Present`], [`Refusal::Missing`], [`Refusal::Protection`], and for a partition that is there
@@ -254,8 +255,9 @@ impl ImagePolicy {
         Ok(())
     }
 
-    /// Is an image without a partition table allowed to be the `designator`, by what is there ([`Reading::Presence`])?
-    /// systemd knows one use of it alone: with a hash tree beside it, it is not unprotected as well.
+    /// Checks that an image without a partition table may be the `designator`, by what is there
+    /// ([`Reading::Presence`]). systemd knows one use of it alone: with a hash tree beside it, it is not unprotected as
+    /// well.
     ///
     /// # Errors
     /// [`Refusal::Protection`], [`Refusal::Encryption`], [`Refusal::ReadOnly`] and [`Refusal::GrowFileSystem`]
@@ -275,7 +277,7 @@ impl ImagePolicy {
         self.check_attributes(designator, facts.read_only, facts.grow_file_system)
     }
 
-    /// Are a partition's attributes allowed?
+    /// Checks that a partition's attributes are allowed.
     ///
     /// # Errors
     /// [`Refusal::ReadOnly`] and [`Refusal::GrowFileSystem`]
@@ -301,7 +303,7 @@ impl ImagePolicy {
         Err(Violation { designator, why, allowed, possible: Flags::EMPTY })
     }
 
-    /// Is what the content turned out to be allowed? Nothing is refused as long as it is not known.
+    /// Checks that what the content turned out to be is allowed. Nothing is refused as long as it is not known.
     ///
     /// # Errors
     /// [`Refusal::Encryption`]

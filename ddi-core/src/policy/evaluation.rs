@@ -171,9 +171,9 @@ impl PolicyEvaluation {
     }
 }
 
-/// Was it possible to look, and is the image refused as a whole for what was found? Not if there is nothing that can be made
-/// out, or the call makes no sense. A table that breaks a rule of UEFI alone was read: software makes different things of it,
-/// so that what holds for one reader holds for no other, and the policy is met for none.
+/// Returns true if it was possible to look, and the image is refused as a whole for what was found. Returns false if
+/// nothing can be made out, or the call makes no sense. A table that breaks a rule of UEFI alone was read: software
+/// makes different things of it, so that what holds for one reader holds for no other, and the policy is met for none.
 fn is_refusal(error: &Error) -> bool {
     match error.cause() {
         Error::Table(_) | Error::Mbr(_) => error.authority() == Authority::Uefi,
@@ -182,8 +182,8 @@ fn is_refusal(error: &Error) -> bool {
     }
 }
 
-/// Is all that can be known of a set beforehand as it must be for [`prove`](crate::prove())? That is more than that there
-/// are a tree and a root hash: the hash blocks of a good image have both.
+/// Returns true if all that can be known of a set beforehand is as it must be for [`prove`](crate::prove()). That takes
+/// more than a tree and a root hash: the hash blocks of a good image have both.
 fn could_be_proven(image: &Image, set: &VeritySet) -> bool {
     let (None, Some(tree), Some(data)) = (&set.problem, &set.tree, set.data) else { return false };
     let usual = (Strictness::default(), TailRule::default());

@@ -115,17 +115,17 @@ impl Flags {
         }
     }
 
-    /// Is there not one flag?
+    /// Returns true if there is no flag.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Are all flags of `other` here?
+    /// Returns true if all flags of `other` are here.
     pub const fn contains(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Is at least one flag of `other` here?
+    /// Returns true if at least one flag of `other` is here.
     pub const fn intersects(self, other: Flags) -> bool {
         self.0 & other.0 != 0
     }
@@ -162,7 +162,7 @@ impl Flags {
             .fold(self, |flags, part| if flags.contains(part) { flags.without(part) } else { flags })
     }
 
-    /// Is there a part of which nothing is allowed?
+    /// Returns true if there is a part of which nothing is allowed.
     pub(super) fn has_empty_part(self) -> bool {
         [Flags::OPEN, Flags::READ_ONLY, Flags::GROWFS].into_iter().any(|part| !self.intersects(part))
     }

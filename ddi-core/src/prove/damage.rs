@@ -26,7 +26,7 @@ const WALK: Budget = Budget { entries: u64::MAX, names: 4 << 20, depth: 200, byt
 pub struct DamagedBlocks {
     /// By number.
     pub blocks: Range<u64>,
-    /// Do they not match their digests? If not, the digests themselves are not proven.
+    /// True if they do not match their digests; false if the digests themselves are not proven.
     pub corrupt: bool,
 }
 
@@ -40,7 +40,7 @@ pub struct Damage {
     pub kind: Option<FsKind>,
     /// The blocks, ascending; not all of them if the [`Verdict`] has not kept all ranges.
     pub blocks: Vec<DamagedBlocks>,
-    /// Are there more?
+    /// True if there are more.
     pub is_truncated: bool,
     /// What lies there: one range for each of `blocks`. Else why nothing can be told.
     pub owners: Result<Owners, MountError>,

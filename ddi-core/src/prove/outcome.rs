@@ -118,13 +118,13 @@ pub struct Proof {
     pub data: Option<Extent>,
     /// The hash tree, if there is one.
     pub hash: Option<Extent>,
-    /// Does systemd choose it?
+    /// True if systemd chooses it.
     pub selected: bool,
     /// The root hash that it was proven against, and where that is from.
     pub root_hash: Option<KnownRootHash>,
     /// Who vouches for that root hash: a trusted key that signed it, else the caller.
     pub trusted: Option<TrustedRootHash>,
-    /// Did the caller name the root hash?
+    /// True if the caller named the root hash.
     pub named_by_caller: bool,
     /// Every signature that is there for it, and what came of checking it.
     pub signatures: Vec<CheckedSignature>,

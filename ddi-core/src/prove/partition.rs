@@ -85,7 +85,7 @@ impl ProvenPartition {
         Ok(proven)
     }
 
-    /// Are the data what hash blocks cannot be taken for, by their proven bytes?
+    /// Checks, by their proven bytes, that the data are something that hash blocks cannot be taken for.
     fn check_content(
         &mut self,
         image: &Image,

@@ -115,8 +115,8 @@ pub(crate) struct Look<'a> {
     pub(crate) meter: &'a Meter,
 }
 
-/// Is what was recognised in `bytes`, all of the protected data, something that hash blocks cannot be? `block_size` is that of
-/// the data.
+/// Checks that what was recognised in `bytes`, all of the protected data, is something that hash blocks cannot be.
+/// `block_size` is that of the data.
 pub(super) fn check(
     bytes: &Arc<dyn ReadAt>,
     probe: &Probe,
@@ -169,7 +169,7 @@ fn feature(kind: FsKind) -> &'static str {
     }
 }
 
-/// Are there zeros alone at both ends of a range of `bytes`?
+/// Returns true if there are only zeros at both ends of a range of `bytes`.
 fn is_zero(bytes: &dyn ReadAt, start: u64, end: u64) -> Result<bool, Refusal> {
     let first = start..end.min(start.saturating_add(LOOKED_AT));
     let last = first.end.max(end.saturating_sub(LOOKED_AT))..end;
@@ -233,8 +233,8 @@ pub(crate) fn widen(error: Error, rule: ContentRule) -> Result<Exception, Error>
     }
 }
 
-/// Do parameters, data and hash area fit together, and if data follows the protected blocks, may it? Of that, at most
-/// `read_at_most` bytes are looked at.
+/// Checks that parameters, data and hash area fit together, and that data may follow the protected blocks, if some
+/// does. Of such data, at most `read_at_most` bytes are looked at.
 pub(crate) fn check_size(
     image: &Image,
     set: &VeritySet,
@@ -287,7 +287,7 @@ fn first_non_zero(image: &Image, range: ByteRange) -> Result<Option<u64>, Error>
     Ok(None)
 }
 
-/// Are the data, as they are now, what hash blocks cannot be taken for?
+/// Checks that the data, as they are now, are something that hash blocks cannot be taken for.
 pub(crate) fn check_content(
     image: &Image,
     set: &VeritySet,

@@ -59,8 +59,8 @@ impl ReportOptions<'_> {
     }
 }
 
-/// More partitions than this are listed, but not looked into. Who needs so many does not exist; who makes so many wants
-/// to keep us busy.
+/// More partitions than this are listed, but not looked into. No real image has this many; one that does is trying to
+/// exhaust us.
 const MAX_LOOKED_INTO: usize = 512;
 
 /// Of each kind of finding that a hostile table could multiply.

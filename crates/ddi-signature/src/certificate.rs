@@ -156,7 +156,7 @@ impl Certificate {
         self.path.as_deref()
     }
 
-    /// Did this certificate's key make `signature` over `content`?
+    /// Checks that this certificate's key made `signature` over `content`.
     pub(super) fn verify(
         &self,
         signature: &DetachedSignature<'_>,

@@ -168,7 +168,7 @@ impl Certificates {
         self.skipped.push(SkippedFile { path, reason });
     }
 
-    /// Was this root hash signed with the key of a trusted certificate?
+    /// Checks that this root hash was signed with the key of a trusted certificate.
     ///
     /// What is signed is the root hash in lower-case hex, without an end of line; the text is made here from
     /// `root_hash`, never taken from the image.

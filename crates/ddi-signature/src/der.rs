@@ -47,7 +47,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Is everything inside DER, as far as tags and lengths go?
+    /// Checks that everything inside is DER, as far as tags and lengths go.
     pub(super) fn check_nested(&self, depth: u32) -> Result<(), SignatureError> {
         if !self.tag.is_constructed() {
             return Ok(());

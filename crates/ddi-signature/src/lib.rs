@@ -119,7 +119,7 @@ pub struct Signer {
     pub scheme: SignatureScheme,
     /// What was hashed with.
     pub digest: SignatureDigest,
-    /// Were there authenticated attributes?
+    /// True if there were authenticated attributes.
     pub has_attributes: bool,
     /// The hash tree that was signed along with the root hash, if it was: see
     /// [`DetachedSignature::bound_tree`].
@@ -140,7 +140,7 @@ pub enum EmbeddedCertificate {
 }
 
 impl RootHashSignature {
-    /// Is this signature good for the root hash that it comes with?
+    /// Checks that this signature is good for the root hash that it comes with.
     ///
     /// # Errors
     /// As [`DetachedSignature::parse`] and [`Certificates::verify`].

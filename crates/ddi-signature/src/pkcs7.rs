@@ -165,7 +165,7 @@ impl<'a> DetachedSignature<'a> {
         self.scheme
     }
 
-    /// Are there authenticated attributes?
+    /// Returns true if there are authenticated attributes.
     pub fn has_attributes(&self) -> bool {
         self.attributes.is_some()
     }

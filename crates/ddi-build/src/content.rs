@@ -149,7 +149,7 @@ impl<'a> Contents<'a> {
         &self.notices
     }
 
-    /// Is this one of the files that is copied?
+    /// Returns true if this is one of the files that are copied.
     pub(crate) fn has(&self, path: &Path) -> bool {
         self.blocks.values().any(|blocks| match blocks {
             Blocks::File { file, .. } => Output::is_same(path, file),

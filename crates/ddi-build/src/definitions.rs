@@ -407,7 +407,7 @@ impl Definition {
         self.places.contains_key(key)
     }
 
-    /// Is the file system or hash tree made first, to know its size?
+    /// Returns true if the file system or hash tree is made first, to know its size.
     pub(crate) fn is_minimized(&self) -> bool {
         self.minimize != Minimize::Off
     }

@@ -120,7 +120,7 @@ impl Output {
         File::open(folder(&self.path))?.sync_all()
     }
 
-    /// Are these one file?
+    /// Returns true if these are one file.
     pub(crate) fn is_same(path: &Path, other: &File) -> bool {
         match (fs::metadata(path), other.metadata()) {
             (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),

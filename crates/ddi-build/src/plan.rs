@@ -155,8 +155,8 @@ impl<'a> PlanOptions<'a> {
         self
     }
 
-    /// If the disk has grown, is the end of the table moved to the end of the disk first? A real run does that; a dry run of
-    /// systemd-repart does not, and finds no room.
+    /// Sets whether the end of the table is first moved to the end of the disk, if the disk has grown. A real run does
+    /// that; a dry run of systemd-repart does not, and finds no room.
     #[must_use]
     pub fn relocate(mut self, relocate: bool) -> Self {
         self.relocate = relocate;

@@ -254,7 +254,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Is this partition the data of this tree, which is written now?
+    /// Returns true if this partition is the data of this tree, which is written now.
     fn is_data_of(&self, tree: usize, index: usize) -> bool {
         let Some(tree) = self.plan.trees.get(tree) else { return false };
         let hash = self.plan.partitions.get(tree.hash);

@@ -372,7 +372,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Does the source or the target lie in what is excluded?
+    /// Returns true if the source or the target lies in what is excluded.
     fn is_denied(&self, source: &str, target: &str) -> Result<bool, Error> {
         let mut at = String::new();
         let all = source.split('/').filter(|part| !part.is_empty()).count();

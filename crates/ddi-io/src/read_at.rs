@@ -44,7 +44,7 @@ pub trait ReadAt: Send + Sync {
     }
 }
 
-/// Is `offset..offset + len` inside `size` bytes?
+/// Checks that `offset..offset + len` is inside `size` bytes.
 fn check_range(size: u64, offset: u64, len: usize) -> io::Result<()> {
     match u64::try_from(len).ok().and_then(|len| offset.checked_add(len)) {
         Some(end) if end <= size => Ok(()),

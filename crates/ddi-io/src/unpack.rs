@@ -72,7 +72,7 @@ impl Compression {
         }
     }
 
-    /// Can it be decompressed here? That depends on the features `gzip`, `xz` and `zstd`.
+    /// Returns true if it can be decompressed here. That depends on the features `gzip`, `xz` and `zstd`.
     pub fn is_supported(self) -> bool {
         match self {
             Compression::Gzip => cfg!(feature = "gzip"),

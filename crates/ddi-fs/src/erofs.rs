@@ -103,8 +103,9 @@ struct Chunks {
     /// log₂ of their size, and that.
     bits: u32,
     size: u64,
-    /// Bytes of an entry of the table; do addresses in it have 48 bits?
+    /// Bytes of an entry of the table.
     unit: u64,
+    /// True if addresses in it have 48 bits.
     large: bool,
     /// In the metadata's space.
     table: u64,

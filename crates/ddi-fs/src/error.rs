@@ -124,7 +124,7 @@ impl Error {
         }
     }
 
-    /// Does it say that the path leads nowhere, in a file system that is fine?
+    /// Returns true if it says that the path leads nowhere, in a file system that is fine.
     pub fn is_absent(&self) -> bool {
         matches!(self, Error::NotFound | Error::NotADirectory | Error::LinkLoop)
     }

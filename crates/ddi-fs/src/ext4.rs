@@ -187,7 +187,7 @@ impl Ext4 {
         block.saturating_mul(self.block_size)
     }
 
-    /// Does group `group` begin with a copy of the superblock?
+    /// Returns true if group `group` begins with a copy of the superblock.
     fn has_superblock(&self, group: u32) -> bool {
         if self.feature_compat & COMPAT_SPARSE_SUPER2 != 0 {
             return group == 0 || self.backup_groups.contains(&group);

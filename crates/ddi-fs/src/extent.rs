@@ -146,7 +146,7 @@ impl<'a, 'b> Teller<'a, 'b> {
         }
     }
 
-    /// Something cannot be told. Does it make sense to go on behind it?
+    /// Notes that something cannot be told. Returns true if it makes sense to go on behind it.
     pub(super) fn note(&mut self, error: Error) -> bool {
         let unreadable = matches!(error, Error::Io { .. });
         self.error.get_or_insert(error);

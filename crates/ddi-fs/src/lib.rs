@@ -442,7 +442,7 @@ pub const READABLE: &[FsKind] = &[
     FsKind::Xfs,
 ];
 
-/// May a directory hold this name? `.` and `..` are not asked about.
+/// Returns true if a directory may hold this name. It is not asked about `.` and `..`.
 #[cfg(any(
     feature = "fs-erofs",
     feature = "fs-squashfs",

@@ -142,7 +142,7 @@ impl Meter {
         }
     }
 
-    /// May more be done?
+    /// Checks that more may be done.
     ///
     /// # Errors
     /// [`Error::Budget`] if not.

@@ -36,7 +36,7 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Is there nothing that could not be told? Then a range without owner is not in use.
+    /// Returns true if there is nothing that could not be told. Then a range without an owner is not in use.
     pub fn is_complete(&self) -> bool {
         self.untold_count == 0 && self.stopped.is_none() && self.system.is_none()
     }

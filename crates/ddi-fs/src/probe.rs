@@ -71,7 +71,7 @@ pub struct Probe {
     pub claimed_size: Option<u64>,
     /// How many of the claimed bytes lie past the end of the source: more than 0 means a truncated image.
     pub missing_bytes: u64,
-    /// Was the superblock's own checksum checked?
+    /// Whether the superblock's own checksum was checked.
     pub checksum: Checksum,
     /// More of what the superblock says, for people.
     pub facts: Vec<Fact>,
@@ -250,7 +250,7 @@ const PROBERS: &[Prober] = &[
 /// Sources of up to this many bytes are not probed at all.
 const NOTHING_SIZE: u64 = 1024;
 
-/// What is on `source`? `None`: nothing that is known.
+/// What is on `source`, or `None` if it is nothing that is known.
 ///
 /// As `blkid -p`, but for superblocks alone: whether there is a partition table is another question.
 ///
@@ -312,7 +312,8 @@ pub fn probe_with(source: &dyn ReadAt, options: &Options<'_>) -> Result<Option<P
     Ok(found.into_iter().next())
 }
 
-/// Would Linux take this f2fs, as far as its superblock goes? If not read, where not.
+/// Returns true if Linux would take this f2fs, as far as its superblock goes. If it cannot be read, the error says
+/// where.
 pub fn is_sane_f2fs(source: &dyn ReadAt) -> Result<bool, (u64, std::io::Error)> {
     f2fs::is_sane(source).map_err(|error| (f2fs::OFFSET, error))
 }

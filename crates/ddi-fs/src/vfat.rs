@@ -372,7 +372,7 @@ impl FileSystem for Vfat {
     }
 }
 
-/// May a directory hold this name?
+/// Returns true if a directory may hold this name.
 fn is_name(name: &[u8]) -> bool {
     let units = std::str::from_utf8(name).map_or(usize::MAX, |name| name.encode_utf16().count());
     (1..=MAX_NAME).contains(&units)
@@ -381,8 +381,8 @@ fn is_name(name: &[u8]) -> bool {
         && !name.contains(&0)
 }
 
-/// Are these the same name? The case of Latin-1 letters does not matter, as to firmware. Unicode's folding would be
-/// more than case: to it `ß` is SS, and `ﬁ` FI.
+/// Returns true if these are the same name. The case of Latin-1 letters does not matter, as to firmware. Unicode's
+/// folding would be more than case: to it `ß` is SS, and `ﬁ` FI.
 fn same(a: &[u8], b: &[u8]) -> bool {
     match (std::str::from_utf8(a), std::str::from_utf8(b)) {
         (Ok(a), Ok(b)) => a.chars().map(fold).eq(b.chars().map(fold)),

@@ -82,7 +82,8 @@ impl Vfs {
         root.chain(self.mounts.iter().map(|(name, fs)| (&**name, &**fs)))
     }
 
-    /// Was everything looked at that was asked for? Of what is asked after the account of a file system is spent, nothing is.
+    /// Checks that everything that was asked for was looked at. Once the account of a file system is spent, nothing
+    /// more of it is looked at.
     ///
     /// A conclusion from what is *not* there asks this last.
     ///
@@ -101,7 +102,7 @@ impl Vfs {
         }
     }
 
-    /// What is mounted on the top-level directory `name`?
+    /// What is mounted on the top-level directory `name`, or `None` if nothing is.
     fn mounted(&self, name: &[u8]) -> Option<Place> {
         let i = self.mounts.iter().position(|(at, _)| **at == *name)?;
         let (_, fs) = self.mounts.get(i)?;

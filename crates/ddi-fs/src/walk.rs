@@ -46,7 +46,7 @@ pub struct Visit<'a> {
     pub place: Place,
     /// What it is. An error says that it, or if it was visited before its content as a directory, cannot be read.
     pub stat: Result<Stat, Error>,
-    /// Is this the second visit of a directory, with the error that it cannot be listed?
+    /// True if this is the second visit of a directory, with the error that it cannot be listed.
     pub again: bool,
 }
 
@@ -70,7 +70,7 @@ pub struct Walk {
     names: u64,
     bytes: u64,
     start: Instant,
-    /// Are directories gone into as far as they can be read?
+    /// True if directories are gone into as far as they can be read.
     partly: bool,
 }
 
@@ -149,7 +149,7 @@ impl Walk {
         self.bytes
     }
 
-    /// Is there time left?
+    /// Checks that there is time left.
     ///
     /// # Errors
     /// [`Error::Budget`] if not.

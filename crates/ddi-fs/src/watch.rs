@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::probe::FsKind;
 use crate::{EachEntry, EachExtent, Error, FileSystem, Meter, Node, Stat, Xattr};
 
-/// Was it read?
+/// Whether a file system was read.
 #[derive(Debug, Clone, Default)]
 pub struct Touched {
     touched: Arc<AtomicBool>,
-    /// Does it count that its root directory is looked at? Not while a path is resolved: that there is a directory to
-    /// mount on, or mounted, is all that is learned from it.
+    /// True if a look at its root directory counts. It does not while a path is resolved: all that is learned from it
+    /// then is that there is a directory to mount on, or mounted.
     root_counts: Arc<AtomicBool>,
 }
 

@@ -226,7 +226,7 @@ impl Xfs {
         if self.version == 5 { REMOTE_HEADER } else { 0 }
     }
 
-    /// Does that head say that `len` bytes of `inode` are here, from `offset` on?
+    /// Checks that the head says that `len` bytes of `inode` are here, from `offset` on.
     fn check_remote(
         &self,
         raw: Bytes<'_>,

@@ -1,4 +1,4 @@
-//! Is the root directory that of an erofs, and of nothing else?
+//! Checks that the root directory is that of an erofs, and of nothing else.
 
 use super::super::disk::{Bytes, index, u64_from};
 use super::{Erofs, Error, FileType, IN_METABOX, Layout, Node};

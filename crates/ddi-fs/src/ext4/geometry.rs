@@ -1,4 +1,4 @@
-//! Does the superblock say of blocks and clusters what Linux asks for?
+//! Checks that the superblock says of blocks and clusters what Linux asks for.
 
 use super::super::disk::Bytes;
 use super::{Error, Ext4, SUPERBLOCK};

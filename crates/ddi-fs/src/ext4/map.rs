@@ -139,7 +139,7 @@ impl Ext4 {
     }
 }
 
-/// Is an extent written, and how many blocks has it?
+/// Whether an extent is written, and how many blocks it has.
 fn blocks_of(length: u16) -> (bool, u64) {
     let length = u32::from(length);
     let written = length <= WRITTEN;

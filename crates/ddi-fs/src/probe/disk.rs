@@ -45,7 +45,7 @@ impl<'a> Disk<'a> {
         self.size <= TINY
     }
 
-    /// Is `range` inside a partition, and are all partitions inside the disk?
+    /// Returns true if `range` is inside a partition, and all partitions are inside the disk.
     pub(super) fn is_covered_by_partition(&self, range: &Range<u64>) -> bool {
         self.partitions.iter().all(|p| p.end <= self.size)
             && self.partitions.iter().any(|p| p.start <= range.start && range.end <= p.end)
@@ -93,7 +93,7 @@ impl<'a> Disk<'a> {
         Ok(self.tail.get_or_init(|| tail))
     }
 
-    /// Is `magic` at `offset`?
+    /// Returns true if `magic` is at `offset`.
     pub(super) fn has(&self, offset: u64, magic: &[u8]) -> Result<bool, Error> {
         Ok(self.bytes(offset, magic.len())?.is_some_and(|bytes| bytes.all() == magic))
     }

@@ -27,8 +27,8 @@ pub(super) fn probe(disk: &Disk<'_>) -> Result<Option<Probe>, Error> {
     Ok(Some(probe))
 }
 
-/// Does the superblock say of its blocks and segments what Linux asks for, `sanity_check_raw_super` in `fs/f2fs/super.c`?
-/// Blocks are pages: of 4 KiB, or larger ones on other machines.
+/// Returns true if the superblock says of its blocks and segments what Linux asks for, `sanity_check_raw_super` in
+/// `fs/f2fs/super.c`. Blocks are pages: of 4 KiB, or larger ones on other machines.
 pub(super) fn is_sane(source: &dyn ReadAt) -> io::Result<bool> {
     let mut bytes = [0; 32];
     source.read_exact_at(OFFSET, &mut bytes)?;

@@ -186,7 +186,7 @@ impl FsKind {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// Is it in [`MOUNTABLE`](Self::MOUNTABLE)?
+    /// Returns true if it is in [`MOUNTABLE`](Self::MOUNTABLE).
     pub fn is_mountable(self) -> bool {
         Self::MOUNTABLE.contains(&self)
     }

@@ -42,7 +42,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Is it a version that there is, and of a size that the specification has?
+    /// Returns true if the version exists, and the size is one that the specification has.
     pub fn is_usual(&self) -> bool {
         match (self.version, self.header_size) {
             (1, None) => true,
@@ -51,7 +51,7 @@ impl Header {
         }
     }
 
-    /// Does every segment carry integrity tags? This is what the policy flag `encryptedwithintegrity` asks for.
+    /// Whether every segment carries integrity tags. This is what the policy flag `encryptedwithintegrity` asks for.
     ///
     /// `Some(false)` for LUKS1, which cannot; `None` if the JSON could not be read, and so nobody knows.
     pub fn has_integrity(&self) -> Option<bool> {
@@ -116,7 +116,7 @@ pub enum JsonProblem {
 }
 
 impl Metadata {
-    /// Does every segment carry integrity tags? Without a segment: no.
+    /// Returns true if every segment carries integrity tags. Without a segment, returns false.
     pub fn has_integrity(&self) -> bool {
         !self.is_odd && !self.segments.is_empty() && self.segments.iter().all(|s| s.integrity.is_some())
     }

@@ -195,7 +195,7 @@ pub(super) fn probe_zfs(disk: &Disk<'_>) -> Found {
     Ok(None)
 }
 
-/// Does the list have the members of a label? `None` if not, or if it breaks off.
+/// Returns `Some` if the list has the members of a label, or `None` if not or if it breaks off.
 fn is_zfs_label(list: &Bytes<'_>) -> Option<()> {
     const NUMBER: u32 = 8;
     const DIRECTORY: u32 = 19;

@@ -97,7 +97,7 @@ struct Extended<'a> {
     label: Option<&'a [u8]>,
 }
 
-/// Is this the boot sector of a FAT file system?
+/// Returns true if this is the boot sector of a FAT file system.
 pub(super) fn is_boot_sector(sector: &[u8]) -> bool {
     Bpb::parse(&Bytes::from(sector)).is_some()
 }

@@ -1,4 +1,5 @@
-//! Boot: can the firmware and systemd-boot start the image, and does what they start pin the image's own partitions?
+//! Boot: whether the firmware and systemd-boot can start the image, and whether what they start pins the image's own
+//! partitions.
 //!
 //! ```text
 //!   firmware ─▶ /EFI/BOOT/BOOT*.EFI ─▶ /EFI/Linux/*.efi, /loader/entries/*.conf ─▶ roothash= ─▶ GUIDs ─▶ hash tree
@@ -535,7 +536,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Is there a root or `/usr` for such a machine, if there is any?
+    /// Returns true if there is a root or `/usr` for such a machine, or none for any machine.
     fn is_for_the_image(&self, machine: Machine) -> bool {
         self.architectures.is_empty()
             || machine.architecture().is_some_and(|known| self.architectures.contains(&known))
@@ -664,7 +665,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Are the kernel's modules in the image?
+    /// Checks that the kernel's modules are in the image.
     fn kernel(&mut self, subject: &Subject, profile: &Profile<'_>) {
         // profiles seldom have a kernel of their own
         if profile.number > 0 && !profile.has_own(".uname") {
@@ -720,9 +721,9 @@ impl<'a> Checker<'a> {
 /// What the profiles of one UKI have in common: each section is looked at once, whatever number of profiles it is for.
 #[derive(Default)]
 struct Texts {
-    /// Does systemd-boot make the entry of it by itself?
+    /// True if systemd-boot makes the entry of it by itself.
     in_menu: bool,
-    /// Was the base's own one looked at?
+    /// True if the base's own one was looked at.
     os_release: bool,
     pcr: bool,
     line: bool,
@@ -733,7 +734,8 @@ struct Texts {
 }
 
 impl Texts {
-    /// Is the section that the profile has one that was not seen: its own, or that of the base for the first time?
+    /// Returns true if the section that the profile has was not seen before: it is its own, or that of the base for the
+    /// first time.
     fn is_new(seen: &mut bool, profile: &Profile<'_>, name: &str) -> bool {
         profile.has_own(name) || !std::mem::replace(seen, true)
     }

@@ -1,4 +1,4 @@
-//! Extension images: do they go with a host, what do they bring, and in which order are they stacked?
+//! Extension images: whether they go with a host, what they bring, and in which order they are stacked.
 //!
 //! Source: systemd, `src/shared/extension-util.c`, `src/sysext/sysext.c`; UAPI.4, extension images.
 
@@ -228,7 +228,7 @@ pub(super) fn release_of(
     }
 }
 
-/// Is it the file that is wrong, and not the file system or its source?
+/// Returns true if it is the file that is wrong, and not the file system or its source.
 pub(super) fn is_about_content(error: &files::Error) -> bool {
     matches!(error, files::Error::NotAFile | files::Error::TooLarge { .. }) || error.is_absent()
 }

@@ -1,4 +1,4 @@
-//! Golden images: is there anything in an image that is one machine's own, and what would its first boot add?
+//! Golden images: whether there is anything in an image that is one machine's own, and what its first boot would add.
 
 mod repart;
 

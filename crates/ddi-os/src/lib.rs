@@ -178,7 +178,7 @@ impl CheckReport {
         CheckReport { check, assurance, facts: Vec::new(), findings: Vec::new() }
     }
 
-    /// Does the image do what it is checked for?
+    /// Returns true if the image does what it is checked for.
     pub fn passed(&self) -> bool {
         self.findings.iter().all(|finding| finding.severity != Severity::Error)
     }
@@ -255,7 +255,7 @@ fn names(tree: &Vfs, directory: &[u8]) -> Result<Vec<(Vec<u8>, Place)>, MountErr
     Ok(names)
 }
 
-/// Is it an ID of a machine: 32 hexadecimal digits?
+/// Returns true if it is an ID of a machine: 32 hexadecimal digits.
 fn is_machine_id(text: &[u8]) -> bool {
     text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit)
 }

@@ -119,7 +119,7 @@ pub struct Metadata {
     pub sysext_release: Result<ExtensionRelease, Error>,
     /// The extension-release file of a configuration extension.
     pub confext_release: Result<ExtensionRelease, Error>,
-    /// Is there an init system?
+    /// True if there is an init system.
     pub has_init: bool,
 }
 
@@ -152,7 +152,7 @@ impl Metadata {
         Some(found.as_ref().map_or(MachineId::Missing, |found| found.value))
     }
 
-    /// What the image can be used as. `has_esp`: is there an EFI system partition?
+    /// What the image can be used as. `has_esp` says whether there is an EFI system partition.
     pub fn use_as(&self, has_esp: bool) -> UseAs {
         fn fields(fact: &Fact<EnvFile>) -> Option<&EnvFile> {
             fact.as_ref().ok()?.as_ref().map(|found| &found.value)

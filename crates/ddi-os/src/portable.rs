@@ -1,4 +1,4 @@
-//! Portable services: would `portablectl attach` accept an image, and what would it attach?
+//! Portable services: whether `portablectl attach` would accept an image, and what it would attach.
 //!
 //! Source: systemd 261, `src/portable/portable.c` (`extract_now`, `extract_image_and_extensions`, `portable_attach`,
 //! `install_chroot_dropin`), `src/portable/portablectl.c:extract_prefix`; systemd, *Portable Services Introduction*.
@@ -101,7 +101,7 @@ pub fn portable_prefix(file_name: &str) -> Option<String> {
     valid.then(|| name.to_owned())
 }
 
-/// Does the unit belong to one of these prefixes? With none, every unit that can be attached does.
+/// Returns true if the unit belongs to one of these prefixes. With none, every unit that can be attached does.
 ///
 /// ```
 /// use ddi_os::portable_unit_matches;

@@ -25,7 +25,7 @@ pub struct SystemFacts {
 
 impl SystemFacts {
     /// Reads few and small files. `image_name` is that of the image without suffixes, which extensions are looked for
-    /// by; `has_esp`: is there an EFI system partition?
+    /// by; `has_esp` says whether there is an EFI system partition.
     ///
     /// # Errors
     /// As [`Contents::system`]; [`files::Error::Budget`] if not everything could be looked at.

@@ -204,7 +204,7 @@ pub struct Uki {
     pub pe: Pe,
     /// What it is.
     pub kind: Kind,
-    /// Does each `.linux` begin as a PE file does? `None` if there is none.
+    /// Whether each `.linux` begins as a PE file does; `None` if there is none.
     pub kernel_is_pe: Option<bool>,
     /// The sections before the first `.profile`; all of them if there is none.
     pub base: Vec<Content>,
@@ -259,7 +259,7 @@ impl Uki {
         }
     }
 
-    /// Is there such a section, in whatever profile?
+    /// Returns true if there is such a section, in whatever profile.
     pub fn has_section(&self, name: &str) -> bool {
         self.pe.sections.iter().any(|section| section.name.is(name))
     }
@@ -316,7 +316,7 @@ impl<'a> Profile<'a> {
         self.own.iter().chain(self.base).find(|content| content.section.name.is(name))
     }
 
-    /// Has the profile itself such a section? For a file without profiles: has it one at all?
+    /// Returns true if the profile itself has such a section; for a file without profiles, if it has one at all.
     pub fn has_own(&self, name: &str) -> bool {
         let own = if self.own.is_empty() { self.base } else { self.own };
         own.iter().any(|content| content.section.name.is(name))

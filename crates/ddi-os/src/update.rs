@@ -458,7 +458,7 @@ impl Checker<'_> {
     }
 }
 
-/// Can there be files of a version in this directory below?
+/// Returns true if there can be files of a version in this subdirectory.
 fn leads_into(transfers: &[Transfer], directory: &str) -> bool {
     transfers.iter().flat_map(|transfer| &transfer.source).any(|pattern| pattern.leads_into(directory))
 }

@@ -1,4 +1,4 @@
-//! From a command line to the partitions: does it name the image's own, and those that were asked for?
+//! From a command line to the partitions: whether it names the image's own, and those that were asked for.
 
 use std::fmt::Write as _;
 
@@ -49,7 +49,7 @@ impl Line {
         }
     }
 
-    /// Is there a root hash on it, good or bad?
+    /// Returns true if there is a root hash on it, good or bad.
     pub(super) fn names_any(&self) -> bool {
         !self.named.is_empty()
     }
@@ -94,7 +94,7 @@ impl Signatures {
     }
 }
 
-/// Are the GUIDs of its partitions the halves of the root hash? So the initrd finds them.
+/// Returns true if the GUIDs of its partitions are the halves of the root hash, by which the initrd finds them.
 fn has_halves(image: &Image, set: &VeritySet, hash: &RootHash) -> bool {
     let Table::Gpt(gpt) = image.table() else { return false };
     let guid = |number: Option<u32>| -> Option<Guid> {
@@ -107,7 +107,7 @@ fn has_halves(image: &Image, set: &VeritySet, hash: &RootHash) -> bool {
 }
 
 impl Checker<'_> {
-    /// Does a command line name the image's own partitions?
+    /// Checks that a command line names the image's own partitions.
     pub(super) fn root_hashes(&mut self, subject: &Subject, shown: &str, place: &str, line: &Line) {
         let mut given = Vec::new();
         for (role, named) in &line.named {

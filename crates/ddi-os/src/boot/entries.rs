@@ -89,7 +89,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Is it in the menu, as far as its own fields say?
+    /// Whether it is in the menu, as far as its own fields say.
     fn is_shown(&mut self, subject: &Subject, entry: &TypeOne) -> Shown {
         let mut kinds: Vec<_> = entry.boots().collect();
         kinds.sort_unstable();
@@ -120,7 +120,7 @@ impl Checker<'_> {
         Shown::No
     }
 
-    /// What an entry starts, unless that was looked at before. Is it a UKI?
+    /// Checks what an entry starts, unless that was looked at before. Returns true if it is a UKI.
     fn target(
         &mut self,
         volume: &Volume,

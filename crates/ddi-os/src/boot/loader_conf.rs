@@ -1,4 +1,4 @@
-//! `/loader/loader.conf`: is the entry there that it makes the default?
+//! `/loader/loader.conf`: whether the entry that it makes the default is there.
 
 use super::volume::{TreeFile, Volume};
 use super::{Checker, MAX_ENTRY, MAX_FIELD};

@@ -1,4 +1,4 @@
-//! The partitions that are read before there is a kernel: can the firmware read them?
+//! The partitions that are read before there is a kernel, and whether the firmware can read them.
 
 use ddi_gpt::{Designator, PartitionType};
 
@@ -100,7 +100,7 @@ impl Checker<'_> {
     }
 }
 
-/// Is it about the file system, and not about our reading of it?
+/// Returns true if it is about the file system, and not about our reading of it.
 fn is_damage(error: &files::Error) -> bool {
     matches!(
         error,

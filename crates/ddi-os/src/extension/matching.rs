@@ -166,7 +166,7 @@ impl ExtensionMismatch {
     }
 }
 
-/// Does an extension with this release file go with that host? Without a scope, that is not asked.
+/// Checks that an extension with this release file goes with that host. Without a scope, the scope is not checked.
 ///
 /// ```
 /// use ddi_os::{ExtensionHost, ExtensionMatch, ExtensionMismatch, match_extension};
@@ -224,7 +224,7 @@ pub fn match_extension(
     }
 }
 
-/// Is the host said to be like that system?
+/// Returns true if the host is said to be like that system.
 fn is_like(id: &str, host: &ExtensionHost<'_>) -> bool {
     host.os_release.get("ID_LIKE").is_some_and(|like| words(like).any(|word| word == id))
 }

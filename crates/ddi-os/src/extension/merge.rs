@@ -207,7 +207,7 @@ impl Columns {
         self.items = items;
     }
 
-    /// Is that name among the first `known`, which are sorted?
+    /// Returns true if that name is among the first `known`, which are sorted.
     fn has(&self, name: &[u8], known: usize) -> bool {
         let items = self.items.get(..known).unwrap_or_default();
         items.binary_search_by(|item| name.cmp(self.name(item))).is_ok()

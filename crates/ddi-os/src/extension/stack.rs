@@ -65,7 +65,7 @@ pub(crate) struct Merge {
     fact: &'static str,
     /// What the extensions are merged into.
     host: &'static str,
-    /// Are the layers of an extension found through links?
+    /// True if the layers of an extension are found through links.
     follows_links: bool,
     rule: &'static str,
 }
@@ -244,7 +244,7 @@ fn start_of(
     Ok(None)
 }
 
-/// Is there anything but a directory, a link to one included?
+/// Returns true if there is anything other than a directory; a link to one counts.
 fn is_no_directory(tree: &Vfs, hierarchy: &str) -> Result<bool, MountError> {
     let Some(place) = absent_is_none(tree.resolve_link(hierarchy.as_bytes()))? else { return Ok(false) };
     Ok(tree.stat(place).map_err(MountError::FileSystem)?.file_type != FileType::Directory)
@@ -263,7 +263,7 @@ struct Comparison<'a, 's> {
     stack: &'s [&'s ExtensionImage<'a>],
     merge: Merge,
     view: View<'a>,
-    /// Are the files of the host known?
+    /// True if the files of the host are known.
     is_known: bool,
     walk: Walk,
     /// For each image.
@@ -592,7 +592,8 @@ fn type_name(file_type: FileType) -> &'static str {
     }
 }
 
-/// Does a link lead to where the files of a host are not known, such as `/dev/null` or something under `/run`?
+/// Returns true if a link leads to where the files of a host are not known, such as `/dev/null` or something under
+/// `/run`.
 fn leads_away(path: &[u8], target: &[u8]) -> bool {
     const KNOWN: &[&[u8]] = &[b"usr", b"opt", b"etc", b"bin", b"sbin", b"lib", b"lib32", b"lib64", b"libx32"];
     let directory =

@@ -18,7 +18,7 @@ pub(super) struct Mount<'a> {
     /// The host's directory, links followed; `None` if there is none.
     pub(super) on: Option<Place>,
     pub(super) overlay: Overlay<'a>,
-    /// Is the host's directory the lowest layer?
+    /// True if the host's directory is the lowest layer.
     pub(super) has_host: bool,
     /// The image of each layer but the host's: its place in the stack of its class.
     pub(super) images: Vec<usize>,

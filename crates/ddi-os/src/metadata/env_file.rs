@@ -228,7 +228,7 @@ impl EnvFile {
         self.fields.len()
     }
 
-    /// Is there no key?
+    /// Returns true if there is no key.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }

@@ -197,7 +197,7 @@ impl ExtensionRelease {
     }
 }
 
-/// Is that file the one of an image whose name without a version is `base`?
+/// Decides whether that file is the one of an image whose name without a version is `base`, and by which rule.
 fn judge(tree: &Vfs, name: &[u8], place: Place, base: &str) -> Result<Result<NameRule, Passed>, Error> {
     let suffix = name.get(PREFIX.len()..).unwrap_or_default();
     if !std::str::from_utf8(suffix).is_ok_and(is_image_name) {
@@ -214,7 +214,7 @@ fn judge(tree: &Vfs, name: &[u8], place: Place, base: &str) -> Result<Result<Nam
     Ok(if is_strict { Err(Passed::Strict) } else { Ok(NameRule::NotStrict) })
 }
 
-/// Can an image be called so? A file name without control characters that does not begin with `.#`.
+/// Returns true if an image can be called so: a file name without control characters that does not begin with `.#`.
 pub fn is_image_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..")
         && name.len() <= 255

@@ -30,7 +30,7 @@ impl MachineId {
         }
     }
 
-    /// Will systemd take the next boot for the first one?
+    /// Returns true if systemd will take the next boot for the first one.
     pub fn is_first_boot(self) -> bool {
         matches!(self, MachineId::Missing | MachineId::Uninitialized)
     }

@@ -69,7 +69,7 @@ impl Date {
         days.saturating_add(u64::from(self.day)).saturating_sub(719_469)
     }
 
-    /// Has the day begun, in UTC? What is best before it is out of date from then on.
+    /// Returns true if the day has begun, in UTC. From then on, what is best before it is out of date.
     pub fn has_begun(self, now: SystemTime) -> bool {
         let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         seconds / 86_400 >= self.number()
@@ -232,7 +232,7 @@ fn parse_line(line: &[u8]) -> Result<Listed, ManifestProblem> {
     Ok(Listed { name: name.to_owned(), sha256 })
 }
 
-/// Is it the name of a file, or a path that does not lead out of its directory, fit to be shown?
+/// Returns true if it is the name of a file, or a path that does not lead out of its directory, fit to be shown.
 pub(super) fn is_plain_path(path: &str) -> bool {
     path.len() <= MAX_PATH
         && !path.contains(char::is_control)

@@ -189,7 +189,7 @@ impl Pattern {
         names.next().is_none().then_some(fields)
     }
 
-    /// Can there be files in this directory that match?
+    /// Returns true if there can be files in this directory that match.
     pub fn leads_into(&self, directory: &str) -> bool {
         let mut fields = Fields::default();
         let mut parts = self.parts.iter();
@@ -197,7 +197,8 @@ impl Pattern {
             && parts.next().is_some()
     }
 
-    /// Does the name of a directory end in a marker? Systemd 257 aborts when it compares such a pattern with a name.
+    /// Returns true if the name of a directory ends in a marker. Systemd 257 aborts when it compares such a pattern
+    /// with a name.
     pub fn has_marker_before_slash(&self) -> bool {
         let directories = self.parts.iter().rev().skip(1);
         directories.into_iter().any(|part| matches!(part.last(), Some(Element::Marker(_))))
@@ -251,7 +252,8 @@ impl Fields {
     }
 }
 
-/// Is it a version to systemd-sysupdate (`version_is_valid`)? UAPI.10 allows `~` and `^` too, which sysupdate refuses.
+/// Returns true if it is a version to systemd-sysupdate (`version_is_valid`). UAPI.10 allows `~` and `^` too, which
+/// sysupdate refuses.
 pub fn is_version(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".,_-+".contains(&byte))
 }

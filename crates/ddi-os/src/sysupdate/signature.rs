@@ -49,7 +49,7 @@ impl SignatureProblem {
         }
     }
 
-    /// Does it say something about the signature?
+    /// Returns true if it says something about the signature.
     pub fn is_answer(&self) -> bool {
         matches!(self, SignatureProblem::Bad)
     }
@@ -75,7 +75,7 @@ impl core::error::Error for SignatureProblem {
     }
 }
 
-/// Is `signature` one of `manifest` by a key in `keyring`? Gives the fingerprints of the keys.
+/// Checks that `signature` is one of `manifest` by a key in `keyring`. Returns the fingerprints of the keys.
 ///
 /// Every signature in it must be good: systemd's `gpg --verify` ends badly otherwise, too. Keys and signatures that have
 /// expired or were revoked are not good here, whatever the exit status.

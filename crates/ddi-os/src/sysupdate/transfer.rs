@@ -35,7 +35,7 @@ impl Target {
         known.guid().ok_or(ddi_gpt::Error::UnknownDesignator)
     }
 
-    /// Is it a partition?
+    /// Returns true if it is a partition.
     pub fn is_partition(&self) -> bool {
         self.kind == "partition"
     }
@@ -147,7 +147,7 @@ impl Transfer {
         }
     }
 
-    /// Does it come from the network, with a `SHA256SUMS` as the list of what there is?
+    /// Returns true if it comes from the network, with a `SHA256SUMS` as the list of what there is.
     pub fn is_from_url(&self) -> bool {
         matches!(&*self.source_kind, "url-file" | "url-tar")
     }

@@ -100,7 +100,7 @@ impl BootName {
         [&self.stem[..], &self.suffix].concat()
     }
 
-    /// May it be tried?
+    /// Whether it may be tried.
     pub fn state(&self) -> BootState {
         match self.counters {
             None => BootState::Good,

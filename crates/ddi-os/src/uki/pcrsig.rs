@@ -60,7 +60,7 @@ impl PcrSignatures {
         Ok(found)
     }
 
-    /// Is there a signature at all?
+    /// Returns true if there is no signature at all.
     pub fn is_empty(&self) -> bool {
         self.banks.iter().all(|(_, number)| *number == 0)
     }

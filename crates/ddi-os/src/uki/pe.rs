@@ -73,7 +73,7 @@ impl SectionName {
         self.0.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
-    /// Is it this name, with nothing behind?
+    /// Returns true if it is this name, with nothing behind.
     pub fn is(&self, name: &str) -> bool {
         let padding = self.0.get(name.len()..).unwrap_or_default();
         self.0.starts_with(name.as_bytes()) && padding.iter().all(|byte| *byte == 0)
@@ -119,7 +119,7 @@ impl Section {
         u64::from(self.virtual_address).saturating_add(u64::from(self.virtual_size))
     }
 
-    /// Are these the first bytes of its content?
+    /// Returns true if these are the first bytes of its content.
     pub(super) fn begins_with<const N: usize>(
         &self,
         source: &dyn ReadAt,
@@ -184,7 +184,7 @@ impl Pe {
         }
     }
 
-    /// Is it a program that the firmware starts?
+    /// Returns true if it is a program that the firmware starts.
     pub fn is_efi_application(&self) -> bool {
         self.subsystem == EFI_APPLICATION
     }

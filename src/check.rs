@@ -1,4 +1,4 @@
-//! `ddi check`: does an image do what it is meant for?
+//! `ddi check`: whether an image does what it is meant for.
 
 pub(crate) mod boot;
 pub(crate) mod update;
@@ -81,7 +81,7 @@ pub(crate) fn golden(args: &GoldenArgs) -> anyhow::Result<ExitStatus> {
     trust.finish("golden", &args.image, result, args.reading.json)
 }
 
-/// Whose word counts, and whether it must be there.
+/// Who is trusted, and whether what is read must be authenticated by them.
 pub(crate) struct Trust {
     trusted: Vec<TrustedRootHash>,
     certificates: Certificates,

@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Image policies: which partitions may be used, and how each must be protected
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Does an image do what it is meant for? What would refuse it, and by which rule
+    /// Check whether an image does what it is meant for: what would refuse it, and by which rule
     #[command(subcommand)]
     Check(CheckCommand),
     Build(BuildArgs),
@@ -232,7 +232,7 @@ pub(crate) enum EmptyMode {
     Force,
 }
 
-/// Whose word counts for a root hash.
+/// Who is trusted to vouch for a root hash.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {
     /// The root hash that you trust for the root partition: hexadecimal, or a file that holds it
@@ -624,7 +624,7 @@ pub(crate) struct PolicyShowArgs {
     pub(crate) json: bool,
 }
 
-/// Does an image meet an image policy, by what can be proven of it?
+/// Check whether an image meets an image policy, by what can be proven of it
 ///
 /// Every protected block is read. That a policy is met says nothing more than the policy asks for: one that allows
 /// unprotected partitions is met by damaged ones.
@@ -695,7 +695,7 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
-/// Would `portablectl attach` accept this image, and what would it attach?
+/// Check whether `portablectl attach` would accept this image, and what it would attach
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXIT_STATUS)]
 pub(crate) struct PortableArgs {
@@ -714,7 +714,7 @@ pub(crate) struct PortableArgs {
     pub(crate) reading: CheckArgs,
 }
 
-/// Would these extension images be merged into that host, in which order, and what would they hide of it?
+/// Check whether these extension images would be merged into that host, in which order, and what they would hide of it
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXIT_STATUS)]
 pub(crate) struct ExtensionArgs {
@@ -742,9 +742,9 @@ pub(crate) struct ExtensionArgs {
     pub(crate) reading: CheckArgs,
 }
 
-/// Is this image fit for being shipped and booted many times: nothing in it that is one machine's own?
+/// Check whether this image is fit to be shipped and booted many times: nothing in it may be one machine's own
 ///
-/// Tells also what systemd-repart would have to create on the first boot.
+/// Also tells what systemd-repart would have to create on the first boot.
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXIT_STATUS)]
 pub(crate) struct GoldenArgs {
@@ -754,7 +754,7 @@ pub(crate) struct GoldenArgs {
     pub(crate) reading: CheckArgs,
 }
 
-/// What boots this image: unified kernel images, boot entries, and do they pin the image's own partitions?
+/// Check what boots this image: unified kernel images, boot entries, and whether they pin the image's own partitions
 ///
 /// Looks into the ESP and the extended boot loader partition. Neither is protected, so that a command line names the root
 /// hash of the image is never more than consistent: `ddi verify` proves the image, and Secure Boot the UKI.
@@ -770,7 +770,7 @@ pub(crate) struct BootArgs {
     pub(crate) reading: CheckArgs,
 }
 
-/// Which versions does this update set offer, are they whole, and where would they go?
+/// Check which versions this update set offers, whether they are whole, and where they would go
 ///
 /// Patterns and definitions are those of sysupdate.d(5). Every file that the manifest lists is read.
 #[derive(Debug, Args)]
@@ -791,7 +791,7 @@ pub(crate) struct UpdateArgs {
     /// Who may have signed the SHA256SUMS: an OpenPGP keyring, not armored. Its signature is checked by gpgv
     #[arg(long, value_name = "FILE")]
     pub(crate) keyring: Option<PathBuf>,
-    /// The image or block device that would be updated: which of its partitions would be taken?
+    /// The image or block device that would be updated: shows which of its partitions would be taken
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<PathBuf>,
     #[command(flatten)]

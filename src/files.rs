@@ -130,9 +130,9 @@ pub(crate) struct Opened {
     files: Files,
     /// The top-level directory that each file system is on; empty for the root.
     names: Vec<Vec<u8>>,
-    /// Must all that is told be authenticated?
+    /// True if all that is told must be authenticated.
     authenticated: bool,
-    /// Are paths taken as they are?
+    /// True if paths are taken as they are.
     literal: bool,
     budget: Budget,
     /// The account of the image.

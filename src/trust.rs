@@ -1,4 +1,4 @@
-//! Whose word counts: root hashes, certificates and image policies, as they were given.
+//! Who is trusted: root hashes, certificates and image policies, as they were given.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -155,7 +155,7 @@ fn open_directory(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Ow
     )
 }
 
-/// Is there nothing in this directory?
+/// Returns true if there is nothing in this directory.
 fn is_empty(directory: BorrowedFd<'_>) -> io::Result<bool> {
     let mut buf = Vec::with_capacity(NAMES);
     let mut entries = RawDir::new(directory, buf.spare_capacity_mut());

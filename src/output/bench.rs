@@ -29,7 +29,7 @@ pub(crate) struct Measured {
     pub(crate) backends: Vec<(Backend, Speed)>,
     /// Bytes of data below the trees.
     pub(crate) data_size: u64,
-    /// Was it a file?
+    /// True if the data was a file.
     pub(crate) from_file: bool,
     /// What the trees were made with.
     pub(crate) used: Backend,

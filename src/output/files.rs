@@ -70,7 +70,7 @@ impl Bytes {
         })
     }
 
-    /// Does nobody take any more?
+    /// Returns true if nobody takes any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
@@ -138,7 +138,7 @@ impl Lines {
         }
     }
 
-    /// Does nobody take any more?
+    /// Returns true if nobody takes any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.bytes.is_closed()
     }

@@ -61,7 +61,7 @@ pub(crate) struct PolicyChecked<'a> {
     pub(crate) judgement: &'a PolicyEvaluation,
     pub(crate) assessment: &'a Assessment,
     pub(crate) permission: Access,
-    /// Is systemd's reading asked for?
+    /// True if systemd's reading is asked for.
     pub(crate) systemd_reading: bool,
 }
 

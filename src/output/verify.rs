@@ -33,7 +33,7 @@ pub(crate) struct Verified<'a> {
     /// One for each proof.
     pub(crate) damage: &'a [Option<Damage>],
     pub(crate) certificates: &'a Certificates,
-    /// Were the certificates named by the user?
+    /// True if the certificates were named by the user.
     pub(crate) certificates_named: bool,
     /// Why a strict reader refuses the table.
     pub(crate) refused_table: Option<&'a ddi_gpt::Error>,
@@ -41,7 +41,7 @@ pub(crate) struct Verified<'a> {
     pub(crate) policy: Option<&'a ImagePolicy>,
     pub(crate) judgement: &'a PolicyEvaluation,
     pub(crate) permission: Access,
-    /// Is systemd's reading asked for?
+    /// True if systemd's reading is asked for.
     pub(crate) systemd_reading: bool,
     pub(crate) outcome: ExitStatus,
 }

@@ -115,7 +115,7 @@ impl<'a> OldParity<'a> {
 pub(crate) struct WrittenFec {
     pub(crate) layout: FecLayout,
     pub(crate) offset: u64,
-    /// Is it in the file of the tree?
+    /// True if it is in the file of the tree.
     pub(crate) beside_tree: bool,
 }
 

@@ -77,7 +77,7 @@ impl FecRecord {
         })
     }
 
-    /// Is it about this tree, and does it agree with itself? `room` is what there is for the parity, in bytes.
+    /// Checks that it is about this tree, and agrees with itself. `room` is what there is for the parity, in bytes.
     pub(crate) fn check(&self, tree: &HashTree, root_hash: &RootHash, room: u64) -> anyhow::Result<()> {
         self.compare(tree, root_hash, room).with_context(|| self.path.display().to_string())
     }

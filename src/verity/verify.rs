@@ -134,7 +134,7 @@ fn run_stream(args: &VerityVerifyArgs, given: &Given, root_hash: &RootHash) -> a
     Ok(if verdict.is_proven() { ExitStatus::Good } else { ExitStatus::Bad })
 }
 
-/// Is there more to read?
+/// Returns true if there is more to read.
 fn goes_on(data: &mut dyn Read) -> io::Result<bool> {
     loop {
         match data.read(&mut [0]) {

@@ -100,7 +100,7 @@ struct Damaged {
     data: Vec<u8>,
     hash: Vec<u8>,
     parity: Vec<u8>,
-    /// Is all of tree and parity as it was, and of the data no more than `roots` blocks of a row damaged?
+    /// True if all of tree and parity is as it was, and no more than `roots` blocks of a row of the data are damaged.
     is_healable: bool,
 }
 

@@ -165,7 +165,7 @@ pub fn format(input: &[u8]) {
         changed[range.clone()] != bytes[range]
     };
     let protected = pieces.iter().any(|piece| matches!(piece, Piece::Protected(range) if differs(range)));
-    // is all that changed somewhere free?
+    // what is left changed once the changes to free places are undone
     let mut rest = changed.clone();
     for piece in &pieces {
         if let Piece::Free(range) = piece {

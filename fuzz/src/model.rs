@@ -265,7 +265,7 @@ pub(crate) fn gpt(disk: &Sparse, forced: Option<u64>) -> Option<Option<Table>> {
     Some(Some(Table { block, from_backup, is_strict, partitions }))
 }
 
-/// Do both copies say the same?
+/// Returns true if both copies say the same.
 fn same(primary: &Copy<'_>, backup: &Copy<'_>) -> bool {
     let (Some(p), Some(b)) = (&primary.header, &backup.header) else { return false };
     // all but the CRC, the two places, and the place of the array

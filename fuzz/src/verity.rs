@@ -231,7 +231,7 @@ impl Example {
         self.levels = judged;
     }
 
-    /// Is every hash block above data block `block` proven, and clean?
+    /// Returns true if every hash block above data block `block` is proven, and clean.
     fn path_is_clean(&self, block: usize) -> bool {
         let (per_block, _) = slots(&self.params);
         let mut at = block;

@@ -1,6 +1,7 @@
 //! Definitions and a disk, turned into places, sizes and names.
 
 mod allocate;
+mod area;
 mod names;
 mod planner;
 mod show;

@@ -19,7 +19,9 @@ use crate::image::Image;
 use crate::prove::options::ProveOptions;
 use crate::prove::outcome::Exception;
 use crate::prove::rules::{Bound, Depth, Look, TailRule, judge, widen};
-use crate::prove::sources::{Piece, metered_sources, sources};
+#[cfg(feature = "fec")]
+use crate::prove::sources::sources;
+use crate::prove::sources::{Piece, metered_sources};
 use crate::trust::{KnownRootHash, TrustedRootHash};
 use crate::verity_set::{Extent, VeritySet};
 use ddi_fs::{FsKind, probe as fs};

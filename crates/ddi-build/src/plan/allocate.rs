@@ -4,25 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::SIGNATURE_SIZE;
+use super::area::Area;
 use super::planner::{Part, Planner};
 use crate::compatibility::Compatibility;
 use crate::geometry::{round_down, round_up};
 use ddi_gpt::Designator;
-
-/// Free space behind a partition, or before all of them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Area {
-    /// The partition before it, which may grow into it.
-    after: Option<usize>,
-    size: u64,
-    allocated: u64,
-}
-
-impl Area {
-    fn available(&self) -> u64 {
-        self.size.saturating_sub(self.allocated)
-    }
-}
 
 /// Which of the members of an area is given its final size now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::path::Path;
 use ddi_gpt::{Attributes, BlockSize, Designator, Gpt, Guid, Partition, PartitionType, Seed};
 use ddi_verity::{Algorithm, HashType, Layout, Params, Placement, Salt};
 
+use super::area::Area;
 use super::{
     Activity, Content, Dropped, ENTRIES, ImageSize, MAX_SIZE, MEBIBYTE, Plan, PlanOptions, PlannedPartition,
-    PlannedTree, allocate,
+    PlannedTree,
 };
 use crate::compatibility::Compatibility;
 use crate::definitions::{CopyBlocks, Definition, Definitions, Encrypt, Format, Notice, VerityRole};
@@ -158,7 +159,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) grain: u64,
     pub(crate) geometry: Option<Geometry>,
     pub(crate) parts: Vec<Part>,
-    pub(crate) areas: Vec<allocate::Area>,
+    pub(crate) areas: Vec<Area>,
     /// In which they are filled.
     pub(crate) area_order: Vec<usize>,
     pub(crate) trees: Vec<Tree>,

@@ -141,8 +141,8 @@ impl fmt::Display for Assessment {
 /// have the rest of the tree above them as a good tree, *under the same root hash*: nothing in the hash says at which
 /// level the data begins. The superblock, which does, is not covered by the root hash. Two rules close this:
 ///
-/// * the geometry is strict ([`check_geometry`]): the data fills its partition, or what follows it is zero and behind the end
-///   of its file system ([`TailRule`]);
+/// * the geometry is strict ([`check_geometry`](ddi_verity::check_geometry)): the data fills its partition, or what
+///   follows it is zero and behind the end of its file system ([`TailRule`]);
 /// * the data is a file system or LUKS volume ([`ContentRule::Recognised`]) of just this size, of a kind that systemd mounts,
 ///   whose root directory can be read. Hash blocks are none: whoever chooses blocks of the image chooses a few bytes of
 ///   their digests, but never so many.

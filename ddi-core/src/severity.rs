@@ -30,7 +30,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Whose rule it is that a [`Finding`] is about.
+/// Whose rule it is that a [`Finding`](crate::Finding) is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Authority {

@@ -75,7 +75,7 @@ pub enum Exception {
     Verity(ddi_verity::GeometryException),
     /// Nothing recognised in the data.
     UnrecognisedContent,
-    /// A file system in the data that hash blocks could be taken for; see [`Unfit`].
+    /// A file system in the data that hash blocks could be taken for; see [`Unfit`](crate::steps::Unfit).
     UnfitContent {
         /// What is recognised.
         kind: FsKind,

@@ -46,8 +46,8 @@ impl ReadStats {
     }
 }
 
-/// Parity for a [`VerifiedReader`]: how it was made, and where it is. Nothing of it is trusted: what is made with it is proven
-/// by the root hash, as all that a reader gives.
+/// Parity for a [`VerifiedReader`](crate::VerifiedReader): how it was made, and where it is. Nothing of it is trusted:
+/// what is made with it is proven by the root hash, as all that a reader gives.
 #[derive(Clone)]
 pub struct Parity {
     layouts: Vec<FecLayout>,

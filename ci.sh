@@ -42,9 +42,6 @@ cargo clippy -p ddi-gpt -p ddi-verity -p ddi-io --no-default-features --locked -
 step "each feature alone"
 tests/features.sh
 
-step examples
-tests/examples.sh
-
 step documentation
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 
@@ -66,6 +63,9 @@ export DDI_TREE=${DDI_TREE:-/usr/sbin}
 
 step tests
 cargo test --workspace --locked
+
+step examples
+tests/examples.sh
 
 step "interleavings of threads"
 RUSTFLAGS='--cfg shuttle' cargo test -p ddi-verity --no-default-features --lib --locked --target-dir target/shuttle p3_

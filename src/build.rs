@@ -40,6 +40,17 @@ pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<ExitStatus> {
     }
 }
 
+/// Programs as the user's shell finds them, then those of the system.
+fn tools() -> Tools {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
+    let tools = folders.into_iter().rev().fold(Tools::new(), Tools::folder);
+    match std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()) {
+        Some(folder) => tools.temporary(folder),
+        None => tools,
+    }
+}
+
 fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let root = Root::open(&args.root).with_context(|| args.root.display().to_string())?;
     let options = definition_options(args, &root)?;
@@ -57,7 +68,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     };
     let there = existing(&args.output, args.empty)?;
     let table = empty(args.empty).choose(there.as_ref().and_then(|there| there.table.as_ref()))?;
-    let tools = Tools::new();
+    let tools = tools();
     let folder =
         args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut content = ContentOptions::new(&root, &tools, seed).copy_source(&copy_source).folder(folder);

@@ -45,7 +45,7 @@ impl<'a> ContentOptions<'a> {
         Self {
             root,
             copy_source: root,
-            folder: std::env::temp_dir(),
+            folder: "/var/tmp".into(),
             seed: Seed::new(seed),
             sector_size: 4096,
             epoch: None,
@@ -62,7 +62,7 @@ impl<'a> ContentOptions<'a> {
         self
     }
 
-    /// Where files are that are needed for a while, without a name: best where the image will be.
+    /// Where files are that are needed for a while, without a name: best where the image will be. `/var/tmp` unless told.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = folder.into();

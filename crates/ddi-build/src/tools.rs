@@ -30,8 +30,12 @@ const PACKAGES: [(&str, &str); 7] = [
 #[derive(Debug)]
 pub struct Tools {
     folders: Vec<PathBuf>,
+    temporary: Option<PathBuf>,
     used: Mutex<BTreeMap<String, String>>,
 }
+
+/// Where a system has its programs.
+const SYSTEM: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 impl Default for Tools {
     fn default() -> Self {
@@ -40,17 +44,21 @@ impl Default for Tools {
 }
 
 impl Tools {
-    /// In the folders of `PATH`, and in those of a system's administrator.
+    /// In the folders of the system, whatever the environment says.
     pub fn new() -> Self {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut folders: Vec<_> = std::env::split_paths(&path).collect();
-        folders.extend(["/usr/sbin".into(), "/sbin".into()]);
-        Self { folders, used: Mutex::default() }
+        Self { folders: SYSTEM.map(PathBuf::from).into(), ..Self::none() }
     }
 
     /// Nowhere, yet.
     pub fn none() -> Self {
-        Self { folders: Vec::new(), used: Mutex::default() }
+        Self { folders: Vec::new(), temporary: None, used: Mutex::default() }
+    }
+
+    /// Programs that need a temporary folder use this one rather than their own default.
+    #[must_use]
+    pub fn temporary(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.temporary = Some(folder.into());
+        self
     }
 
     /// In this folder before all others.
@@ -92,7 +100,7 @@ impl Tools {
         drop(used);
         let mut command = Command::new(&path);
         command.env_clear().env("PATH", join(&self.folders)).envs(environment(epoch));
-        if let Some(folder) = std::env::var_os("TMPDIR") {
+        if let Some(folder) = &self.temporary {
             command.env("TMPDIR", folder);
         }
         Ok(Call { name, version, command })

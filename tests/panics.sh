@@ -23,7 +23,7 @@ fi
 
 # modules that read images; the rest of ddi-core, which is under the same lints, is reported
 readers='ddi_gpt::|ddi_verity::(superblock|params|layout|geometry|reader)::|ddi_signature::'
-readers+='|ddi_core::(verity_set|mount|dissect|policy::judgement|prove|trust)::'
+readers+='|ddi_core::(verity_set|mount|dissect|policy::evaluation|prove|trust)::'
 panics='core9panicking|core5slice5index|core3str16slice_error_fail|core6option13unwrap_failed|core6option13expect_failed'
 panics+='|core6result13unwrap_failed|core4cell22panic|alloc7raw_vec17capacity_overflow|len_mismatch_fail'
 panics+='|slice_(start|end)_index|slice_index_order|str5slice_error_fail|3std9panicking'

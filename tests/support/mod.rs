@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Is this tool here? If not, says so; where tools are required (`DDI_REQUIRE_TOOLS=1`), that is a failure.
+/// Returns true if this tool is here, and says so if not; where tools are required (`DDI_REQUIRE_TOOLS=1`), that is a failure.
 #[must_use]
 pub(crate) fn require_tool(name: &str) -> bool {
     let found = path_folders().any(|folder| folder.join(name).is_file());
@@ -57,7 +57,7 @@ pub(crate) fn corpus_at(named: Option<PathBuf>, temporary: &Path) -> Option<Path
     is_there.then_some(path)
 }
 
-/// Are we root? If not, says that the test is skipped; nobody is required to be.
+/// Returns true if we are root, and says that the test is skipped if not; nobody is required to be.
 #[must_use]
 pub(crate) fn require_root() -> bool {
     use std::os::unix::fs::MetadataExt;

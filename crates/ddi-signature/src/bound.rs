@@ -10,19 +10,6 @@
 //!  ├ dataSize       INTEGER, in bytes
 //!  └ salt           OCTET STRING
 //! ```
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use ddi_verity::{Algorithm, HashType, Params, Salt};
 use der::Tag;

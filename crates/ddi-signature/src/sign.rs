@@ -19,19 +19,6 @@
 //! What is read of a key, in each form that it takes on the way, is wiped when it is no longer needed. RSA takes the private
 //! exponent and no primes: slower, but one number is all that there is to wipe, and a fault in the arithmetic cannot give
 //! the primes away. Nothing of a key is in any error or in `Debug`.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 mod command;
 mod der;

@@ -2,19 +2,6 @@
 //!
 //! Parity is storage, as the image is: nothing of it is trusted, and what is made with it is proven by the root hash like any
 //! other block. No image says that there is parity, so the caller does.
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::string_slice
-    )
-)]
 
 use std::fmt;
 use std::io;

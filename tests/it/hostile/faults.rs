@@ -679,7 +679,7 @@ pub(crate) struct Fault<'a> {
     pub(crate) call: &'a str,
     /// In which of these calls.
     number: u32,
-    /// Did the program come so far?
+    /// Returns true if the program came so far.
     happened: bool,
 }
 
@@ -739,7 +739,7 @@ pub(crate) fn assert_told(ended: &Ended, fault: &Fault<'_>) {
     assert!(ended.stderr.contains("ddi: error: "), "{fault}: {ended:?}");
 }
 
-/// Were there so many faults of each kind?
+/// Asserts that there were so many faults of each kind.
 #[track_caller]
 pub(crate) fn assert_at_least(faults: &BTreeMap<&str, u32>, least: &[(&str, u32)]) {
     for (call, least) in least {

@@ -10,7 +10,7 @@ use crate::support::{Chance, DDI, Folder, ddi, require_root, require_tool, run, 
 /// Calls that write, in the order in which `format` first makes them.
 const CALLS: [&str; 5] = ["pwrite64", "fsync", "linkat", "rename", "write"];
 
-/// Can strace be used? If not, says that the test is skipped.
+/// Returns true if strace can be used, and says that the test is skipped if not.
 pub(crate) fn strace_works() -> bool {
     if !require_tool("strace") {
         return false;

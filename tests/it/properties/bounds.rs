@@ -85,7 +85,7 @@ fn with_parents(name: &str) -> Vec<String> {
     all
 }
 
-/// Is it compiled for tests alone? A module is if the one above says `#[cfg(test)] mod …`.
+/// Returns true if it is compiled for tests alone: if the module above says `#[cfg(test)] mod …`.
 fn is_test(name: &str, sources: &BTreeMap<String, String>) -> bool {
     let chain = with_parents(name);
     chain.windows(2).any(|pair| {

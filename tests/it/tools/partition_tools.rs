@@ -60,7 +60,7 @@ fn random_table(chance: &mut Chance, block_size: BlockSize, disk_size: u64) -> (
     (table.to_disk(), rows, disk_guid.to_string())
 }
 
-/// Can sfdisk be told the size of a sector? It can from 2.39 on; before, a file has sectors of 512 bytes.
+/// Returns true if sfdisk can be told the size of a sector, as it can from 2.39 on; before, a file has sectors of 512 bytes.
 fn sfdisk_sizes() -> &'static [BlockSize] {
     let told = run("sfdisk", ["--help"]).stdout.contains("--sector-size");
     if told { &BLOCK_SIZES } else { &BLOCK_SIZES[..1] }

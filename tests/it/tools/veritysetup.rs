@@ -99,7 +99,7 @@ fn format(tool: &str, shape: &Shape, data: &str, hash: &str) -> String {
     ended.stdout.split_once('\n').unwrap().1.to_owned()
 }
 
-/// Exit status 0?
+/// Returns true if the exit status is 0.
 fn accepts(tool: &str, shape: &Shape, data: &str, hash: &str, root_hash: &str) -> bool {
     let mut args: Vec<&str> = if tool == "veritysetup" { vec!["verify"] } else { vec!["verity", "verify"] };
     args.extend([data, hash, root_hash]);

@@ -48,7 +48,7 @@ fn everything(fs: &Arc<dyn FileSystem>) -> BTreeMap<Vec<u8>, (Node, FileType)> {
     all
 }
 
-/// Can all of a file be read?
+/// Returns true if all of a file can be read.
 fn is_good(fs: &dyn FileSystem, node: Node, file_type: FileType) -> bool {
     let mut buf = vec![0; 1 << 17];
     let mut content = || match file_type {

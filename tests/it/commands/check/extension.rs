@@ -214,7 +214,7 @@ fn f7_a_usr_that_is_a_link() {
     assert_eq!(ended.json()["findings"][0]["path"], "/usr/bin");
 }
 
-/// Every combination of fields, judged by the systemd-sysext of this machine: which extensions would it merge?
+/// Every combination of fields, and which extensions the systemd-sysext of this machine would merge.
 ///
 /// It wants to mount, and so a mount namespace of its own; what it says comes before it mounts anything that matters.
 /// `ID_LIKE`, which older versions do not ask for, is left to the unit tests.

@@ -8,7 +8,7 @@ use std::{env, fs, process};
 
 use super::*;
 
-/// Is it here? If not, says so; where tools are required, that is a failure.
+/// Returns true if it is here, and says so if not; where tools are required, that is a failure.
 fn has(tool: &str) -> bool {
     let found = Command::new(tool).arg("-V").output().is_ok();
     if !found {

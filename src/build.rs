@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use ddi_build::{
     ContentOptions, Contents, DefinitionOptions, Definitions, Empty, Error, ErrorKind, ImageSize, Owners,
     Plan, PlanOptions, Root, Signing, Specifiers, Tools, WriteOptions, parse_size,
@@ -13,12 +13,11 @@ use ddi_gpt::{Architecture, BlockSize, Gpt, Guid, Mode, PartitionType};
 use ddi_io::{FileSource, ReadAt};
 use ddi_os::metadata::EnvFile;
 use ddi_signature::Certificate;
-use ddi_signature::sign::{SignCommand, Signer, SigningKey};
+use ddi_signature::sign::Signer;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use crate::ExitStatus;
-use crate::cli::{BuildArgs, DefinitionArgs, EmptyMode, SigningArgs};
+use crate::cli::{BuildArgs, DefinitionArgs, EmptyMode, SignerArgs};
 use crate::failure::Asked;
 use crate::output::{self, Made, Planned};
 use crate::verity::destination::write_text;
@@ -240,37 +239,13 @@ fn epoch() -> anyhow::Result<Option<u64>> {
 }
 
 /// Who signs, with the certificate.
-fn keys(args: &SigningArgs) -> anyhow::Result<Option<(Signer, Certificate)>> {
-    let Some(path) = &args.certificate else { return Ok(None) };
-    let shown = || path.display().to_string();
-    let mut bytes = Vec::new();
-    fs::File::open(path).with_context(shown)?.take(1 << 20).read_to_end(&mut bytes).with_context(shown)?;
-    let certificate = Certificate::parse(&bytes).with_context(shown)?;
-    let passphrase = args.passphrase_file.as_deref().map(passphrase).transpose()?;
-    let signer = match (&args.private_key, &args.sign_command) {
-        (Some(path), _) => {
-            let key = SigningKey::open(path, passphrase.as_ref().map(|passphrase| passphrase.as_slice()));
-            Signer::Key(key.with_context(|| path.display().to_string())?)
-        }
-        (None, Some(command)) => Signer::Command(SignCommand::new(command)),
-        (None, None) => bail!("--certificate needs --private-key or --sign-command"),
-    };
+fn keys(args: &SignerArgs) -> anyhow::Result<Option<(Signer, Certificate)>> {
+    if args.certificate.is_none() {
+        return Ok(None);
+    }
+    let certificate = args.certificate()?;
+    let signer = args.signer(&certificate)?.context("--certificate needs --private-key or --sign-command")?;
     Ok(Some((signer, certificate)))
-}
-
-/// The first line of a file.
-fn passphrase(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let shown = || path.display().to_string();
-    // as large as it can be, so that no copy is left behind when it grows
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SMALL_FILE as usize));
-    fs::File::open(path)
-        .with_context(shown)?
-        .take(MAX_SMALL_FILE)
-        .read_to_end(&mut bytes)
-        .with_context(shown)?;
-    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-    bytes.truncate(end);
-    Ok(bytes)
 }
 
 /// Where the sums go, if they are asked for: beside the image.

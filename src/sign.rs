@@ -236,7 +236,7 @@ fn good(signed: Result<SignedRootHash, SignError>) -> anyhow::Result<Result<Sign
 
 impl SignerArgs {
     /// The certificate, which clap made sure is named.
-    fn certificate(&self) -> anyhow::Result<Certificate> {
+    pub(crate) fn certificate(&self) -> anyhow::Result<Certificate> {
         let path = self.certificate.as_deref().context("--certificate must be given")?;
         let shown = || path.display().to_string();
         ensure!(!path.is_dir(), "{}: is a directory", shown());
@@ -247,7 +247,7 @@ impl SignerArgs {
 
     /// Who signs, if somebody is named. A key that is not that of the certificate is found out before there is anything to
     /// sign.
-    fn signer(&self, certificate: &Certificate) -> anyhow::Result<Option<Signer>> {
+    pub(crate) fn signer(&self, certificate: &Certificate) -> anyhow::Result<Option<Signer>> {
         if let Some(command) = &self.sign_command {
             return Ok(Some(Signer::Command(SignCommand::new(command))));
         }
@@ -271,7 +271,7 @@ impl SignerArgs {
     }
 
     /// The files that are read, of which none is written to.
-    fn files(&self) -> impl Iterator<Item = PathBuf> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
         [&self.certificate, &self.private_key, &self.passphrase_file].into_iter().flatten().cloned()
     }
 }

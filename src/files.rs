@@ -219,13 +219,7 @@ impl Opened {
         let Err(mounted) = self.files.vouch(Assurance::Authenticated, all) else { return Ok(()) };
         let (designator, number, assurance) = (mounted.designator, mounted.number, mounted.assurance);
         let error = ReadError::NotProven { designator, number, assurance };
-        Err(match assurance {
-            Assurance::Intact => Stop { outcome: ExitStatus::Unvouched, error: error.into() },
-            _ => {
-                let hint = "; --partition shows one file system alone";
-                Stop { outcome: ExitStatus::Bad, error: hinted(error, hint) }
-            }
-        })
+        Err(not_proven(error))
     }
 
     /// How far what is at `path`, which has no links in it, can be relied upon.
@@ -237,6 +231,19 @@ impl Opened {
         place
             .and_then(|place| self.files.mounted.get(place))
             .map_or(Assurance::Authenticated, |mounted| mounted.assurance)
+    }
+}
+
+/// A file system that is not as good as was asked for, and what to do about it.
+fn not_proven(error: ReadError) -> Stop {
+    match &error {
+        ReadError::NotProven { assurance: Assurance::Intact, .. } => {
+            Stop { outcome: ExitStatus::Unvouched, error: error.into() }
+        }
+        _ => {
+            let hint = "; --partition shows one file system alone";
+            Stop { outcome: ExitStatus::Bad, error: hinted(error, hint) }
+        }
     }
 }
 

@@ -34,7 +34,7 @@
 //! | `signature` | yes | signatures and certificates; without it only a root hash that the caller names is trusted |
 //! | `ecdsa-sha512` | no | the signatures, and the keys in certificates, that `ring` does not check |
 //! | `sign` | no | making signatures: `ddi_signature::sign` |
-//! | `files` | yes | all readers of file systems: `fs-btrfs`, `fs-erofs`, `fs-ext4`, `fs-squashfs`, `fs-vfat`, `fs-xfs` |
+//! | `files` | yes | all readers of file systems: `fs-btrfs`, `fs-erofs`, `fs-ext4`, `fs-squashfs`, `fs-vfat`, `fs-xfs`; and copying files out of an image |
 //! | `luks2` | yes | the JSON of LUKS2, for the policy flag `encryptedwithintegrity` |
 //! | `rayon` | yes | hashing on all cores |
 //! | `fec` | no | parity, and partitions that are healed by it while they are read |
@@ -65,6 +65,7 @@ pub mod policy;
 mod prove;
 mod report;
 mod severity;
+mod shown_name;
 mod sidecar;
 pub mod steps;
 #[cfg(test)]
@@ -79,6 +80,8 @@ pub use dissection::Dissection;
 pub use error::{Error, ErrorKind};
 pub use image::Image;
 pub use mount::{DirEntry, MAX_FILE_SIZE, MountError, Mounted, MountedTree, ReadError};
+#[cfg(feature = "files")]
+pub use mount::{ExtractError, ExtractNotice, ExtractOptions, Extracted};
 pub use policy::ImagePolicy;
 pub use policy::evaluation::{Access, PolicyEvaluation, PolicyResult};
 pub use prove::damage::{Damage, DamagedBlocks};

@@ -11,6 +11,8 @@
 //! read as it is and called [`Assurance::Claimed`]. [`Contents::unproven`] reads everything as it is.
 
 mod closed;
+#[cfg(feature = "files")]
+mod extract;
 mod tree;
 
 use std::fmt;
@@ -30,6 +32,8 @@ use crate::trust::Assurance;
 use crate::trust::{Role, TrustedRootHash};
 use crate::verity_set::VeritySet;
 use ddi_fs::{Place, Touched, Watched};
+#[cfg(feature = "files")]
+pub use extract::{DestinationFault, ExtractError, ExtractNotice, ExtractOptions, Extracted, LeftOut};
 pub use tree::{DirEntry, MAX_FILE_SIZE, MountedTree, ReadError};
 
 use ddi_fs::FsKind;

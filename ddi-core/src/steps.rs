@@ -34,8 +34,11 @@ pub use crate::error::{BindingError, Step};
 pub use crate::image::file::{ImageFile, SidecarSignature, Sidecars, image_name, sidecar_paths};
 pub use crate::image::{ProbeResult, Table, examine_source, mbr};
 pub use crate::mount::{Contents, Files};
+#[cfg(feature = "files")]
+pub use crate::mount::{DestinationFault, LeftOut};
 pub use crate::prove::{ContentRule, Exception, ProveOptions, Scope, TailRule, Unfit, prove};
 pub use crate::report::finding::{FactError, LabelAnomaly, Sidecar, SidecarError};
 pub use crate::report::{EntryFacts, Mount, Refused, ReportOptions, SignatureFacts, VerityColumn};
+pub use crate::shown_name::ShownName;
 pub use crate::trust::signature::{CheckedSignature, SignaturePlace, SignatureState};
 pub use crate::verity_set::{BindOptions, Extent, VeritySet, verity_sets};

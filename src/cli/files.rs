@@ -98,6 +98,9 @@ pub(crate) struct CatArgs {
 ///
 /// Nothing outside of the new file or directory is ever written to, whatever names and links the image holds, and nothing
 /// is left if it cannot be completed (a folder .ddi-extract-* is, if ddi is killed). Blocks of zeros become holes.
+///
+/// To standard output a file is its content, and a directory a tar stream in the PAX format, with everything that --preserve
+/// keeps, extended attributes of all kinds, and holes as GNU tar writes them. If something goes wrong the stream has no end.
 #[derive(Debug, Args)]
 #[command(after_help = FILES_TRUST)]
 pub(crate) struct ExtractArgs {
@@ -105,10 +108,11 @@ pub(crate) struct ExtractArgs {
     pub(crate) files: FilesArgs,
     /// A file or a directory; symbolic links are followed inside the image
     pub(crate) path: OsString,
-    /// The new file or directory, which must not be there; - for standard output [default: under the same name, here]
+    /// The new file or directory, which must not be there; - for standard output, a directory as a tar stream [default: under
+    /// the same name, here]
     pub(crate) destination: Option<PathBuf>,
     /// Keep setuid, setgid and sticky bits, user.* extended attributes, FIFOs and sockets; as root owners and devices
-    /// too. Without it these are left out
+    /// too. Without it these are left out, but for a tar stream
     #[arg(long)]
     pub(crate) preserve: bool,
 }

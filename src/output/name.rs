@@ -2,19 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::escape;
+use ddi_core::steps::ShownName;
 
 /// A name as it is printed: fit for a terminal, and different for different names. A backslash is two, a byte that is not
 /// part of UTF-8 `\xNN`, a character that could deceive `\u{…}`. [`named`] is the inverse.
 pub(crate) fn shown_name(name: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in name.utf8_chunks() {
-        text.push_str(&escape(chunk.valid()));
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
+    ShownName(name).to_string()
 }
 
 /// The name that is printed so by [`shown_name`]; `None` if none is.
@@ -63,6 +56,7 @@ mod tests {
     use proptest::strategy::Strategy;
 
     use super::*;
+    use crate::output::escape;
 
     #[test]
     fn names_are_fit_for_a_terminal() {

@@ -120,6 +120,19 @@ impl FileType {
         })
     }
 
+    /// As people call it.
+    pub fn words(self) -> &'static str {
+        match self {
+            FileType::Regular => "regular file",
+            FileType::Directory => "directory",
+            FileType::Symlink => "symbolic link",
+            FileType::CharDevice => "character device",
+            FileType::BlockDevice => "block device",
+            FileType::Fifo => "FIFO",
+            FileType::Socket => "socket",
+        }
+    }
+
     /// As mtree(5) names it.
     pub fn name(self) -> &'static str {
         match self {

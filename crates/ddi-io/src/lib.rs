@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`ReadAt`] reads at an offset: all of it or an error, without a cursor, from several threads at once. [`WriteAt`] is its
-//! counterpart. Everything else is made from these two.
+//! counterpart. Everything else is made from these two, but for [`TarWriter`], which makes a stream.
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -29,6 +29,7 @@ mod read_at;
 mod read_once;
 mod spool;
 mod stream;
+mod tar;
 mod unpack;
 mod write_at;
 
@@ -38,5 +39,6 @@ pub use read_at::{FileSource, ReadAt, Section};
 pub use read_once::ReadOnce;
 pub use spool::{MAX_UNPACKED_RATIO, MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
 pub use stream::Stream;
+pub use tar::{TarEntry, TarKind, TarWriter};
 pub use unpack::{Compression, MAGIC_SIZE, MAX_WINDOW_SIZE, UnpackError};
 pub use write_at::WriteAt;

@@ -120,15 +120,21 @@ impl MountedTree {
     /// file is told by proven bytes alone.
     fn proven<T>(&self, answer: impl FnOnce(&Files) -> Result<T, files::Error>) -> Result<T, ReadError> {
         // one answer has nothing to do with the one before
-        let files = self.files.unread();
+        let files = self.unread_files();
         let found = answer(&files);
-        self.check(&files)?;
+        self.check(&files, false)?;
         files.tree.check_complete()?;
         Ok(found?)
     }
 
-    fn check(&self, files: &Files) -> Result<(), ReadError> {
-        files.vouch(self.least, false).map_err(|mounted| ReadError::NotProven {
+    /// The files as if nothing of them had been read.
+    pub(super) fn unread_files(&self) -> Files {
+        self.files.unread()
+    }
+
+    /// Checks that what was read of `files` may be told; with `all`, what was not read as well.
+    pub(super) fn check(&self, files: &Files, all: bool) -> Result<(), ReadError> {
+        files.vouch(self.least, all).map_err(|mounted| ReadError::NotProven {
             designator: mounted.designator,
             number: mounted.number,
             assurance: mounted.assurance,
@@ -217,13 +223,13 @@ impl MountedTree {
         budget: Budget,
         mut each: impl FnMut(&[u8], &Stat) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let files = self.files.unread();
+        let files = self.unread_files();
         let start = files.locate(bytes(path.as_ref()), true);
-        self.check(&files)?;
+        self.check(&files, false)?;
         let (start, above) = start?;
         let mut refused = None;
         let walked = Walk::new(budget).tree(&files.tree, start, &mut |_, visit: Visit<'_>| {
-            if let Err(error) = self.check(&files) {
+            if let Err(error) = self.check(&files, false) {
                 refused = Some(error);
                 return Ok(Step::Stop);
             }
@@ -240,7 +246,7 @@ impl MountedTree {
         match refused {
             Some(error) => Err(error),
             None => {
-                self.check(&files)?;
+                self.check(&files, false)?;
                 files.tree.check_complete()?;
                 Ok(walked?)
             }
@@ -249,6 +255,6 @@ impl MountedTree {
 }
 
 /// Paths of images are bytes.
-fn bytes(path: &Path) -> &[u8] {
+pub(super) fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
 }

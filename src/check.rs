@@ -20,11 +20,13 @@ use ddi_os::{
 use ddi_signature::Certificates;
 
 use crate::cli::{CheckArgs, ExtensionArgs, GoldenArgs, PortableArgs, TrustArgs};
+use crate::keep::Looked;
 use crate::verify::open;
 use crate::{ExitStatus, failure, output};
 
 /// `ddi check portable`
 pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<ExitStatus> {
+    args.reading.keep.refuse(&args.reads(), Some(&args.reading.trust))?;
     let trust = Trust::load(&args.reading.trust)?;
     let root = Layer::open(&args.image, &args.reading, &trust)?;
     let open = |path: &PathBuf| Layer::open(path, &args.reading, &trust);
@@ -39,11 +41,12 @@ pub(crate) fn portable(args: &PortableArgs) -> anyhow::Result<ExitStatus> {
         let image = root.as_extension(&root_files);
         ddi_os::portable(&image, &layers, &args.prefixes, scope, architecture)
     })();
-    trust.finish("portable", &args.image, result, args.reading.json)
+    trust.finish("portable", &args.image, result, &args.reading, Some(&root.opened))
 }
 
 /// `ddi check extension`
 pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<ExitStatus> {
+    args.reading.keep.refuse(&args.reads(), Some(&args.reading.trust))?;
     let trust = Trust::load(&args.reading.trust)?;
     let host = Host::new(args, &trust)?;
     let open = |path: &PathBuf| Layer::open(path, &args.reading, &trust);
@@ -69,16 +72,35 @@ pub(crate) fn extension(args: &ExtensionArgs) -> anyhow::Result<ExitStatus> {
         report.fact("host-from", [&host.origin]);
         Ok(report)
     })();
-    trust.finish("extension", Path::new(&failure::all(&args.images)), result, args.reading.json)
+    // of several, none is the one that the report is about
+    let about = match &images[..] {
+        [one] => Some(&one.opened),
+        _ => None,
+    };
+    trust.finish("extension", Path::new(&failure::all(&args.images)), result, &args.reading, about)
+}
+
+impl PortableArgs {
+    fn reads(&self) -> Vec<&Path> {
+        [&self.image].into_iter().chain(&self.extensions).map(PathBuf::as_path).collect()
+    }
+}
+
+impl ExtensionArgs {
+    fn reads(&self) -> Vec<&Path> {
+        let host = self.host.iter().chain(&self.host_os_release);
+        self.images.iter().chain(host).map(PathBuf::as_path).collect()
+    }
 }
 
 /// `ddi check golden`
 pub(crate) fn golden(args: &GoldenArgs) -> anyhow::Result<ExitStatus> {
+    args.reading.keep.refuse(&[&args.image], Some(&args.reading.trust))?;
     let trust = Trust::load(&args.reading.trust)?;
     let opened = Opened::new(&args.image, &args.reading, &trust)?;
     let options = trust.options();
     let result = ddi_os::golden(&opened.image, &opened.contents(&options));
-    trust.finish("golden", &args.image, result, args.reading.json)
+    trust.finish("golden", &args.image, result, &args.reading, Some(&opened))
 }
 
 /// Who is trusted, and whether what is read must be authenticated by them.
@@ -124,7 +146,8 @@ impl Trust {
         check: &'static str,
         path: &Path,
         result: Result<CheckReport, MountError>,
-        json: bool,
+        args: &CheckArgs,
+        opened: Option<&Opened>,
     ) -> anyhow::Result<ExitStatus> {
         let mut report = match result {
             Ok(report) => report,
@@ -147,7 +170,18 @@ impl Trust {
             );
         }
         let outcome = if report.passed() { ExitStatus::Good } else { ExitStatus::Bad };
-        output::check(path, &report, json)?;
+        if !args.keep.markdown {
+            output::check(path, &report, args.json)?;
+        }
+        if args.keep.wants_more() {
+            let look = |opened: &Opened| {
+                let dissect = args.select.options(&opened.image, &self.trusted, None)?;
+                let about = (&opened.image, &opened.dissection);
+                anyhow::Ok(Looked::new(&args.keep, path, about, &dissect, &self.options()))
+            };
+            let looked = opened.map(look).transpose()?;
+            args.keep.write(path, &report.to_json(&path.display().to_string()), looked)?;
+        }
         Ok(outcome)
     }
 }

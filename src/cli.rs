@@ -99,6 +99,8 @@ pub(crate) struct InspectArgs {
     pub(crate) image_policy: Option<String>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 /// Prove every verity-protected partition of an image, block by block
@@ -139,6 +141,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 /// How fast this machine hashes: each kernel, whole trees by number of threads, and what would be chosen

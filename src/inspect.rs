@@ -8,12 +8,14 @@ use ddi_gpt::Designator;
 use ddi_os::SystemFacts;
 
 use crate::cli::InspectArgs;
+use crate::keep::Looked;
 use crate::output::Inspected;
 use crate::trust::policy;
 use crate::verify::{open, strict};
 use crate::{ExitStatus, output};
 
 pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
+    args.keep.refuse(&[&args.image], Some(&args.trust))?;
     let trusted = args.trust.root_hashes()?;
     let certificates = args.trust.certificates.load()?;
     let policy = args.image_policy.as_deref().map(policy).transpose()?;
@@ -59,6 +61,13 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
         refused_table: refused_table.as_ref(),
         judgement: judgement.as_ref(),
     };
-    output::inspect(&inspected, args.json)?;
+    if !args.keep.markdown {
+        output::inspect(&inspected, args.json)?;
+    }
+    if args.keep.wants_more() {
+        let document = inspected.document();
+        let contents = Contents::new(&image, &dissection, &report.verity, &prove);
+        args.keep.write(&args.image, &document, Some(Looked::files(&args.keep, &document, &contents)))?;
+    }
     Ok(if report.broken() || refused_table.is_some() { ExitStatus::Bad } else { ExitStatus::Good })
 }

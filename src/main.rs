@@ -8,6 +8,7 @@ mod cli;
 mod failure;
 mod files;
 mod inspect;
+mod keep;
 mod output;
 mod overwrite;
 mod parity;

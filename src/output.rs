@@ -67,6 +67,11 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints Markdown, which is escaped for whatever shows it.
+pub(crate) fn markdown(text: &str) -> anyhow::Result<()> {
+    print(text)
+}
+
 /// Prints a JSON value to stdout, indented.
 fn print_json(value: &Value) -> anyhow::Result<()> {
     ANSWERED.store(true, Ordering::Relaxed);

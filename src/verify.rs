@@ -12,11 +12,13 @@ use ddi_io::SpoolOptions;
 use ddi_verity::{HashTree, Options, Placement, ReadAt, RootHash, Section, Superblock};
 
 use crate::cli::{SelectArgs, UnpackArgs, VerifyArgs};
+use crate::keep::Looked;
 use crate::output::Verified;
 use crate::trust::policy;
 use crate::{ExitStatus, output};
 
 pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitStatus> {
+    args.keep.refuse(&[&args.image], Some(&args.trust))?;
     let trusted = args.trust.root_hashes()?;
     let certificates = args.trust.certificates.load()?;
     let policy = args.image_policy.as_deref().map(policy).transpose()?;
@@ -81,7 +83,13 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitStatus> {
         systemd_reading: args.systemd_reading,
         outcome,
     };
-    output::verify(&verified, args.json)?;
+    if !args.keep.markdown {
+        output::verify(&verified, args.json)?;
+    }
+    if args.keep.wants_more() {
+        let looked = Looked::new(&args.keep, &args.image, (&image, &dissection), &dissect, &options);
+        args.keep.write(&args.image, &verified.document(), Some(looked))?;
+    }
     Ok(outcome)
 }
 

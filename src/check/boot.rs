@@ -1,5 +1,6 @@
 //! `ddi check boot`
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -12,6 +13,8 @@ use crate::ExitStatus;
 use crate::cli::BootArgs;
 
 pub(crate) fn run(args: &BootArgs) -> anyhow::Result<ExitStatus> {
+    let read: Vec<_> = [&args.image].into_iter().chain(&args.ukis).map(PathBuf::as_path).collect();
+    args.reading.keep.refuse(&read, Some(&args.reading.trust))?;
     let mut trust = Trust::load(&args.reading.trust)?;
     // nothing authenticates an ESP: what is demanded is asked of the system and of the command lines, by the check itself
     let demanded = std::mem::take(&mut trust.demanded);
@@ -28,5 +31,5 @@ pub(crate) fn run(args: &BootArgs) -> anyhow::Result<ExitStatus> {
     boots.trusted = options.trusted;
     boots.required = if demanded { Assurance::Authenticated } else { Assurance::Claimed };
     let result = boot(&opened.image, &opened.sets, &opened.contents(&options), &boots);
-    trust.finish("boot", &args.image, result, args.reading.json)
+    trust.finish("boot", &args.image, result, &args.reading, Some(&opened))
 }

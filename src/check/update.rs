@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use ddi_os::sysupdate::{Directory, Pattern, Target, Transfer};
@@ -18,6 +18,9 @@ use crate::{ExitStatus, output};
 const MAX_DEFINITION: u64 = 1 << 20;
 
 pub(crate) fn run(args: &UpdateArgs) -> anyhow::Result<ExitStatus> {
+    let read: Vec<_> =
+        [&args.set].into_iter().chain(&args.image).chain(&args.keyring).map(PathBuf::as_path).collect();
+    args.keep.refuse(&read, None)?;
     let mut transfers = Vec::new();
     for folder in &args.definitions {
         transfers.extend(definitions(folder)?);
@@ -32,7 +35,12 @@ pub(crate) fn run(args: &UpdateArgs) -> anyhow::Result<ExitStatus> {
     options.image = image.as_ref();
     let report = update(&directory, &options).with_context(|| args.set.display().to_string())?;
     let outcome = if report.passed() { ExitStatus::Good } else { ExitStatus::Bad };
-    output::check(&args.set, &report, args.json)?;
+    if !args.keep.markdown {
+        output::check(&args.set, &report, args.json)?;
+    }
+    if args.keep.wants_more() {
+        args.keep.write(&args.set, &report.to_json(&args.set.display().to_string()), None)?;
+    }
     Ok(outcome)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{SelectArgs, TrustArgs, UnpackArgs};
+use super::{KeepArgs, SelectArgs, TrustArgs, UnpackArgs};
 
 const CHECK_EXIT_STATUS: &str = "\
 Exit status:
@@ -39,6 +39,8 @@ pub(crate) struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 /// Check whether `portablectl attach` would accept this image, and what it would attach
@@ -145,4 +147,6 @@ pub(crate) struct UpdateArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }

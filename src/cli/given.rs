@@ -54,6 +54,21 @@ pub(crate) struct UnpackArgs {
     pub(crate) max_ratio: u64,
 }
 
+/// Reports to keep or to hand on.
+#[derive(Debug, Args)]
+pub(crate) struct KeepArgs {
+    /// Write a report to this file too: one HTML page that needs neither network nor JavaScript, with the disk, the chain of
+    /// trust, damage, findings and files of the image
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Print a summary in Markdown instead, for the page of a CI run
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+    /// Write the findings to this file too, as SARIF 2.1.0, for forges that show them beside a change
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sarif: Option<PathBuf>,
+}
+
 /// Which of an image's partitions are meant.
 #[derive(Debug, Args)]
 pub(crate) struct SelectArgs {

@@ -14,6 +14,7 @@ use ddi_gpt::PartitionType;
 use ddi_io::Compression;
 use ddi_os::SystemFacts;
 use ddi_verity::Examined;
+use serde_json::Value;
 
 use super::policy::{rulings, systemd_text};
 use super::signature::signature_text;
@@ -34,16 +35,24 @@ pub(crate) struct Inspected<'a> {
     pub(crate) judgement: Option<&'a (ImagePolicy, PolicyEvaluation)>,
 }
 
-/// Everything that is known about an image.
-pub(crate) fn inspect(inspected: &Inspected<'_>, json: bool) -> anyhow::Result<()> {
-    let Inspected { path, compression, report, inside, refused_table, judgement } = inspected;
-    if json {
+impl Inspected<'_> {
+    /// All of it: `ddi.inspect/1`.
+    pub(crate) fn document(&self) -> Value {
+        let Inspected { path, compression, report, inside, refused_table, judgement } = self;
         let mut document =
             Inspection::new(report).path(path).compression(*compression).refused_table(*refused_table);
         if let Some((policy, evaluation)) = judgement {
             document = document.policy(policy, evaluation);
         }
-        return print_json(&SystemFacts::add_to(inside, &document));
+        SystemFacts::add_to(inside, &document)
+    }
+}
+
+/// Everything that is known about an image.
+pub(crate) fn inspect(inspected: &Inspected<'_>, json: bool) -> anyhow::Result<()> {
+    let Inspected { path, compression, report, inside, refused_table, judgement } = inspected;
+    if json {
+        return print_json(&inspected.document());
     }
     let mut text = summary(report, *compression);
     text.push_str(&inside::text(report, inside));

@@ -12,6 +12,7 @@ use ddi_core::{
 use ddi_fs::{Error as FileError, ExtentKind, Unknown};
 use ddi_signature::Certificates;
 use ddi_verity::RootHash;
+use serde_json::Value;
 
 use super::policy::{judgement_text, systemd_text};
 use super::signature::{certificates_text, signature_text, subject};
@@ -49,7 +50,7 @@ pub(crate) struct Verified<'a> {
 /// What was proven, the verdict first.
 pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> {
     if json {
-        return print_json(&document(verified).to_json());
+        return print_json(&verified.document());
     }
     let assessment = verified.assessment;
     let name = escape(&verified.path.display().to_string());
@@ -100,6 +101,13 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
         }
     }
     print(&text)
+}
+
+impl Verified<'_> {
+    /// All of it: `ddi.verify/1`.
+    pub(crate) fn document(&self) -> Value {
+        document(self).to_json()
+    }
 }
 
 fn document<'a>(verified: &Verified<'a>) -> Verification<'a> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-const PUBLISHED: [&str; 9] = [
+const PUBLISHED: [&str; 10] = [
     "ddi-build",
     "ddi-cli",
     "ddi-core",
@@ -11,6 +11,7 @@ const PUBLISHED: [&str; 9] = [
     "ddi-gpt",
     "ddi-io",
     "ddi-os",
+    "ddi-report",
     "ddi-signature",
     "ddi-verity",
 ];

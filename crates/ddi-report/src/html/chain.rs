@@ -342,8 +342,7 @@ fn tree(html: &mut Html, set: &Set<'_>) {
     let top = set.set.and_then(|set| some_text(set, "treeRootHash"));
     let (state, what) = match set.verdict() {
         Some(verdict) => {
-            let bad: u64 =
-                list(verdict, "levels").iter().map(|level| corrupt(level)).fold(0, u64::saturating_add);
+            let bad: u64 = list(verdict, "levels").iter().map(corrupt).fold(0, u64::saturating_add);
             match (is(verdict, "rootHashMatches"), bad) {
                 (false, _) => (State::Broken, "the top of the tree does not match the root hash".to_owned()),
                 (true, 0) => {
@@ -545,10 +544,9 @@ fn row(html: &mut Html, index: usize, width: usize, state: State, label: &str) {
 }
 
 fn hashes_per_block(parameters: &Value) -> u64 {
-    let digest = match text(parameters, "algorithm") {
-        "sha1" => 32,
-        "sha384" | "sha512" => 64,
-        _ => 32,
-    };
-    uint(parameters, "hashBlockSize").unwrap_or(4096) / digest
+    let block = uint(parameters, "hashBlockSize").unwrap_or(4096);
+    match text(parameters, "algorithm") {
+        "sha384" | "sha512" => block / 64,
+        _ => block / 32,
+    }
 }

@@ -56,11 +56,15 @@ pub(super) fn damage(html: &mut Html, documents: &Documents<'_>) {
 fn cells(blocks: u64, unproven: &[(u64, u64)], corrupt: &[(u64, u64)]) -> (u64, Vec<Cell>) {
     let per_cell = blocks.div_ceil(COLUMNS.saturating_mul(ROWS)).max(1);
     let number = blocks.div_ceil(per_cell);
+    let cell = |block: u64| {
+        let index = block.checked_div(per_cell).unwrap_or(0);
+        usize::try_from(index).unwrap_or(usize::MAX)
+    };
     let mut cells = vec![Cell::Good; usize::try_from(number).unwrap_or(0)];
     for (runs, state) in [(unproven, Cell::Unproven), (corrupt, Cell::Corrupt)] {
         for (first, last) in runs {
-            let from = usize::try_from(first / per_cell).unwrap_or(usize::MAX);
-            let to = usize::try_from(last / per_cell).unwrap_or(usize::MAX);
+            let from = cell(*first);
+            let to = cell(*last);
             for cell in cells.iter_mut().take(to.saturating_add(1)).skip(from) {
                 *cell = state.max(*cell);
             }
@@ -92,7 +96,9 @@ fn map(html: &mut Html, verdict: &Value, block_size: Option<u64>) {
     {
         let mut path = String::new();
         for (index, _) in (0u64..).zip(&cells).filter(|(_, cell)| **cell == state) {
-            let (x, y) = ((index % columns).saturating_mul(CELL), (index / columns).saturating_mul(CELL));
+            let row = index.checked_div(columns).unwrap_or(0);
+            let column = index.saturating_sub(row.saturating_mul(columns));
+            let (x, y) = (column.saturating_mul(CELL), row.saturating_mul(CELL));
             let _ = write!(path, "M{x} {y}h9v9h-9z");
         }
         if !path.is_empty() {

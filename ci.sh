@@ -9,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 packages=(cryptsetup-bin gdisk fdisk util-linux systemd-container erofs-utils squashfs-tools e2fsprogs dosfstools mtools openssl attr
-    btrfs-progs xfsprogs f2fs-tools strace jq binutils gpgv time 7zip)
+    btrfs-progs xfsprogs f2fs-tools strace jq binutils gpgv time 7zip
+    gcc g++ clang valgrind pkg-config golang-go)
 here=../shared/corpus/make-corpus.sh
 [ ! -x $here ] || packages+=(mmdebstrap)
 
@@ -66,6 +67,9 @@ cargo test --workspace --locked
 
 step examples
 tests/examples.sh
+
+step "C library"
+crates/ddi-capi/tests/capi.sh
 
 step "interleavings of threads"
 RUSTFLAGS='--cfg shuttle' cargo test -p ddi-verity --no-default-features --lib --locked --target-dir target/shuttle p3_

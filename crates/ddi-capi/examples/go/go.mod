@@ -1,0 +1,3 @@
+module github.com/ddi-rs/ddi/gate-update
+
+go 1.19

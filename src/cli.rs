@@ -39,10 +39,41 @@ Exit status:
 
 /// Inspect and verify Discoverable Disk Images. Root is never needed.
 #[derive(Debug, Parser)]
-#[command(name = "ddi", version, after_help = EXIT_STATUS, disable_help_subcommand = true)]
+#[command(name = "ddi", version, after_help = crate::exit::help())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Whether output is coloured; also NO_COLOR and CLICOLOR_FORCE
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(crate) color: ColorChoice,
+    /// No results for people and no progress: the exit status says it. JSON and bytes that were asked for are still printed
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// `--color`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// If stdout is a terminal that can
+    Auto,
+    Always,
+    Never,
+}
+
+impl Cli {
+    /// The arguments of this run; ends it where they are wrong, or ask for help.
+    ///
+    /// veritysetup has `-h` for the hash algorithm, and so does `ddi verity`. At the end of the line no value follows it: then it
+    /// is the `-h` of all other commands.
+    pub(crate) fn of_arguments() -> Self {
+        let mut args: Vec<_> = std::env::args_os().collect();
+        if args.iter().any(|arg| arg == "verity")
+            && let Some(last) = args.last_mut().filter(|last| *last == "-h")
+        {
+            *last = "--help".into();
+        }
+        Self::parse_from(args)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +114,12 @@ pub(crate) struct InspectArgs {
     pub(crate) image: PathBuf,
     #[command(flatten)]
     pub(crate) unpack: UnpackArgs,
+    /// Show everything that is known, with a map of the disk
+    #[arg(long, short, conflicts_with_all = ["table", "json"])]
+    pub(crate) verbose: bool,
+    /// Show only the columns of `systemd-dissect`: what it would mount
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) table: bool,
     /// Print JSON: all keys of `systemd-dissect --json`, and more
     #[arg(long)]
     pub(crate) json: bool,

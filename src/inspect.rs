@@ -9,7 +9,7 @@ use ddi_os::SystemFacts;
 
 use crate::cli::InspectArgs;
 use crate::keep::Looked;
-use crate::output::Inspected;
+use crate::output::{Detail, Inspected};
 use crate::trust::policy;
 use crate::verify::{open, strict};
 use crate::{ExitStatus, output};
@@ -60,9 +60,11 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
         inside: &inside,
         refused_table: refused_table.as_ref(),
         judgement: judgement.as_ref(),
+        certificates: &args.trust.certificates.files,
+        root_hashes: [args.trust.root_hash.as_deref(), args.trust.usr_hash.as_deref()],
     };
     if !args.keep.markdown {
-        output::inspect(&inspected, args.json)?;
+        output::inspect(&inspected, args.detail())?;
     }
     if args.keep.wants_more() {
         let document = inspected.document();
@@ -70,4 +72,15 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
         args.keep.write(&args.image, &document, Some(Looked::files(&args.keep, &document, &contents)))?;
     }
     Ok(if report.broken() || refused_table.is_some() { ExitStatus::Bad } else { ExitStatus::Good })
+}
+
+impl InspectArgs {
+    fn detail(&self) -> Detail {
+        match self {
+            InspectArgs { json: true, .. } => Detail::Json,
+            InspectArgs { table: true, .. } => Detail::Table,
+            InspectArgs { verbose: true, .. } => Detail::Full,
+            _ => Detail::First,
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! The `ddi` command: inspect and verify Discoverable Disk Images.
 #![forbid(unsafe_code)]
 
+mod begun;
 mod bench;
 mod build;
 mod check;
 mod cli;
+mod exit;
 mod failure;
 mod files;
 mod inspect;
@@ -22,31 +24,13 @@ mod verity;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::{CheckCommand, Cli, Command, PolicyCommand, VerityCommand};
-
-/// What the exit status says. The numbers are promised in `--help`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ExitStatus {
-    /// 0: proven under a root hash that the caller trusts; or, for commands that prove nothing, all is well.
-    Good = 0,
-    /// 1: not proven, broken, or forbidden.
-    Bad = 1,
-    /// 2: could not tell.
-    Unknown = 2,
-    /// 3: every block matches a root hash that nobody vouches for.
-    Unvouched = 3,
-}
-
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> Self {
-        ExitCode::from(status as u8)
-    }
-}
+pub(crate) use crate::exit::ExitStatus;
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let Cli { command, color, quiet } = Cli::of_arguments();
+    output::set(color, quiet);
+    begun::watch();
     let asked = command.asked();
     let status = match command {
         Command::Inspect(args) => inspect::run(&args),

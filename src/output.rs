@@ -9,43 +9,62 @@ mod check;
 mod files;
 mod inspect;
 mod name;
+mod picture;
 mod policy;
+mod progress;
 mod read;
 mod sign;
 mod signature;
 mod table;
+mod term;
 mod unproven;
 mod verify;
 mod verity;
+mod width;
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use ddi_core::json::Failure;
 use ddi_gpt::Escaped;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
+use crate::cli::ColorChoice;
 use crate::failure::Asked;
 
 pub(crate) use bench::{Measured, Speed, bench};
 pub(crate) use build::{Made, Planned, built, planned};
 pub(crate) use check::check;
 pub(crate) use files::{Bytes, Entry, Lines, Shape, sha256};
-pub(crate) use inspect::{Inspected, inspect};
+pub(crate) use inspect::{Detail, Inspected, inspect};
 use name::hex;
 pub(crate) use name::{named, shown_name};
 pub(crate) use policy::{PolicyChecked, checked, policy};
+pub(crate) use progress::{Progress, clear as clear_progress};
 pub(crate) use read::{Unreadable, bytes, bytes_to};
 pub(crate) use sign::signed;
 use table::{Cell, Table};
+use term::term;
 pub(crate) use verify::{Verified, verify};
 pub(crate) use verity::{dump, formatted, refused, repaired, verified};
 
 /// Whether a JSON document is on stdout, or part of one: there is never a second.
 static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Whether only the exit status is to say what was found.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Says what output is to be like, before there is any.
+pub(crate) fn set(color: ColorChoice, quiet: bool) {
+    term::set(color);
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
 
 /// Text of any origin, made fit for a terminal.
 fn escape(text: &str) -> String {
@@ -58,8 +77,13 @@ fn escape_sentence(text: impl Display) -> String {
     parts.join("\\")
 }
 
-/// Prints to stdout in one go.
+/// Prints to stdout in one go what people read.
 fn print(text: &str) -> anyhow::Result<()> {
+    if is_quiet() { Ok(()) } else { print_asked(text) }
+}
+
+/// Prints to stdout in one go what was asked for by name, even of a quiet command.
+fn print_asked(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -75,7 +99,7 @@ pub(crate) fn markdown(text: &str) -> anyhow::Result<()> {
 /// Prints a JSON value to stdout, indented.
 fn print_json(value: &Value) -> anyhow::Result<()> {
     ANSWERED.store(true, Ordering::Relaxed);
-    print(&escape_json(&format!("{value:#}\n")))
+    print_asked(&escape_json(&format!("{value:#}\n")))
 }
 
 /// JSON that means the same, fit for a terminal: what [`escape`] would escape, in the way of JSON. Such characters are found
@@ -139,37 +163,6 @@ fn say(what: &str, text: impl Display) {
     let _ = writeln!(io::stderr(), "ddi: {what}: {}", escape_sentence(text));
 }
 
-/// A progress bar on stderr; invisible unless that is a terminal.
-#[derive(Debug)]
-pub(crate) struct Progress(ProgressBar);
-
-impl Progress {
-    /// For work that is counted in bytes.
-    pub(crate) fn new() -> Self {
-        if !io::stderr().is_terminal() {
-            return Progress(ProgressBar::hidden());
-        }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
-        let template = "{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        Progress(bar)
-    }
-
-    /// `done` of `total` bytes; several threads may call.
-    pub(crate) fn set(&self, done: u64, total: u64) {
-        self.0.set_length(total);
-        self.0.set_position(done);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
 /// Bytes as people say them, `184.0K`, in the form of `systemd-dissect`.
 fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
@@ -182,6 +175,21 @@ fn human_size(bytes: u64) -> String {
     format!("{}.{}{}", tenths / 10, tenths % 10, UNITS[power as usize - 1])
 }
 
+/// Bytes with the unit spelled out, `180 KiB`, with a decimal where it is not a whole number of them.
+fn binary_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = (bytes.ilog2() / 10).clamp(1, 6);
+    let tenths = u128::from(bytes) * 10 / (1u128 << (10 * power));
+    let unit = UNITS[power as usize - 1];
+    match tenths % 10 {
+        0 => format!("{} {unit}", tenths / 10),
+        tenth => format!("{}.{tenth} {unit}", tenths / 10),
+    }
+}
+
 /// `1 block`, `2 blocks`.
 fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
@@ -189,7 +197,7 @@ fn count(n: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{escape_json, human_size};
+    use super::{binary_size, escape_json, human_size};
 
     #[test]
     fn json_is_fit_for_a_terminal_and_means_the_same() {
@@ -220,6 +228,16 @@ mod tests {
             (u64::MAX, "15.9E"),
         ] {
             assert_eq!(human_size(bytes), text);
+        }
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (180 << 10, "180 KiB"),
+            (1536 << 10, "1.5 MiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(binary_size(bytes), text);
         }
     }
 }

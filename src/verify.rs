@@ -69,6 +69,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitStatus> {
         assessment.proofs.iter().map(|proof| guessed_wrong(&image, proof)).collect();
     let verified = Verified {
         path: &args.image,
+        image: &image,
         beside: &image.sidecars().findings,
         dissection: &dissection,
         tree_root_hashes: &tree_root_hashes,

@@ -1,30 +1,34 @@
 //! What `ddi verify` prints.
 
+mod damage;
+
 use std::fmt::Write;
 use std::path::Path;
 
 use ddi_core::json::Verification;
 use ddi_core::policy::ImagePolicy;
-use ddi_core::steps::{CheckedSignature, DissectionRecord, Extent, Selection, SignatureState, Skipped};
-use ddi_core::{
-    Access, Assessment, Damage, DamagedBlocks, Error, Finding, MountError, Outcome, PolicyEvaluation, Proof,
+use ddi_core::steps::{
+    CheckedSignature, DissectionRecord, Extent, ReportOptions, Selection, SignatureState, Skipped, Table,
 };
-use ddi_fs::{Error as FileError, ExtentKind, Unknown};
+use ddi_core::{Access, Assessment, Damage, Error, Finding, Image, Outcome, PolicyEvaluation, Proof, Report};
 use ddi_signature::Certificates;
 use ddi_verity::RootHash;
 use serde_json::Value;
 
 use super::policy::{judgement_text, systemd_text};
 use super::signature::{certificates_text, signature_text, subject};
+use super::term::{Mark, Style, Term, term};
 use super::unproven::unproven_text;
 use super::verity::verdict_text;
-use super::{count, escape, escape_sentence, print, print_json, shown_name};
+use super::width::fold;
+use super::{escape, escape_sentence, print, print_json};
 use crate::ExitStatus;
 
 /// Everything that `ddi verify` found out.
 #[derive(Debug)]
 pub(crate) struct Verified<'a> {
     pub(crate) path: &'a Path,
+    pub(crate) image: &'a Image,
     pub(crate) assessment: &'a Assessment,
     pub(crate) dissection: &'a DissectionRecord,
     /// What is of no use beside the image.
@@ -52,10 +56,15 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
     if json {
         return print_json(&verified.document());
     }
-    let assessment = verified.assessment;
+    let (assessment, term) = (verified.assessment, term());
     let name = escape(&verified.path.display().to_string());
     let (word, meaning) = headline(verified);
-    let mut text = format!("{word} {name}: {meaning}\n");
+    let style = match verified.outcome {
+        ExitStatus::Good => Style::Good,
+        ExitStatus::Unvouched | ExitStatus::Unknown => Style::Doubtful,
+        ExitStatus::Bad => Style::Bad,
+    };
+    let mut text = format!("{} {name}: {meaning}\n", term.paint(style, word));
     if let Some(error) = verified.refused_table {
         let _ = writeln!(text, "  partition table, strictly: {}", escape_sentence(error));
     }
@@ -66,10 +75,11 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
             text.push_str(&guids_text(proof, found));
         }
         if proof.named_by_caller && proof.hash.is_none() {
-            text.push_str(&difference_text(proof, &assessment.proofs));
+            text.push_str(&difference_text(proof, &assessment.proofs, term));
         }
         if let Some(damage) = damage {
-            text.push_str(&damage_text(damage));
+            text.push_str(&damage::map(verified.image, proof, damage, term));
+            text.push_str(&damage::text(damage));
         }
     }
     text.push_str(&unproven_text(&assessment.unproven));
@@ -91,6 +101,7 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
         None => {
             if let Some(error) = &assessment.refused {
                 let _ = writeln!(text, "  as a whole: {}", escape_sentence(error));
+                text.push_str(&broken_table(verified, term));
                 if matches!(error, Error::NoDataForRootHash { .. } | Error::NoHashForRootHash { .. }) {
                     text.push_str(&other_guids_text(verified.dissection));
                 }
@@ -100,7 +111,17 @@ pub(crate) fn verify(verified: &Verified<'_>, json: bool) -> anyhow::Result<()> 
             }
         }
     }
-    print(&text)
+    // lines of a log are searched
+    print(&if term.is_terminal { fold(&text, term.columns) } else { text })
+}
+
+/// The disk as a picture, where its table cannot be used: partitions behind the end of a file that was cut short.
+fn broken_table(verified: &Verified<'_>, term: &Term) -> String {
+    if !matches!(verified.image.table(), Table::Broken(_)) {
+        return String::new();
+    }
+    let report = Report::of(verified.image, verified.dissection, &ReportOptions::new(verified.image));
+    super::inspect::disk_map(&report, 4, term).unwrap_or_default()
 }
 
 impl Verified<'_> {
@@ -230,7 +251,7 @@ fn other_guids_text(dissection: &DissectionRecord) -> String {
 }
 
 /// In what the root hash that was given is another than that of the image: often it is one digit.
-fn difference_text(missing: &Proof, proofs: &[Proof]) -> String {
+fn difference_text(missing: &Proof, proofs: &[Proof], term: &Term) -> String {
     /// With more than these it is another one altogether.
     const MAX_DIGITS: usize = 4;
     /// Digits that are shown around one that differs.
@@ -253,7 +274,8 @@ fn difference_text(missing: &Proof, proofs: &[Proof]) -> String {
             let window = end.saturating_sub(AROUND)..end;
             let dots = |text: &str| {
                 let (before, behind) = (window.start > 0, window.end < given.len());
-                let [before, behind] = [before, behind].map(|more| if more { "\u{2026}" } else { "" });
+                let [before, behind] =
+                    [before, behind].map(|more| if more { term.mark(Mark::Cut) } else { "" });
                 format!("{before}{}{behind}", &text[window.clone()])
             };
             let what = match differ.len() {
@@ -283,95 +305,4 @@ fn issuers_text(verified: &Verified<'_>) -> String {
         }
     }
     text
-}
-
-/// Damaged ranges that are shown to people.
-const SHOWN: usize = 20;
-
-/// Which files lie in the blocks that are not proven.
-fn damage_text(damage: &Damage) -> String {
-    let mut text = String::new();
-    let owners = match &damage.owners {
-        Ok(owners) => owners,
-        Err(MountError::FileSystem(error @ FileError::Io { offset: ..SUPERBLOCK_END, .. })) => {
-            let _ = writeln!(
-                text,
-                "    the superblock is not proven, so nothing can be told about files: {}",
-                escape_sentence(error)
-            );
-            return text;
-        }
-        Err(error) => {
-            let _ = writeln!(text, "    nothing can be told about files: {}", escape_sentence(error));
-            return text;
-        }
-    };
-    for (damaged, found) in damage.blocks.iter().zip(&owners.ranges).take(SHOWN) {
-        let _ = write!(text, "    {}", blocks_text(damaged));
-        if found.count == 0 && found.system.is_empty() {
-            text.push_str(match owners.is_complete() {
-                true => ": not in use\n",
-                false => ": no file known\n",
-            });
-            continue;
-        }
-        text.push_str(":\n");
-        for owner in &found.owners {
-            let _ = writeln!(text, "      {} ({})", shown_name(&owner.path), kinds_text(&owner.kinds));
-        }
-        let more = found.count.saturating_sub(found.owners.len() as u64);
-        if more > 0 {
-            let _ = writeln!(text, "      and {}", count(more, "more file"));
-        }
-        if !found.system.is_empty() {
-            let _ = writeln!(text, "      the file system itself ({})", kinds_text(&found.system));
-        }
-    }
-    let more = damage.blocks.len().saturating_sub(SHOWN) as u64;
-    if more > 0 || damage.is_truncated {
-        let at_least = if damage.is_truncated { "at least " } else { "" };
-        let _ = writeln!(text, "    and {at_least}{}", count(more, "more range"));
-    }
-    for untold in &owners.untold {
-        let what = match untold.what {
-            Unknown::Inode => "what lies behind",
-            Unknown::Entries => "all files in",
-            _ => "where all of",
-        };
-        let lies = if matches!(untold.what, Unknown::Inode | Unknown::Entries) { "" } else { " lies" };
-        let (path, error) = (shown_name(&untold.path), escape_sentence(&untold.error));
-        let _ = writeln!(text, "    not known: {what} {path}{lies}: {error}");
-    }
-    let more = owners.untold_count.saturating_sub(owners.untold.len() as u64);
-    if more > 0 {
-        let _ = writeln!(text, "    not known either: the same of {}", count(more, "more file"));
-    }
-    if let Some(error) = &owners.stopped {
-        let _ = writeln!(text, "    not all files were looked at: {}", escape_sentence(error));
-    }
-    if let Some(error) = &owners.system {
-        let _ =
-            writeln!(text, "    not known: all places of the file system itself: {}", escape_sentence(error));
-    }
-    text
-}
-
-/// Where superblocks of the file systems that tell are: before that byte.
-const SUPERBLOCK_END: u64 = 2048;
-
-/// `corrupt block 3`, `blocks 7-9, which cannot be judged`.
-fn blocks_text(damaged: &DamagedBlocks) -> String {
-    let blocks = &damaged.blocks;
-    let numbers = match blocks.end.saturating_sub(blocks.start) {
-        1 => format!("block {}", blocks.start),
-        _ => format!("blocks {}-{}", blocks.start, blocks.end.saturating_sub(1)),
-    };
-    match damaged.corrupt {
-        true => format!("in corrupt {numbers}"),
-        false => format!("in {numbers}, which cannot be judged"),
-    }
-}
-
-fn kinds_text(kinds: &[ExtentKind]) -> String {
-    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
 }

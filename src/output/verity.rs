@@ -11,6 +11,7 @@ use ddi_verity::{
 
 use crate::verity::fec::WrittenFec;
 
+use super::term::{Mark, term};
 use super::{escape, escape_sentence, print, print_json};
 
 /// A superblock and what follows from it.
@@ -201,7 +202,7 @@ fn ranges_text(ranges: &BlockRanges) -> String {
         })
         .collect();
     if ranges.is_truncated() || ranges.ranges().len() > SHOWN {
-        shown.push("…".into());
+        shown.push(term().mark(Mark::Cut).into());
     }
     format!("{} ({})", ranges.count(), shown.join(", "))
 }

@@ -17,6 +17,8 @@ use anyhow::{Context, bail, ensure};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::begun::Begun;
+
 /// Where the kernel shows our open files.
 const OPEN_FILES: &str = "/proc/self/fd";
 
@@ -35,7 +37,7 @@ enum Kind {
     /// Has no name yet.
     Unnamed,
     /// Has this name until it is complete.
-    Temporary(PathBuf),
+    Temporary(PathBuf, #[expect(dead_code, reason = "undone when it is dropped")] Begun),
 }
 
 impl Destination {
@@ -82,7 +84,11 @@ impl Destination {
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
                 let temporary = temporary_name(path);
                 let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;
-                Ok(Destination { file, path: path.into(), kind: Kind::Temporary(temporary) })
+                Ok(Destination {
+                    file,
+                    path: path.into(),
+                    kind: Kind::Temporary(temporary.clone(), Begun::file(temporary)),
+                })
             }
             Err(error) => Err(io::Error::from(error).into()),
         }
@@ -135,7 +141,7 @@ impl Destination {
                     .map_err(io::Error::from)
                     .context("could not be given its name")?;
             }
-            Kind::Temporary(temporary) => {
+            Kind::Temporary(temporary, _) => {
                 if fs::symlink_metadata(&self.path).is_ok() {
                     bail!("was made by somebody else meanwhile");
                 }
@@ -148,7 +154,7 @@ impl Destination {
 
 impl Drop for Destination {
     fn drop(&mut self) {
-        if let Kind::Temporary(temporary) = &self.kind {
+        if let Kind::Temporary(temporary, _) = &self.kind {
             // gone already if it was renamed
             let _ = fs::remove_file(temporary);
         }
@@ -190,6 +196,7 @@ pub(crate) fn replace(
     let path = fs::canonicalize(path)?;
     let temporary = temporary_name(&path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let _begun = Begun::file(temporary.clone());
     let written = write(&mut file).and_then(|()| {
         // nobody may read it who could not read the old one
         file.set_permissions(permissions)?;
@@ -251,7 +258,7 @@ mod tests {
         let begin = || Destination {
             file: File::create_new(&temporary).unwrap(),
             path: path.clone(),
-            kind: Kind::Temporary(temporary.clone()),
+            kind: Kind::Temporary(temporary.clone(), Begun::file(temporary.clone())),
         };
         drop(begin());
         assert!(folder.names().is_empty());

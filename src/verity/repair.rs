@@ -22,6 +22,7 @@ use super::destination::Destination;
 use super::fec::OldParity;
 use super::open;
 use super::verify::{find_params, find_root_hash, refuse, strictness};
+use crate::begun::Begun;
 use crate::cli::RepairArgs;
 use crate::overwrite::{self, is_same_file};
 use crate::{ExitStatus, output};
@@ -214,6 +215,8 @@ struct Journal {
     same_file: bool,
     path: PathBuf,
     file: Mutex<File>,
+    /// As long as nothing is written in place.
+    begun: Mutex<Option<Begun>>,
 }
 
 impl Journal {
@@ -237,7 +240,8 @@ impl Journal {
             Err(_) => Self::create(&path),
         };
         let file = file.with_context(|| path.display().to_string())?;
-        Ok(Journal { data, hash: hash.into(), same_file, path, file: Mutex::new(file) })
+        let begun = Mutex::new(Some(Begun::file(path.clone())));
+        Ok(Journal { data, hash: hash.into(), same_file, path, file: Mutex::new(file), begun })
     }
 
     fn create(path: &Path) -> io::Result<File> {
@@ -262,6 +266,8 @@ impl Place for Journal {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.sync_all().with_context(|| self.path.display().to_string())?;
         self.sync_folder()?;
+        // from here on it is needed to complete the work
+        drop(self.begun.lock().unwrap_or_else(PoisonError::into_inner).take());
         let name = || self.data.display().to_string();
         let data = Destination::open(&self.data).with_context(name)?;
         let hash = match self.same_file {

@@ -137,6 +137,10 @@ pub(crate) fn run_within(mut command: Command, limit: Duration) -> Ended {
     // whole locale-independent texts; the tools of an ordinary user's PATH are not all
     let path = std::env::join_paths(path_folders()).unwrap();
     command.env("LC_ALL", "C").env("PATH", path);
+    // whole lines, unless it is about lines that fit
+    if command.get_envs().all(|(name, _)| name != "COLUMNS") {
+        command.env("COLUMNS", "1000");
+    }
     let shown = format!("{command:?}");
     let mut child = command
         .stdin(Stdio::null())

@@ -38,6 +38,8 @@ pub struct DamagedBlocks {
 pub struct Damage {
     /// The file system.
     pub kind: Option<FsKind>,
+    /// Size of a data block in bytes; `None` if its tree is gone.
+    pub block_size: Option<u32>,
     /// The blocks, ascending; not all of them if the [`Verdict`] has not kept all ranges.
     pub blocks: Vec<DamagedBlocks>,
     /// True if there are more.
@@ -89,11 +91,13 @@ impl Damage {
             |verdict: &Verdict| verdict.corrupt_data.is_truncated() || verdict.unproven_data.is_truncated();
         let mut damage = Damage {
             kind: None,
+            block_size: None,
             blocks,
             is_truncated: proof.verdict.as_ref().is_some_and(is_truncated),
             owners: Err(MountError::Unrecognised),
         };
         if let Some(set) = sets.iter().find(is_its) {
+            damage.block_size = set.tree.as_ref().map(|tree| tree.params().data_block_size());
             damage.owners = damage.owners(image, set);
         }
         damage

@@ -7,29 +7,79 @@ use ddi_core::{Assurance, MountError, Mounted, Report, Voucher};
 use ddi_os::SystemFacts;
 use ddi_os::metadata::{EnvFile, ExtensionRelease, Fact, UseAs};
 
+use super::super::term::{Mark, Style, Term};
 use super::super::{escape, escape_sentence};
 
-/// A question of `systemd-dissect` in its words, and how to tell.
-type Question = (&'static str, fn(&UseAs) -> bool);
+/// A use, in the words of `systemd-dissect`, and what it takes.
+struct Use {
+    words: &'static str,
+    /// Shorter, for the first screen.
+    short: &'static str,
+    holds: fn(&UseAs) -> bool,
+    /// What is not there if it is not for that.
+    lacks: &'static str,
+}
+
+const fn usage(
+    words: &'static str,
+    short: &'static str,
+    holds: fn(&UseAs) -> bool,
+    lacks: &'static str,
+) -> Use {
+    Use { words, short, holds, lacks }
+}
 
 /// The questions of `systemd-dissect`, in the order of its text.
-const QUESTIONS: [Question; 10] = [
-    ("bootable system for UEFI", |use_as| use_as.bootable_uefi),
-    ("bootable system for container", |use_as| use_as.bootable_container),
-    ("portable service", |use_as| use_as.portable_service),
-    ("initrd", |use_as| use_as.initrd),
-    ("sysext for system", |use_as| use_as.sysext),
-    ("sysext for portable service", |use_as| use_as.sysext_portable),
-    ("sysext for initrd", |use_as| use_as.sysext_initrd),
-    ("confext for system", |use_as| use_as.confext),
-    ("confext for portable service", |use_as| use_as.confext_portable),
-    ("confext for initrd", |use_as| use_as.confext_initrd),
+const USES: [Use; 10] = [
+    usage(
+        "bootable system for UEFI",
+        "system for UEFI",
+        |use_as| use_as.bootable_uefi,
+        "no ESP, or no init system",
+    ),
+    usage(
+        "bootable system for container",
+        "system for containers",
+        |use_as| use_as.bootable_container,
+        "no init system",
+    ),
+    usage(
+        "portable service",
+        "portable service",
+        |use_as| use_as.portable_service,
+        "no PORTABLE_PREFIXES= or PORTABLE_SCOPE= in os-release",
+    ),
+    usage("initrd", "initrd", |use_as| use_as.initrd, "no initrd-release"),
+    usage("sysext for system", "sysext", |use_as| use_as.sysext, SYSEXT),
+    usage(
+        "sysext for portable service",
+        "sysext for portable services",
+        |use_as| use_as.sysext_portable,
+        SYSEXT,
+    ),
+    usage("sysext for initrd", "sysext for initrds", |use_as| use_as.sysext_initrd, SYSEXT),
+    usage("confext for system", "confext", |use_as| use_as.confext, CONFEXT),
+    usage(
+        "confext for portable service",
+        "confext for portable services",
+        |use_as| use_as.confext_portable,
+        CONFEXT,
+    ),
+    usage("confext for initrd", "confext for initrds", |use_as| use_as.confext_initrd, CONFEXT),
 ];
+
+const SYSEXT: &str = "no extension-release in /usr, or for other scopes";
+const CONFEXT: &str = "no extension-release in /etc, or for other scopes";
+
+/// What an image is for.
+pub(super) fn uses(use_as: &UseAs) -> Vec<&'static str> {
+    USES.iter().filter(|usage| (usage.holds)(use_as)).map(|usage| usage.short).collect()
+}
 
 type Inner = Result<SystemFacts, MountError>;
 
 /// The lines that follow the summary, in its columns.
-pub(super) fn text(report: &Report, inside: &Inner) -> String {
+pub(super) fn text(report: &Report, inside: &Inner, term: &Term) -> String {
     let mut text = String::new();
     let mut lines = |name: &str, values: &mut dyn Iterator<Item = String>| {
         let mut name = name;
@@ -65,9 +115,13 @@ pub(super) fn text(report: &Report, inside: &Inner) -> String {
     lines("Inside", &mut inside.mounted.iter().map(|mounted| proof(report, mounted)));
     text.push('\n');
     let mut name = "Use As:";
-    for (words, holds) in &QUESTIONS {
-        let sign = if holds(&inside.use_as) { '✓' } else { '✗' };
-        let _ = writeln!(text, "{name:>11} {sign} {words}");
+    for Use { words, holds, lacks, .. } in &USES {
+        let (mark, style, why) = match holds(&inside.use_as) {
+            true => (Mark::Yes, Style::Good, String::new()),
+            false => (Mark::No, Style::Faint, format!(": {lacks}")),
+        };
+        let sign = term.paint(style, term.mark(mark));
+        let _ = writeln!(text, "{name:>11} {sign} {words}{why}");
         name = "";
     }
     text

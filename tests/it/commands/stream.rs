@@ -60,7 +60,8 @@ fn packed_images_are_as_plain_ones() {
     let plain = fs::read(packed.join("demo_1.0.raw")).unwrap();
     let folder = Folder::new();
     let plain = folder.write("demo_1.0.raw", &plain);
-    let commands: [&[&str]; 4] = [&["inspect"], &["inspect", "--json"], &["verify"], &["verify", "--json"]];
+    let commands: [&[&str]; 4] =
+        [&["inspect", "-v"], &["inspect", "--json"], &["verify"], &["verify", "--json"]];
     let answer = |command: &[&str], path: &str| {
         let mut ended = ddi(command.iter().copied().chain([path]));
         let name = Path::new(path).file_name().unwrap().to_str().unwrap();

@@ -59,13 +59,23 @@ impl<'a> Control<'a> {
 
     /// Checks that `part` may go on.
     pub(crate) fn check(&self, part: usize) -> Result<(), Halt> {
-        if self.options.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+        if self.is_cancelled() {
             return Err(Error::Cancelled.into());
         }
         if self.aborted.load(Ordering::Relaxed) || part > self.last.load(Ordering::Relaxed) {
             return Err(Halt::Stopped);
         }
         Ok(())
+    }
+
+    /// Returns true if the caller wants no more of it.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.options.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+
+    /// Bytes there are in all.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
     }
 
     /// No part behind this one matters any more.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`ReadAt`] reads at an offset: all of it or an error, without a cursor, from several threads at once. [`WriteAt`] is its
-//! counterpart. Everything else is made from these two, but for [`TarWriter`], which makes a stream.
+//! counterpart. Everything else is made from these two, but for [`TarWriter`], which makes a stream, and [`Pipeline`], by which several
+//! threads work on what comes in order.
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -25,6 +26,7 @@
 
 #[cfg(feature = "mmap")]
 mod mmap;
+mod pipeline;
 mod read_at;
 mod read_once;
 mod spool;
@@ -35,6 +37,7 @@ mod write_at;
 
 #[cfg(feature = "mmap")]
 pub use mmap::MmapSource;
+pub use pipeline::{Pipeline, PipelineError};
 pub use read_at::{FileSource, ReadAt, Section};
 pub use read_once::ReadOnce;
 pub use spool::{MAX_UNPACKED_RATIO, MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};

@@ -49,7 +49,8 @@ pub(super) fn verify(
     tree.check_size(Storage::Hash, hash.size())?;
     let control = Control::new(options, tree.params.data_size());
     if tree.layout.levels().is_empty() {
-        return single_block(tree, data, root, &control, options);
+        let fill = |block: &mut [u8]| read(data, Storage::Data, 0, block);
+        return single_block(tree, &fill, root, &control, options);
     }
 
     let work = Work::new(tree, options);
@@ -79,14 +80,14 @@ pub(super) fn verify(
     Ok(verdict)
 }
 
-fn nothing_yet(tree: &HashTree) -> Verdict {
+pub(super) fn nothing_yet(tree: &HashTree) -> Verdict {
     Verdict::new(tree.params.data_blocks(), tree.layout.hash_blocks(), tree.layout.levels().len())
 }
 
 /// Without levels the root hash is the digest of the block.
-fn single_block(
+pub(super) fn single_block(
     tree: &HashTree,
-    data: &dyn ReadAt,
+    fill: &(dyn Fn(&mut [u8]) -> Result<(), Error> + Sync),
     root: &RootHash,
     control: &Control<'_>,
     options: &Options<'_>,
@@ -98,7 +99,7 @@ fn single_block(
         1,
         || vec![0; size],
         |block, _| {
-            read(data, Storage::Data, 0, block)?;
+            fill(block)?;
             control.advance(size as u64);
             let mut verdict = nothing_yet(tree);
             if tree.hasher(options).hash_block(block).as_bytes() == root.as_bytes() {
@@ -113,14 +114,15 @@ fn single_block(
 }
 
 /// What a hash block, or the root hash, says of the blocks below it.
-struct Expected<'a> {
+pub(super) struct Expected<'a> {
     /// True if the block itself is proven.
     proven: bool,
-    digest: &'a [u8],
+    /// Nothing if it is not.
+    pub(super) digest: &'a [u8],
 }
 
 /// Some hash blocks of one level, as read, and whether each is proven.
-struct Window {
+pub(super) struct Window {
     /// Number of the first.
     first: u64,
     blocks: Vec<u8>,
@@ -181,8 +183,13 @@ impl Window {
         Ok(())
     }
 
+    /// For each of the blocks, whether it is proven.
+    pub(super) fn proven(&self) -> &[bool] {
+        &self.proven
+    }
+
     /// What the blocks say of block `child` of the level below.
-    fn expected(&self, work: &Work<'_>, child: u64) -> Expected<'_> {
+    pub(super) fn expected(&self, work: &Work<'_>, child: u64) -> Expected<'_> {
         let layout = work.layout();
         let (parent, slot) = layout.parent(child);
         let index = (parent - self.first) as usize;
@@ -195,7 +202,7 @@ impl Window {
 }
 
 /// What the proven upper levels say of the highest streamed level.
-struct Top {
+pub(super) struct Top {
     /// For each block, true if there is a proven digest for it.
     proven: Vec<bool>,
     /// One behind the other.
@@ -204,7 +211,11 @@ struct Top {
 }
 
 impl Top {
-    fn prove(work: &Work<'_>, hash: &dyn ReadAt, root: &RootHash) -> Result<(Self, Verdict), Error> {
+    pub(super) fn prove(
+        work: &Work<'_>,
+        hash: &dyn ReadAt,
+        root: &RootHash,
+    ) -> Result<(Self, Verdict), Error> {
         let layout = work.layout();
         let digest_size = layout.digest_size();
         let mut verdict = nothing_yet(work.tree);
@@ -246,50 +257,37 @@ impl Top {
     }
 }
 
-/// What one thread has.
-struct Checker<'a> {
+/// The way down from the proven upper levels to the hash blocks of level 0.
+pub(super) struct Descent<'a> {
     work: &'a Work<'a>,
-    feed: Feed<'a>,
     hash: Handle<'a>,
     top: &'a Top,
     /// For each streamed level, what was last loaded.
     windows: Vec<Window>,
-    /// The claim's hash blocks as its data makes them.
-    computed: Vec<u8>,
 }
 
-impl<'a> Checker<'a> {
-    fn new(work: &'a Work<'a>, data: &'a dyn ReadAt, hash: &'a dyn ReadAt, top: &'a Top) -> Self {
-        Checker {
+impl<'a> Descent<'a> {
+    pub(super) fn new(work: &'a Work<'a>, hash: &'a dyn ReadAt, top: &'a Top) -> Self {
+        Descent {
             work,
-            feed: Feed::new(work, data),
             hash: Handle::new(hash, work.workers),
             top,
             windows: (0..work.streamed).map(|_| Window::new()).collect(),
-            computed: vec![0; work.window(0) * work.layout().block_size()],
         }
     }
 
-    fn part(&mut self, part: usize, control: &Control<'_>, stop_at_first: bool) -> Result<Verdict, Halt> {
-        let layout = self.work.layout();
-        let block_size = u64::from(self.work.tree.params.data_block_size());
-        let mut verdict = nothing_yet(self.work.tree);
-        for claim in self.work.claims(part) {
-            control.check(part)?;
-            let data = layout.children_of(0, claim.start).start..layout.children_of(0, claim.end - 1).end;
-            self.load(0, claim.clone(), &mut verdict)?;
-            self.check_data(claim, &mut verdict)?;
-            control.advance((data.end - data.start) * block_size);
-            if stop_at_first && !verdict.is_clean() {
-                control.stop_behind(part);
-                break;
-            }
-        }
-        Ok(verdict)
+    /// What was last loaded of level 0.
+    pub(super) fn lowest(&self) -> &Window {
+        &self.windows[0]
     }
 
     /// Loads and judges hash blocks of a streamed level, and those above them that are not loaded yet.
-    fn load(&mut self, level: usize, range: Range<u64>, verdict: &mut Verdict) -> Result<(), Error> {
+    pub(super) fn load(
+        &mut self,
+        level: usize,
+        range: Range<u64>,
+        verdict: &mut Verdict,
+    ) -> Result<(), Error> {
         let (work, layout) = (self.work, self.work.layout());
         if level + 1 == work.streamed {
             let window = &mut self.windows[level];
@@ -309,12 +307,50 @@ impl<'a> Checker<'a> {
         let expected = |block| parent.expected(work, block);
         below[level].load(work, self.hash.get(), level, range, expected, findings)
     }
+}
+
+/// What one thread has.
+struct Checker<'a> {
+    work: &'a Work<'a>,
+    feed: Feed<'a>,
+    descent: Descent<'a>,
+    /// The claim's hash blocks as its data makes them.
+    computed: Vec<u8>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(work: &'a Work<'a>, data: &'a dyn ReadAt, hash: &'a dyn ReadAt, top: &'a Top) -> Self {
+        Checker {
+            work,
+            feed: Feed::new(work, data),
+            descent: Descent::new(work, hash, top),
+            computed: vec![0; work.window(0) * work.layout().block_size()],
+        }
+    }
+
+    fn part(&mut self, part: usize, control: &Control<'_>, stop_at_first: bool) -> Result<Verdict, Halt> {
+        let layout = self.work.layout();
+        let block_size = u64::from(self.work.tree.params.data_block_size());
+        let mut verdict = nothing_yet(self.work.tree);
+        for claim in self.work.claims(part) {
+            control.check(part)?;
+            let data = layout.children_of(0, claim.start).start..layout.children_of(0, claim.end - 1).end;
+            self.descent.load(0, claim.clone(), &mut verdict)?;
+            self.check_data(claim, &mut verdict)?;
+            control.advance((data.end - data.start) * block_size);
+            if stop_at_first && !verdict.is_clean() {
+                control.stop_behind(part);
+                break;
+            }
+        }
+        Ok(verdict)
+    }
 
     /// Compares the data of a claim with its hash blocks, where these are proven.
     fn check_data(&mut self, claim: Range<u64>, verdict: &mut Verdict) -> Result<(), Error> {
         let layout = self.work.layout();
         let block_size = layout.block_size();
-        let window = &self.windows[0];
+        let window = self.descent.lowest();
         let mut blocks = claim.clone();
         for run in window.proven.chunk_by(|a, b| a == b) {
             let run_blocks = blocks.start..blocks.start + run.len() as u64;

@@ -16,6 +16,7 @@ use shuttle::sync::{
 
 use crate::error::Error;
 use crate::options::Options;
+pub(crate) use crew::Crew;
 
 /// Inputs of fewer bytes than this stay on the calling thread.
 const SMALL: u64 = 4 << 20;
@@ -71,11 +72,6 @@ impl<'a> Control<'a> {
     /// Returns true if the caller wants no more of it.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.options.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
-    }
-
-    /// Bytes there are in all.
-    pub(crate) fn total(&self) -> u64 {
-        self.total
     }
 
     /// No part behind this one matters any more.
@@ -210,6 +206,7 @@ fn on_threads(_: &Options<'_>, workers: usize, work: &(impl Fn() + Sync)) {
 
 #[cfg(all(test, any(shuttle, feature = "rayon")))]
 mod acts;
+mod crew;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 #[cfg(all(test, feature = "rayon", not(shuttle)))]

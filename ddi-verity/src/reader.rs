@@ -20,7 +20,9 @@
     )
 )]
 
+mod ahead;
 pub(crate) mod cache;
+mod many;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +38,7 @@ use crate::fec::{Damaged, Healing, Parity, ReadStats};
 use crate::geometry::CheckedTree;
 use crate::hash::{BlockHasher, RootHash};
 use crate::tree::{HashTree, read, spare_is_zero};
+use ahead::Ahead;
 use cache::Cache;
 
 /// What [`VerifiedReader::open`] gives to the cache, in bytes: the hash blocks of 1 GiB of data at 4 KiB blocks.
@@ -63,6 +66,9 @@ pub(crate) type Heal<'a> = dyn FnMut(Option<usize>, u64, &[u8]) -> Option<Arc<[u
 /// Errors are [`io::Error`]s around an [`Error`]: of kind [`InvalidData`](io::ErrorKind::InvalidData) if a block is not
 /// what the root hash says ([`Error::BlockMismatch`], [`Error::SpareNotZero`]), of the kind that the source gave if it
 /// failed. After an error the buffer is zeroed.
+///
+/// Many small reads are cheapest together, see [`read_many`](Self::read_many); for many that follow each other there is
+/// [`with_read_ahead`](Self::with_read_ahead).
 ///
 /// Memory: proven blocks up to the size of the cache, and the top hash block besides. Most of the cache is for hash
 /// blocks; up to 256 KiB are for data blocks that were read in part, as programs that look for something in a file
@@ -103,6 +109,8 @@ pub struct VerifiedReader<D, H> {
     cache: Cache,
     /// Data blocks of which parts were read.
     recent: Cache,
+    /// What was read ahead, if that was asked for.
+    ahead: Option<Ahead>,
     #[cfg(feature = "fec")]
     healing: Option<Healing>,
 }
@@ -182,6 +190,7 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
             top: None,
             cache,
             recent,
+            ahead: None,
             #[cfg(feature = "fec")]
             healing: None,
         })
@@ -259,12 +268,20 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
     pub fn cached_bytes(&self) -> usize {
         let top = self.top.as_deref().map_or(0, <[u8]>::len);
         let kept = top.saturating_add(self.cache.bytes()).saturating_add(self.recent.bytes());
+        let kept = kept.saturating_add(self.ahead.as_ref().map_or(0, Ahead::bytes));
         #[cfg(feature = "fec")]
         let kept = kept.saturating_add(self.healing.as_ref().map_or(0, Healing::bytes));
         kept
     }
 
-    fn read_proven(&self, offset: u64, mut buf: &mut [u8]) -> Result<(), Error> {
+    fn read_proven(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+        match &self.ahead {
+            Some(ahead) => ahead.read(self, offset, buf),
+            None => self.read_now(offset, buf),
+        }
+    }
+
+    fn read_now(&self, offset: u64, mut buf: &mut [u8]) -> Result<(), Error> {
         let block_size = self.data_block_size();
         let mut at = offset;
         while !buf.is_empty() {
@@ -298,6 +315,12 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         self.read_run(block, 1, Arc::get_mut(&mut bytes).unwrap_or_default())?;
         self.recent.insert(offset, &bytes);
         Ok(bytes)
+    }
+
+    /// Returns true if there are so many bytes from `offset` on.
+    fn holds(&self, offset: u64, len: usize) -> bool {
+        let end = u64::try_from(len).ok().and_then(|len| offset.checked_add(len));
+        end.is_some_and(|end| end <= self.tree.params().data_size())
     }
 
     /// Which data block holds a byte, and where in it.
@@ -361,13 +384,27 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
                 continue;
             }
             let block = first.saturating_add(u64::try_from(i).unwrap_or(u64::MAX));
-            let healed = self.healed(None, block).or_else(|| self.heal(None, block, expected?));
-            match healed {
-                Some(healed) if healed.len() == bytes.len() => bytes.copy_from_slice(&healed),
-                _ => return Err(unread.take().unwrap_or(Error::BlockMismatch { level: None, block })),
-            }
+            self.mend(block, expected, bytes, unread.take())?;
         }
         Ok(len)
+    }
+
+    /// Puts the healed block in the place of one that is not what is `expected` of it, or that could not be read.
+    fn mend(
+        &self,
+        block: u64,
+        expected: Option<&[u8]>,
+        bytes: &mut [u8],
+        unread: Option<Error>,
+    ) -> Result<(), Error> {
+        let healed = self.healed(None, block).or_else(|| self.heal(None, block, expected?));
+        match healed {
+            Some(healed) if healed.len() == bytes.len() => {
+                bytes.copy_from_slice(&healed);
+                Ok(())
+            }
+            _ => Err(unread.unwrap_or(Error::BlockMismatch { level: None, block })),
+        }
     }
 
     #[cfg(feature = "fec")]
@@ -489,19 +526,23 @@ impl<D: ReadAt, H: ReadAt> ReadAt for VerifiedReader<D, H> {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let end = u64::try_from(buf.len()).ok().and_then(|len| offset.checked_add(len));
-        if end.is_none_or(|end| end > self.size()) {
+        if !self.holds(offset, buf.len()) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.read_proven(offset, buf).map_err(|error| {
             buf.fill(0);
-            let kind = match &error {
-                Error::Io { error, .. } => error.kind(),
-                _ => io::ErrorKind::InvalidData,
-            };
-            io::Error::new(kind, error)
+            told(error)
         })
     }
+}
+
+/// An error as readers tell it.
+fn told(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::Io { error, .. } => error.kind(),
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, error)
 }
 
 impl<D, H> fmt::Debug for VerifiedReader<D, H> {

@@ -208,7 +208,7 @@ pub(crate) struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// For a tree with at least one level.
-    fn new(tree: &'a HashTree, options: &Options<'_>) -> Self {
+    pub(crate) fn new(tree: &'a HashTree, options: &Options<'_>) -> Self {
         let layout = &tree.layout;
         let data_size = tree.params.data_size();
         let workers = parallel::workers(options, data_size);
@@ -263,6 +263,11 @@ impl<'a> Work<'a> {
 
     pub(crate) fn data_block_size(&self) -> u32 {
         self.tree.params.data_block_size()
+    }
+
+    /// How many hash blocks of level 0 are handled at once.
+    pub(crate) fn claim(&self) -> u64 {
+        self.claim
     }
 
     pub(crate) fn layout(&self) -> &'a Layout {

@@ -2,14 +2,14 @@
 
 use core::ops::Range;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Storage};
 use crate::hash::RootHash;
 use crate::options::Options;
-use crate::parallel::{self, Control, Halt};
-use crate::tree::{Feed, HashTree, Work, read, spare_is_zero};
-use ddi_io::ReadAt;
-use ddi_io::WriteAt;
+use crate::parallel::{self, Control};
+use crate::tree::{Feed, HashTree, Work, batch, read, spare_is_zero};
+use ddi_io::{Pipeline, PipelineError, ReadAt, WriteAt};
 
 /// What an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub struct Updated {
 impl HashTree {
     /// Brings the tree in `hash` up to date after the data blocks `changed` (any order, overlaps allowed) have been
     /// written, and returns the new root hash. Work and reads are in proportion to the blocks that changed and the levels,
-    /// memory to the hash blocks above level 0 that change (at 4 KiB, 1/16256 of the data).
+    /// memory to the hash blocks above level 0 that change (at 4 KiB, 1/16256 of the data). Blocks of level 0 and the data below
+    /// them are read, hashed and written by as many threads as there are, which are its own.
     ///
     /// `new` writes to what `old` reads. Each hash block on the way from the root to a changed block must be what
     /// `old_root` says; then nothing but these is rewritten. That all else in the data is unchanged is the caller's
@@ -63,24 +64,26 @@ impl HashTree {
             return Ok(Updated { root_hash, data_blocks, hash_blocks: 0 });
         }
 
-        let control = Control::new(options, data_blocks * u64::from(self.params().data_block_size()));
-        let work = Work::serial(self, options);
+        let changed_bytes = data_blocks * u64::from(self.params().data_block_size());
+        let control = Control::new(options, changed_bytes);
+        let workers = parallel::workers(options, changed_bytes);
+        let work = Work::new(self, &options.threads(workers));
         // here and now, but where a panic of a source is caught
-        let outcome = parallel::run(
+        let update = parallel::run(
             &control,
             1,
             1,
             || (),
-            |(), _| {
-                let mut update = Update::prove(&work, old, old_root, &changed)?;
-                if !changed.is_empty() {
-                    update.rewrite(data, old, new, &changed, &control)?;
-                }
-                Ok((update.root, update.written))
-            },
+            |(), _| Ok(Update::prove_above(&work, old, old_root, &changed)?),
         )?;
-        let &(root_hash, hash_blocks) = outcome.first().ok_or(Error::Worker)?;
-        Ok(Updated { root_hash, data_blocks, hash_blocks })
+        let update = update.into_iter().next().ok_or(Error::Worker)?;
+        update.prove_lowest(workers, old, &control)?;
+        if !changed.is_empty() {
+            update.rewrite_lowest(workers, data, old, new, &changed, &control)?;
+            parallel::run(&control, 1, 1, || (), |(), _| Ok(update.rewrite_above(new)?))?;
+        }
+        let state = update.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Updated { root_hash: state.root, data_blocks, hash_blocks: state.written })
     }
 }
 
@@ -118,15 +121,141 @@ struct Update<'a> {
     work: &'a Work<'a>,
     /// The hash blocks that change, by level.
     affected: Vec<Vec<Range<u64>>>,
-    /// Those above level 0, proven, and later their new content.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The hash blocks that change above level 0, proven, and later their new content.
     blocks: Vec<BTreeMap<u64, Vec<u8>>>,
     root: RootHash,
     written: u64,
 }
 
+impl State {
+    /// What is said of a hash block by its parent, or by the root hash.
+    fn expected(&self, work: &Work<'_>, level: usize, number: u64) -> Option<&[u8]> {
+        let layout = work.layout();
+        let (parent, slot) = layout.parent(number);
+        match self.blocks.get(level + 1) {
+            None => Some(self.root.as_bytes()),
+            Some(above) => above.get(&parent).map(|block| &block[layout.slot(slot)]),
+        }
+    }
+
+    /// A hash block was written; now its parent says this of it.
+    fn wrote(&mut self, work: &Work<'_>, level: usize, number: u64, digest: &[u8]) -> Result<(), Error> {
+        let layout = work.layout();
+        self.written += 1;
+        let (parent, slot) = layout.parent(number);
+        match self.blocks.get_mut(level + 1) {
+            None => self.root = RootHash::from_bytes(digest).map_err(|_| Error::Worker)?,
+            Some(above) => {
+                let parent = above.get_mut(&parent).ok_or(Error::Worker)?;
+                parent[layout.slot(slot)].copy_from_slice(digest);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Some neighbouring hash blocks of one level, as one thread has them.
+struct Piece<'a> {
+    work: &'a Work<'a>,
+    level: usize,
+    numbers: Range<u64>,
+    blocks: Vec<u8>,
+    digests: Vec<u8>,
+    /// What the parents say the digests are.
+    expected: Vec<u8>,
+}
+
+impl<'a> Piece<'a> {
+    fn new(work: &'a Work<'a>, level: usize) -> Self {
+        Piece { work, level, numbers: 0..0, blocks: Vec::new(), digests: Vec::new(), expected: Vec::new() }
+    }
+
+    fn begin(&mut self, numbers: Range<u64>, state: &State) -> Result<(), Error> {
+        self.expected.clear();
+        for number in numbers.clone() {
+            let expected = state.expected(self.work, self.level, number).ok_or(Error::Worker)?;
+            self.expected.extend_from_slice(expected);
+        }
+        self.numbers = numbers;
+        Ok(())
+    }
+
+    fn hash(&mut self) {
+        let (block_size, digest_size) = (self.work.layout().block_size(), self.work.layout().digest_size());
+        self.digests.resize(self.blocks.len() / block_size * digest_size, 0);
+        self.work.hash(Some(self.level), &self.blocks, block_size, &mut self.digests, digest_size);
+    }
+
+    fn offset(&self) -> Result<u64, Error> {
+        self.work.layout().block_offset(self.level, self.numbers.start).ok_or(Error::TreeTooLarge)
+    }
+
+    /// Reads the blocks and compares them with what their parents say, which is proven.
+    fn read(&mut self, old: &dyn ReadAt) -> Result<(), Error> {
+        let (level, layout) = (self.level, self.work.layout());
+        let (block_size, digest_size) = (layout.block_size(), layout.digest_size());
+        self.blocks.resize((self.numbers.end - self.numbers.start) as usize * block_size, 0);
+        read(old, Storage::Hash, self.offset()?, &mut self.blocks)?;
+        self.hash();
+        let digests = self.digests.chunks_exact(digest_size).zip(self.expected.chunks_exact(digest_size));
+        let blocks = self.blocks.chunks_exact(block_size);
+        for ((block, bytes), (digest, expected)) in self.numbers.clone().zip(blocks).zip(digests) {
+            if digest != expected {
+                return Err(Error::BlockMismatch { level: Some(level), block });
+            }
+            let children = layout.children_of(level, block);
+            if !spare_is_zero(layout, bytes, (children.end - children.start) as usize) {
+                return Err(Error::SpareNotZero { level, block });
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes the blocks as they are now, and writes them.
+    fn write(&mut self, new: &dyn WriteAt) -> Result<(), Error> {
+        self.hash();
+        let offset = self.offset()?;
+        new.write_all_at(offset, &self.blocks).map_err(|error| Error::Io {
+            storage: Storage::Hash,
+            offset,
+            error,
+        })
+    }
+
+    /// Each block's number and digest.
+    fn hashed(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.numbers.clone().zip(self.digests.chunks_exact(self.work.layout().digest_size()))
+    }
+}
+
+/// The ranges in pieces of at most `most`.
+fn pieces(ranges: &[Range<u64>], most: u64) -> impl Iterator<Item = Range<u64>> {
+    ranges.iter().flat_map(move |range| {
+        range
+            .clone()
+            .step_by(most as usize)
+            .map(move |start| start..start.saturating_add(most).min(range.end))
+    })
+}
+
+fn ended(outcome: Result<(), PipelineError<Error>>) -> Result<(), Error> {
+    outcome.map_err(|error| match error {
+        PipelineError::Failed(error) => error,
+        PipelineError::Panicked => Error::Worker,
+    })
+}
+
+fn unless_cancelled(control: &Control<'_>) -> Result<(), Error> {
+    if control.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+}
+
 impl<'a> Update<'a> {
-    /// Reads and proves all hash blocks that will change, and keeps those above level 0.
-    fn prove(
+    /// Reads, proves and keeps all hash blocks above level 0 that will change.
+    fn prove_above(
         work: &'a Work<'a>,
         old: &dyn ReadAt,
         root: &RootHash,
@@ -141,103 +270,104 @@ impl<'a> Update<'a> {
         }
         // the top is looked at even if nothing changed
         affected[levels - 1] = vec![Range { start: 0, end: 1 }];
-        let blocks = vec![BTreeMap::new(); levels];
-        let mut update = Update { work, affected, blocks, root: *root, written: 0 };
-        for level in (0..levels).rev() {
-            for range in update.affected[level].clone() {
-                for number in range {
-                    let block = update.read(old, level, number)?;
-                    if level > 0 || levels == 1 {
-                        update.blocks[level].insert(number, block);
-                    }
-                }
+        let mut state = State { blocks: vec![BTreeMap::new(); levels], root: *root, written: 0 };
+        for level in (1..levels).rev() {
+            let mut piece = Piece::new(work, level);
+            for number in affected[level].iter().cloned().flatten() {
+                piece.begin(number..number + 1, &state)?;
+                piece.read(old)?;
+                state.blocks[level].insert(number, piece.blocks.clone());
             }
         }
-        Ok(update)
+        Ok(Update { work, affected, state: Mutex::new(state) })
     }
 
-    /// Reads a hash block and compares it with what its parent says, which is proven.
-    fn read(&self, old: &dyn ReadAt, level: usize, number: u64) -> Result<Vec<u8>, Error> {
-        let layout = self.work.layout();
-        let offset = layout.block_offset(level, number).ok_or(Error::TreeTooLarge)?;
-        let mut block = vec![0; layout.block_size()];
-        read(old, Storage::Hash, offset, &mut block)?;
-        let mut digest = vec![0; layout.digest_size()];
-        self.work.hash(Some(level), &block, layout.block_size(), &mut digest, layout.digest_size());
-        let (parent, slot) = layout.parent(number);
-        let expected = match self.blocks.get(level + 1) {
-            None => Some(self.root.as_bytes()),
-            Some(above) => above.get(&parent).map(|block| &block[layout.slot(slot)]),
-        };
-        if expected != Some(&digest[..]) {
-            return Err(Error::BlockMismatch { level: Some(level), block: number });
-        }
-        let children = layout.children_of(level, number);
-        if !spare_is_zero(layout, &block, (children.end - children.start) as usize) {
-            return Err(Error::SpareNotZero { level, block: number });
-        }
-        Ok(block)
+    /// Reads and proves all hash blocks of level 0 that will change. After that, something is written.
+    fn prove_lowest(&self, workers: usize, old: &dyn ReadAt, control: &Control<'_>) -> Result<(), Error> {
+        let mut pieces = pieces(&self.affected[0], batch(self.work.layout()) as u64);
+        ended(Pipeline::new(workers).run(
+            || Piece::new(self.work, 0),
+            |piece| {
+                unless_cancelled(control)?;
+                self.next(&mut pieces, piece)
+            },
+            |piece| piece.read(old),
+            |()| Ok(true),
+        ))
     }
 
-    /// Hashes the changed data and writes every affected hash block, from level 0 up.
-    fn rewrite(
-        &mut self,
+    fn next(
+        &self,
+        pieces: &mut dyn Iterator<Item = Range<u64>>,
+        piece: &mut Piece<'_>,
+    ) -> Result<bool, Error> {
+        let Some(numbers) = pieces.next() else { return Ok(false) };
+        piece.begin(numbers, &self.state.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(true)
+    }
+
+    /// Hashes the changed data and writes the hash blocks of level 0 that it changes.
+    fn rewrite_lowest(
+        &self,
+        workers: usize,
         data: &dyn ReadAt,
         old: &dyn ReadAt,
         new: &dyn WriteAt,
         changed: &[Range<u64>],
         control: &Control<'_>,
-    ) -> Result<(), Halt> {
-        let layout = self.work.layout();
-        let mut feed = Feed::new(self.work, data);
-        let mut changed = changed.iter().cloned().peekable();
-        for range in self.affected[0].clone() {
-            for number in range {
-                control.check(0)?;
+    ) -> Result<(), Error> {
+        let (work, layout) = (self.work, self.work.layout());
+        let data_block_size = u64::from(work.data_block_size());
+        let mut pieces = pieces(&self.affected[0], work.claim());
+        ended(Pipeline::new(workers).run(
+            || (Piece::new(work, 0), Feed::new(work, data)),
+            |(piece, _)| {
+                unless_cancelled(control)?;
+                self.next(&mut pieces, piece)
+            },
+            |(piece, feed)| {
                 // proven a moment ago, but this is another copy, and the other digests in it stay
-                let mut block = match self.blocks[0].remove(&number) {
-                    Some(block) => block,
-                    None => self.read(old, 0, number)?,
-                };
-                let children = layout.children_of(0, number);
-                while let Some(range) = changed.peek_mut().filter(|range| range.start < children.end) {
-                    let now = range.start..range.end.min(children.end);
-                    feed.digests(now.clone(), &mut block, (now.start - children.start) as usize)?;
-                    control.advance((now.end - now.start) * u64::from(self.work.data_block_size()));
-                    range.start = now.end;
-                    if range.is_empty() {
-                        changed.next();
+                piece.read(old)?;
+                let mut hashed = Vec::new();
+                for (number, block) in
+                    piece.numbers.clone().zip(piece.blocks.chunks_exact_mut(layout.block_size()))
+                {
+                    let children = layout.children_of(0, number);
+                    let first = changed.partition_point(|range| range.end <= children.start);
+                    for range in changed[first..].iter().take_while(|range| range.start < children.end) {
+                        let now = range.start.max(children.start)..range.end.min(children.end);
+                        feed.digests(now.clone(), block, (now.start - children.start) as usize)?;
+                        hashed.push((now.end - now.start) * data_block_size);
                     }
                 }
-                self.put(new, 0, number, &block)?;
-            }
-        }
-        for level in 1..self.blocks.len() {
-            for (number, block) in core::mem::take(&mut self.blocks[level]) {
-                self.put(new, level, number, &block)?;
-            }
-        }
-        Ok(())
+                piece.write(new)?;
+                let digests: Vec<_> =
+                    piece.hashed().map(|(number, digest)| (number, digest.to_vec())).collect();
+                Ok((digests, hashed))
+            },
+            |(digests, hashed)| {
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                for (number, digest) in digests {
+                    state.wrote(work, 0, number, &digest)?;
+                }
+                drop(state);
+                hashed.into_iter().for_each(|bytes| control.advance(bytes));
+                Ok(true)
+            },
+        ))
     }
 
-    /// Writes a hash block, and its digest into its parent.
-    fn put(&mut self, new: &dyn WriteAt, level: usize, number: u64, block: &[u8]) -> Result<(), Error> {
-        let layout = self.work.layout();
-        let offset = layout.block_offset(level, number).ok_or(Error::TreeTooLarge)?;
-        new.write_all_at(offset, block).map_err(|error| Error::Io {
-            storage: Storage::Hash,
-            offset,
-            error,
-        })?;
-        self.written += 1;
-        let mut digest = vec![0; layout.digest_size()];
-        self.work.hash(Some(level), block, layout.block_size(), &mut digest, layout.digest_size());
-        let (parent, slot) = layout.parent(number);
-        match self.blocks.get_mut(level + 1) {
-            None => self.root = RootHash::from_bytes(&digest).map_err(|_| Error::Worker)?,
-            Some(above) => {
-                let parent = above.get_mut(&parent).ok_or(Error::Worker)?;
-                parent[layout.slot(slot)].copy_from_slice(&digest);
+    /// Writes the hash blocks above level 0.
+    fn rewrite_above(&self, new: &dyn WriteAt) -> Result<(), Error> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for level in 1..state.blocks.len() {
+            let mut piece = Piece::new(self.work, level);
+            for (number, block) in core::mem::take(&mut state.blocks[level]) {
+                (piece.numbers, piece.blocks) = (number..number + 1, block);
+                piece.write(new)?;
+                for (number, digest) in piece.hashed() {
+                    state.wrote(self.work, level, number, digest)?;
+                }
             }
         }
         Ok(())
@@ -511,6 +641,43 @@ mod tests {
         let sha1 = Example::of(sha1.unwrap(), example.data);
         let error = sha1.tree.update(&sha1.data, &sha1.hash, &memory.0, &sha1.root, &[], &Options::new());
         assert!(matches!(error, Err(Error::ReadOnlyAlgorithm { .. })));
+    }
+
+    /// The same tree, counts and progress with any number of threads; of several damages, the same one is named.
+    #[test]
+    fn x4_the_number_of_threads_is_not_seen() {
+        let mut example = Example::new(SHA256, 4096, 4096, 6000, b"s");
+        let changed = [0..1, 100..2500, 3000..3001, 3100..5999];
+        for block in changed.iter().cloned().flatten() {
+            example.data[block as usize * 4096 + 3] ^= 0x55;
+        }
+        let fresh = Example::of(*example.tree.params(), example.data.clone());
+        let block = |number| example.tree.layout().block_offset(0, number).unwrap() as usize + 77;
+        for damage in [vec![], vec![block(46)], vec![block(20), block(3), block(40)]] {
+            let mut old = example.hash.clone();
+            damage.iter().for_each(|at| old[*at] ^= 1);
+            let run = |threads: usize| {
+                let seen = Mutex::new(Vec::new());
+                let progress = |done, total| seen.lock().unwrap().push((done, total));
+                let options = Options::new().threads(threads).progress(&progress);
+                let memory = Memory(Mutex::new(old.clone()), Mutex::default());
+                let outcome = example
+                    .tree
+                    .update(&example.data, &memory, &memory.0, &example.root, &changed, &options)
+                    .map_err(|error| error.to_string());
+                (outcome, memory.0.into_inner().unwrap(), seen.into_inner().unwrap())
+            };
+            let one = run(1);
+            match &one.0 {
+                Ok(updated) => {
+                    assert!(updated.root_hash == fresh.root && one.1 == fresh.hash && damage.is_empty());
+                }
+                Err(_) => assert!(one.1 == old && !damage.is_empty(), "written to"),
+            }
+            for threads in [2, 5] {
+                assert!(run(threads) == one, "{threads}: {:?}", one.0);
+            }
+        }
     }
 
     #[test]

@@ -3,25 +3,34 @@
 use core::fmt;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use crate::error::{Error, Storage};
 use crate::hash::{BlockHasher, Digest, RootHash};
 use crate::layout::Layout;
 use crate::options::Options;
+use crate::parallel::{self, Crew};
 use crate::tree::{HashTree, Zeros, batch, hash_around};
 use ddi_io::WriteAt;
 
 /// Bytes of small writes that are hashed together, if a block is not more.
 const GATHER: usize = 64 << 10;
+/// Bytes that one thread hashes together where there are several, if a block is not more.
+const CLAIM: usize = 256 << 10;
 
 /// Computes a tree from data as it comes by, so that an image that is being made need not be read again.
 ///
 /// The data goes in as a stream ([`io::Write`]), or by block in any order ([`write_blocks`](Self::write_blocks),
 /// [`write_zeros`](Self::write_zeros)), each block exactly once; it is not kept. Hash blocks go out as soon as they are
-/// complete, and the root hash comes from [`finish`](Self::finish). All on the calling thread.
+/// complete, and the root hash comes from [`finish`](Self::finish).
+///
+/// The data is copied, and hashed by threads that the writer has for itself until it ends, while the caller makes more of it; where
+/// they cannot follow, the caller's thread does its part. With [`Options::threads`] of 1, and for data of less than 4 MiB, all is done on
+/// the calling thread and nothing copied but what is gathered of small writes.
 ///
 /// # Memory
-/// In order: less than 128 KiB a level (or three hash blocks, if that is more) and 64 KiB (or a data block). Out of order: in addition each hash
+/// In order: less than 128 KiB a level (or three hash blocks, if that is more) and 64 KiB (or a data block); with several threads
+/// instead of the latter three times 256 KiB (or a data block) for each. Out of order: in addition each hash
 /// block that is begun and not complete; at worst, with one data block missing everywhere, the size of the tree.
 ///
 /// ```
@@ -44,7 +53,12 @@ pub struct TreeWriter<W> {
     tree: HashTree,
     hash: W,
     hasher: BlockHasher,
-    zeros: Zeros,
+    zeros: Arc<Zeros>,
+    /// Who hashes data, if there is somebody else, and what they are given next.
+    crew: Option<Crew<Claim>>,
+    claim: Option<Claim>,
+    /// Claims that are done with, whose memory is used again.
+    spare: Vec<Claim>,
     levels: Vec<Level>,
     /// Of the single block of a tree without levels, or of the top block.
     root: Option<Digest>,
@@ -63,6 +77,16 @@ struct Level {
     full: Vec<(u64, Vec<u8>)>,
 }
 
+/// Data blocks whose digests go into one hash block of level 0, one behind the other.
+struct Claim {
+    number: u64,
+    slot: usize,
+    /// Of the blocks that are there.
+    count: usize,
+    bytes: Vec<u8>,
+    digests: Vec<u8>,
+}
+
 /// A hash block in the making.
 struct Open {
     block: Vec<u8>,
@@ -70,6 +94,25 @@ struct Open {
     taken: Vec<u64>,
     /// How many digests have come.
     filled: usize,
+}
+
+impl Claim {
+    /// Without blocks yet, in the memory of another.
+    fn begin(number: u64, slot: usize, spare: Option<Claim>) -> Self {
+        let (mut bytes, digests) = spare.map(|spare| (spare.bytes, spare.digests)).unwrap_or_default();
+        bytes.clear();
+        Claim { number, slot, count: 0, bytes, digests }
+    }
+
+    fn hash(&mut self, hasher: &BlockHasher, zeros: &Zeros) {
+        let digest_size = hasher.digest_size();
+        self.digests.resize(self.count * digest_size, 0);
+        let size = self.bytes.len() / self.count.max(1);
+        match zeros.known(None) {
+            Some(known) => hash_around(hasher, known, &self.bytes, size, &mut self.digests, digest_size),
+            None => hasher.hash_blocks(&self.bytes, size, &mut self.digests, digest_size),
+        }
+    }
 }
 
 impl Open {
@@ -92,15 +135,28 @@ impl Open {
 }
 
 impl<W: WriteAt> TreeWriter<W> {
-    /// A writer of the blocks of `tree` to `hash`. Of the options, the backend and the permission for SHA-1 count.
+    /// A writer of the blocks of `tree` to `hash`. Of the options, the threads, the backend and the permission for SHA-1 count.
     ///
     /// # Errors
     /// [`Error::ReadOnlyAlgorithm`] for SHA-1 without [`Options::allow_sha1`].
     pub fn new(tree: HashTree, hash: W, options: &Options<'_>) -> Result<Self, Error> {
+        let workers = parallel::workers(options, tree.params().data_size());
+        Self::on(workers, tree, hash, options)
+    }
+
+    fn on(workers: usize, tree: HashTree, hash: W, options: &Options<'_>) -> Result<Self, Error> {
         tree.check_may_build(options)?;
         let hasher = tree.hasher(options);
+        let zeros = Arc::new(Zeros::new(&tree, &hasher));
+        let crew = (workers > 1 && !tree.layout().levels().is_empty()).then(|| {
+            let (hasher, zeros) = (hasher.clone(), Arc::clone(&zeros));
+            Crew::new(workers, move |claim: &mut Claim| claim.hash(&hasher, &zeros))
+        });
         Ok(TreeWriter {
-            zeros: Zeros::new(&tree, &hasher),
+            zeros,
+            crew,
+            claim: None,
+            spare: Vec::new(),
             levels: tree.layout().levels().iter().map(|_| Level::default()).collect(),
             tree,
             hash,
@@ -141,6 +197,13 @@ impl<W: WriteAt> TreeWriter<W> {
         self.flush_pending()?;
         if !self.pending.is_empty() {
             return Err(Error::PartialBlock { bytes: self.pending.len() as u64 });
+        }
+        self.send_claim()?;
+        if let Some(crew) = self.crew.take() {
+            let done = crew.finish()?;
+            // no thread is left when the caller goes on
+            drop(crew);
+            self.absorb(done)?;
         }
         let missing = self.tree.params().data_blocks() - self.blocks;
         if missing > 0 {
@@ -205,8 +268,12 @@ impl<W: WriteAt> TreeWriter<W> {
                 return Err(Error::BlockTwice { block: children.start + slot as u64 });
             }
         }
+        self.blocks += count as u64;
         let stride = layout.slot_size();
         let out = &mut open.block[slot * stride..];
+        if let (Some(_), Some(bytes)) = (&self.crew, bytes) {
+            return self.claim(number, slot, bytes);
+        }
         if let Some(known) = self.zeros.known(None) {
             match bytes {
                 Some(bytes) => hash_around(&self.hasher, known, bytes, bytes.len() / count, out, stride),
@@ -214,8 +281,59 @@ impl<W: WriteAt> TreeWriter<W> {
             }
         }
         open.filled += count;
-        self.blocks += count as u64;
         self.close_if_complete(0, number)
+    }
+
+    /// Puts blocks with digests in one hash block into claims, of which those that are full go to the crew.
+    fn claim(&mut self, number: u64, slot: usize, mut bytes: &[u8]) -> Result<(), Error> {
+        let size = self.tree.params().data_block_size() as usize;
+        let most = CLAIM.max(size) / size;
+        let per_block = self.tree.layout().digests_per_block();
+        let mut slot = slot;
+        while !bytes.is_empty() {
+            let fits = |claim: &Claim| claim.number == number && claim.slot + claim.count == slot;
+            if self.claim.as_ref().is_some_and(|claim| !fits(claim)) {
+                self.send_claim()?;
+            }
+            let spare = &mut self.spare;
+            let claim = self.claim.get_or_insert_with(|| Claim::begin(number, slot, spare.pop()));
+            let (now, later) = bytes.split_at(bytes.len().min((most - claim.count) * size));
+            claim.bytes.extend_from_slice(now);
+            claim.count += now.len() / size;
+            slot += now.len() / size;
+            bytes = later;
+            if claim.count == most || slot == per_block {
+                self.send_claim()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the claim to the crew, and takes what it has done.
+    fn send_claim(&mut self) -> Result<(), Error> {
+        match (self.claim.take(), &self.crew) {
+            (Some(claim), Some(crew)) => {
+                let done = crew.give(claim)?;
+                self.absorb(done)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the digests of claims where they belong.
+    fn absorb(&mut self, done: Vec<Claim>) -> Result<(), Error> {
+        for claim in done {
+            let layout = self.tree.layout();
+            if let Some(open) = self.levels[0].open.get_mut(&claim.number) {
+                for (slot, digest) in (claim.slot..).zip(claim.digests.chunks_exact(layout.digest_size())) {
+                    open.block[layout.slot(slot)].copy_from_slice(digest);
+                }
+                open.filled += claim.count;
+            }
+            self.close_if_complete(0, claim.number)?;
+            self.spare.push(claim);
+        }
+        Ok(())
     }
 
     /// Returns true if the hash block has left `open`.
@@ -315,7 +433,8 @@ impl<W: WriteAt> io::Write for TreeWriter<W> {
             return Err(Error::BlockRange { block: data_blocks, data_blocks }.into());
         }
         let bytes = &bytes[..bytes.len().min(room)];
-        let gather = GATHER.max(size);
+        // whoever hashes for us has gathered enough before it begins
+        let gather = if self.crew.is_some() { size } else { GATHER.max(size) };
         let taken = if self.pending.is_empty() && bytes.len() >= gather {
             let whole = bytes.len() - bytes.len() % size;
             self.write_blocks(self.position / size as u64, &bytes[..whole])?;
@@ -335,7 +454,8 @@ impl<W: WriteAt> io::Write for TreeWriter<W> {
 
     /// Hashes the whole blocks that were gathered; what is left of the last waits for the rest.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(self.flush_pending()?)
+        self.flush_pending()?;
+        Ok(self.send_claim()?)
     }
 }
 
@@ -360,7 +480,15 @@ mod tests {
     use crate::tree::model::{Example, SHA256, shapes};
 
     fn writer<'a>(example: &Example, hash: &'a Mutex<Vec<u8>>) -> TreeWriter<&'a Mutex<Vec<u8>>> {
-        TreeWriter::new(example.tree.tree().clone(), hash, &Options::new().allow_sha1(true)).unwrap()
+        writer_on(1, example, hash)
+    }
+
+    fn writer_on<'a>(
+        workers: usize,
+        example: &Example,
+        hash: &'a Mutex<Vec<u8>>,
+    ) -> TreeWriter<&'a Mutex<Vec<u8>>> {
+        TreeWriter::on(workers, example.tree.tree().clone(), hash, &Options::new().allow_sha1(true)).unwrap()
     }
 
     fn examples() -> Vec<Example> {
@@ -379,9 +507,11 @@ mod tests {
     #[test]
     fn a_stream_in_pieces_of_any_size() {
         for example in examples() {
-            for piece in [1000, 512, 4096, 70_000, 1 << 20, 77] {
+            for (piece, workers) in
+                [(1000, 1), (512, 1), (4096, 1), (70_000, 1), (1 << 20, 1), (77, 1), (300_000, 2), (77, 3)]
+            {
                 let hash = Mutex::new(Vec::new());
-                let mut writer = writer(&example, &hash);
+                let mut writer = writer_on(workers, &example, &hash);
                 for piece in example.data.chunks(piece) {
                     writer.write_all(piece).unwrap();
                     let size = example.tree.params().data_block_size() as usize;
@@ -400,9 +530,9 @@ mod tests {
         for example in examples() {
             let size = example.tree.params().data_block_size() as usize;
             let n = example.tree.params().data_blocks();
-            for step in [1, 7, 16, 129, 1000] {
+            for (step, workers) in [(1, 1), (7, 1), (16, 1), (129, 1), (1000, 1), (1, 2), (7, 3), (16, 2)] {
                 let hash = Mutex::new(Vec::new());
-                let mut writer = writer(&example, &hash);
+                let mut writer = writer_on(workers, &example, &hash);
                 for start in (0..step).rev() {
                     for block in (start..n).step_by(step as usize) {
                         let at = block as usize * size;
@@ -425,6 +555,7 @@ mod tests {
             runs in prop::collection::vec((1_u64..60, 0_u8..3), 1..12).prop_shuffle(),
             order in any::<u64>(),
             piece in 1_usize..100_000,
+            workers in 1_usize..4,
         ) {
             let size = shape.data_block_size as usize;
             let n: u64 = runs.iter().map(|run| run.0).sum();
@@ -441,7 +572,7 @@ mod tests {
             let example = Example::of(shape.params(n), data);
             runs.sort_by_key(|run| run.0.wrapping_add(1).wrapping_mul(order | 1));
             let hash = Mutex::new(Vec::new());
-            let mut by_block = writer(&example, &hash);
+            let mut by_block = writer_on(workers, &example, &hash);
             for (first, blocks, kind) in runs {
                 if kind == 2 {
                     by_block.write_zeros(first, blocks).unwrap();
@@ -453,13 +584,48 @@ mod tests {
             prop_assert!(hash.into_inner().unwrap() == example.hash);
 
             let hash = Mutex::new(Vec::new());
-            let mut stream = writer(&example, &hash);
+            let mut stream = writer_on(workers, &example, &hash);
             for piece in example.data.chunks(piece) {
                 stream.write_all(piece).unwrap();
             }
             prop_assert_eq!(stream.finish().unwrap(), example.root);
             prop_assert!(hash.into_inner().unwrap() == example.hash);
         }
+    }
+
+    /// A panic of who hashes is an error of who writes; and whoever gives up a writer waits for nobody.
+    #[test]
+    fn x4_what_goes_wrong_elsewhere_is_told_here() {
+        let example = Example::new(SHA256, 512, 512, 20_000, b"s");
+        let hash = Mutex::new(Vec::new());
+        let mut writer = writer_on(3, &example, &hash);
+        // without a word on stderr
+        writer.crew = Some(Crew::new(3, |_| std::panic::resume_unwind(Box::new("on purpose"))));
+        let mut outcome = Ok(());
+        for (first, piece) in example.data.chunks(512 * 1000).enumerate() {
+            outcome = outcome.and_then(|()| writer.write_blocks(first as u64 * 1000, piece));
+        }
+        assert!(matches!(outcome.and_then(|()| writer.finish().map(drop)), Err(Error::Worker)));
+        let mut writer = writer_on(3, &example, &hash);
+        writer.write_blocks(0, &example.data).unwrap();
+        drop(writer);
+    }
+
+    /// What is gathered for others is bounded too.
+    #[test]
+    fn x4_claims_are_few() {
+        let example = Example::new(SHA256, 4096, 4096, 8000, b"s");
+        let hash = Mutex::new(Vec::new());
+        let mut writer = writer_on(3, &example, &hash);
+        for piece in example.data.chunks(100_000) {
+            writer.write_all(piece).unwrap();
+            assert!(writer.pending.len() < 4096 && writer.spare.len() <= 3 * 3);
+            assert!(writer.spare.iter().all(|claim| claim.bytes.capacity() <= 2 * CLAIM));
+            // each that is begun has at most one claim that is not done
+            assert!(writer.levels[0].open.len() <= 3 * 3);
+        }
+        assert_eq!(writer.finish().unwrap(), example.root);
+        assert!(hash.into_inner().unwrap() == example.hash);
     }
 
     #[test]
@@ -491,8 +657,9 @@ mod tests {
 
     #[test]
     fn each_block_exactly_once() {
-        for n in [1, 2, 20, 300] {
+        for (n, workers) in [(1, 1), (2, 1), (20, 1), (300, 1), (1, 3), (20, 3), (300, 3)] {
             let example = Example::new(SHA256, 512, 512, n, b"s");
+            let writer = |example: &Example, hash| writer_on(workers, example, hash);
             let hash = Mutex::new(Vec::new());
             for twice in [0, n / 2, n - 1] {
                 let mut all = writer(&example, &hash);

@@ -540,6 +540,40 @@ fn what_cannot_be_read_is_healed() {
     assert_eq!(error.to_string(), "data, byte 51200: bad sector");
 }
 
+/// Of many reads at once too, as of those that read ahead: damaged and unreadable blocks are healed, each proven.
+#[test]
+fn x6_many_reads_are_healed() {
+    let example = Example::new(300, 512, 2, Shape::Separate);
+    let parity = || {
+        let source = Arc::new(example.parity.clone());
+        Parity::new(vec![example.fec.clone()], source, 0, ReadStats::default()).unwrap()
+    };
+    let tree = || example.tree.clone().vouched();
+    let mut bytes = example.data.clone();
+    bytes[50 * 512] ^= 1;
+    bytes[51 * 512] ^= 1;
+    let data = Watched { bytes: &bytes, unreadable: 100 * 512 + 7..102 * 512, read: AtomicU64::new(0) };
+    let reader =
+        VerifiedReader::open_with_parity(&data, &example.hash, tree(), &example.root, 0, parity()).unwrap();
+    let mut bufs = vec![[0; 400]; 300];
+    let mut reads: Vec<_> =
+        (0_u64..).map(|block| block * 512 + 3).zip(bufs.iter_mut().map(|buf| &mut buf[..])).collect();
+    reader.read_many(&mut reads).unwrap();
+    for (block, buf) in bufs.iter().enumerate() {
+        assert!(buf[..] == example.data[block * 512 + 3..][..400], "{block}");
+    }
+    assert_eq!(reader.stats().unwrap().healed_data_blocks(), 4);
+    let ahead = VerifiedReader::open_with_parity(&data, &example.hash, tree(), &example.root, 0, parity())
+        .unwrap()
+        .with_read_ahead(16 * 512);
+    let mut buf = [0; 100];
+    for at in (0..example.data.len() - 100).step_by(100) {
+        ahead.read_exact_at(at as u64, &mut buf).unwrap();
+        assert!(buf[..] == example.data[at..][..100], "{at}");
+    }
+    assert_eq!(ahead.stats().unwrap().healed_data_blocks(), 4);
+}
+
 /// What cannot be healed is tried once, and what was healed is kept: reading it again reads no row again.
 #[test]
 fn work_for_a_damaged_block_is_done_once() {

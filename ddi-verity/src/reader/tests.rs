@@ -13,6 +13,8 @@ use crate::layout::Placement;
 use crate::params::{Params, Salt};
 use crate::tree::model::{kinds, shapes, some_shapes};
 
+mod together;
+
 /// Data, its tree and the root hash, by a builder of a few lines.
 struct Image {
     data: Vec<u8>,

@@ -73,6 +73,7 @@ crates/ddi-capi/tests/capi.sh
 
 step "interleavings of threads"
 RUSTFLAGS='--cfg shuttle' cargo test -p ddi-verity --no-default-features --lib --locked --target-dir target/shuttle p3_
+RUSTFLAGS='--cfg shuttle' cargo test -p ddi-io --lib --locked --target-dir target/shuttle p3_
 
 step "panics in the machine code"
 tests/panics.sh

@@ -13,7 +13,7 @@
 //! - [`HashTree`] builds a tree, checks data and tree against a root hash (with a [`Verdict`] that names every bad block),
 //!   and updates a tree after a change; in parallel, several blocks a core at once, in memory that does not grow with the
 //!   image. The bytes are those of `veritysetup`.
-//! - [`TreeWriter`] computes a tree while the data is written.
+//! - [`TreeWriter`] computes a tree while the data is written; other threads hash what the writer makes.
 //! - [`VerifiedReader`] reads at random, and gives no byte that did not hash up to the root.
 //! - [`Superblock`], [`Params`] and [`Layout`] are what is on disk; [`check_geometry`] is what a root hash does not tell.
 //! - [`ReadAt`] is storage: files, block devices, memory, a [`Section`] of any of these, or your own.

@@ -62,6 +62,8 @@ pub struct SpoolOptions<'a> {
     pub directory: PathBuf,
     /// Called with the bytes of the stream that were taken so far.
     pub progress: Option<&'a dyn Fn(u64)>,
+    /// Keeps to decoders in Rust where there are others.
+    pub pure: bool,
 }
 
 impl Default for SpoolOptions<'_> {
@@ -72,6 +74,7 @@ impl Default for SpoolOptions<'_> {
             packed_size: None,
             directory: SPOOL_DIRECTORY.into(),
             progress: None,
+            pure: false,
         }
     }
 }
@@ -83,6 +86,7 @@ impl fmt::Debug for SpoolOptions<'_> {
             .field("max_ratio", &self.max_ratio)
             .field("packed_size", &self.packed_size)
             .field("directory", &self.directory)
+            .field("pure", &self.pure)
             .finish_non_exhaustive()
     }
 }
@@ -118,7 +122,7 @@ fn spool_beyond(
         spool.write(bytes, packed.saturating_mul(options.max_ratio).max(least))
     };
     match compression {
-        Some(compression) => decompress(compression, &mut input, &mut output)?,
+        Some(compression) => decompress(compression, options.pure, &mut input, &mut output)?,
         None => copy(&mut input, &mut output)?,
     }
     Ok((spool.finish()?, compression))
@@ -333,6 +337,18 @@ mod tests {
         ]
     }
 
+    std::thread_local! {
+        static PURE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Runs the test with the decoders that are used by default, and with those in Rust.
+    fn with_each_decoder(test: impl Fn()) {
+        for pure in [false, true] {
+            PURE.set(pure);
+            test();
+        }
+    }
+
     /// A directory that goes when the test ends.
     struct Dir(PathBuf);
 
@@ -348,7 +364,8 @@ mod tests {
             std::fs::read_dir(&self.0).unwrap().next().is_none()
         }
         fn options(&self, max_size: u64) -> SpoolOptions<'static> {
-            SpoolOptions { max_size, directory: self.0.clone(), ..SpoolOptions::default() }
+            let pure = PURE.get();
+            SpoolOptions { max_size, directory: self.0.clone(), pure, ..SpoolOptions::default() }
         }
     }
 
@@ -396,109 +413,121 @@ mod tests {
 
     #[test]
     fn each_format_in_pieces_of_any_size() {
-        let dir = Dir::new();
-        for (compression, packed) in all() {
-            let mut pipe = Pipe { rest: &packed, turn: 0, breaks: false };
+        with_each_decoder(|| {
+            let dir = Dir::new();
+            for (compression, packed) in all() {
+                let mut pipe = Pipe { rest: &packed, turn: 0, breaks: false };
+                let (source, found) = spool(&mut pipe, &dir.options(1 << 20)).unwrap();
+                assert_eq!((found, read_all(&source) == content()), (Some(compression), true));
+                let (source, found) = spool(&mut &packed[..], &dir.options(1 << 20)).unwrap();
+                assert_eq!((found, read_all(&source) == content()), (Some(compression), true));
+            }
+            let plain = content();
+            let mut pipe = Pipe { rest: &plain, turn: 0, breaks: false };
             let (source, found) = spool(&mut pipe, &dir.options(1 << 20)).unwrap();
-            assert_eq!((found, read_all(&source) == content()), (Some(compression), true));
-            let (source, found) = spool(&mut &packed[..], &dir.options(1 << 20)).unwrap();
-            assert_eq!((found, read_all(&source) == content()), (Some(compression), true));
-        }
-        let plain = content();
-        let mut pipe = Pipe { rest: &plain, turn: 0, breaks: false };
-        let (source, found) = spool(&mut pipe, &dir.options(1 << 20)).unwrap();
-        assert_eq!((found, read_all(&source) == plain), (None, true));
-        assert!(dir.is_empty(), "even while the files are open");
+            assert_eq!((found, read_all(&source) == plain), (None, true));
+            assert!(dir.is_empty(), "even while the files are open");
+        });
     }
 
     #[test]
     fn one_after_the_other() {
-        let twice = content().repeat(2);
-        for (compression, packed) in all() {
-            assert_eq!(unpack(&packed.repeat(2)).unwrap(), twice);
-            // padding is for xz alone, by whole words
-            for (zeros, good) in [(4, compression == Compression::Xz), (3, false), (1, false)] {
-                let padded = [&packed[..], &vec![0; zeros], &packed].concat();
-                assert_eq!(unpack(&padded).is_ok(), good, "{compression} {zeros}");
+        with_each_decoder(|| {
+            let twice = content().repeat(2);
+            for (compression, packed) in all() {
+                assert_eq!(unpack(&packed.repeat(2)).unwrap(), twice);
+                // padding is for xz alone, by whole words
+                for (zeros, good) in [(4, compression == Compression::Xz), (3, false), (1, false)] {
+                    let padded = [&packed[..], &vec![0; zeros], &packed].concat();
+                    assert_eq!(unpack(&padded).is_ok(), good, "{compression} {zeros}");
+                }
             }
-        }
-        let skippable = b"\x53\x2a\x4d\x18\x05\0\0\0hello";
-        let zstd = bytes(ZSTD);
-        let all = [skippable, &zstd[..], skippable, skippable, &zstd, skippable].concat();
-        assert_eq!(unpack(&all).unwrap(), twice);
-        let truncated = unpack(&all[..all.len() - 1]).unwrap_err();
-        assert!(matches!(truncated, UnpackError::Truncated { .. }), "{truncated}");
+            let skippable = b"\x53\x2a\x4d\x18\x05\0\0\0hello";
+            let zstd = bytes(ZSTD);
+            let all = [skippable, &zstd[..], skippable, skippable, &zstd, skippable].concat();
+            assert_eq!(unpack(&all).unwrap(), twice);
+            let truncated = unpack(&all[..all.len() - 1]).unwrap_err();
+            assert!(matches!(truncated, UnpackError::Truncated { .. }), "{truncated}");
+        });
     }
 
     #[test]
     fn what_follows_must_be_of_the_format() {
-        for (compression, packed) in all() {
-            let end = packed.len() as u64;
-            match (compression, unpack(&[&packed[..], b"garbage"].concat()).unwrap_err()) {
-                // its decoder looks for itself
-                (Compression::Xz, UnpackError::Corrupt { .. }) => {}
-                (_, UnpackError::Trailing { offset, .. }) => assert_eq!(offset, end),
-                (_, other) => panic!("{compression}: {other}"),
+        with_each_decoder(|| {
+            for (compression, packed) in all() {
+                let end = packed.len() as u64;
+                match (compression, unpack(&[&packed[..], b"garbage"].concat()).unwrap_err()) {
+                    // its decoder looks for itself
+                    (Compression::Xz, UnpackError::Corrupt { .. }) => {}
+                    (_, UnpackError::Trailing { offset, .. }) => assert_eq!(offset, end),
+                    (_, other) => panic!("{compression}: {other}"),
+                }
             }
-        }
+        });
     }
 
     #[test]
     fn no_part_of_a_stream_is_taken_for_the_whole() {
-        for (compression, packed) in all() {
-            for size in 10..packed.len() {
-                let error = unpack(&packed[..size]).unwrap_err();
-                assert!(
-                    matches!(error, UnpackError::Truncated { size: found, .. } if found == size as u64),
-                    "{compression} {size}: {error}"
-                );
+        with_each_decoder(|| {
+            for (compression, packed) in all() {
+                for size in 10..packed.len() {
+                    let error = unpack(&packed[..size]).unwrap_err();
+                    assert!(
+                        matches!(error, UnpackError::Truncated { size: found, .. } if found == size as u64),
+                        "{compression} {size}: {error}"
+                    );
+                }
             }
-        }
+        });
     }
 
     #[test]
     fn no_flipped_bit_changes_the_content() {
-        let good = content();
-        for (compression, packed) in all() {
-            let mut unseen = Vec::new();
-            for bit in 0..8 * packed.len() {
-                let mut flipped = packed.clone();
-                flipped[bit / 8] ^= 1 << (bit % 8);
-                match unpack(&flipped) {
-                    Ok(content) if content == good => unseen.push(bit / 8),
-                    // no longer one that is recognised
-                    Ok(content) => assert!(content == flipped && bit / 8 < 6, "{compression}, bit {bit}"),
-                    Err(_) => {}
+        with_each_decoder(|| {
+            let good = content();
+            for (compression, packed) in all() {
+                let mut unseen = Vec::new();
+                for bit in 0..8 * packed.len() {
+                    let mut flipped = packed.clone();
+                    flipped[bit / 8] ^= 1 << (bit % 8);
+                    match unpack(&flipped) {
+                        Ok(content) if content == good => unseen.push(bit / 8),
+                        // no longer one that is recognised
+                        Ok(content) => assert!(content == flipped && bit / 8 < 6, "{compression}, bit {bit}"),
+                        Err(_) => {}
+                    }
                 }
+                unseen.dedup();
+                let named: &[usize] = match compression {
+                    // that it is text, time, extra flags, system, file name, the bits behind the last of deflate
+                    Compression::Gzip => &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 58],
+                    // the unused and the reserved bit of the descriptor, a larger window, reserved bits of a block
+                    Compression::Zstd => &[4, 5, 23],
+                    _ => &[],
+                };
+                assert!(unseen.iter().all(|at| named.contains(at)), "{compression}: {unseen:?}");
             }
-            unseen.dedup();
-            let named: &[usize] = match compression {
-                // that it is text, time, extra flags, system, file name, the bits behind the last of deflate
-                Compression::Gzip => &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 58],
-                // the unused and the reserved bit of the descriptor, a larger window, reserved bits of a block
-                Compression::Zstd => &[4, 5, 23],
-                _ => &[],
-            };
-            assert!(unseen.iter().all(|at| named.contains(at)), "{compression}: {unseen:?}");
-        }
+        });
     }
 
     #[test]
     fn a_bomb_goes_off_nowhere() {
-        let dir = Dir::new();
-        let size = content().len() as u64;
-        let plain = content();
-        for packed in all().into_iter().map(|(_, packed)| packed).chain([plain]) {
-            assert!(spool(&mut &packed[..], &dir.options(size)).is_ok());
-            let error = spool(&mut &packed[..], &dir.options(size - 1)).unwrap_err();
-            assert!(matches!(error, UnpackError::TooLarge { max } if max == size - 1), "{error}");
-            assert!(dir.is_empty());
-        }
-        // headers without content have no end
-        let empty = io::repeat(0);
-        let mut endless = (&b"\x50\x2a\x4d\x18\xff\xff\xff\xff"[..]).chain(empty);
-        let error = spool(&mut endless, &dir.options(size)).unwrap_err();
-        assert!(matches!(error, UnpackError::TooLarge { .. }), "{error}");
+        with_each_decoder(|| {
+            let dir = Dir::new();
+            let size = content().len() as u64;
+            let plain = content();
+            for packed in all().into_iter().map(|(_, packed)| packed).chain([plain]) {
+                assert!(spool(&mut &packed[..], &dir.options(size)).is_ok());
+                let error = spool(&mut &packed[..], &dir.options(size - 1)).unwrap_err();
+                assert!(matches!(error, UnpackError::TooLarge { max } if max == size - 1), "{error}");
+                assert!(dir.is_empty());
+            }
+            // headers without content have no end
+            let empty = io::repeat(0);
+            let mut endless = (&b"\x50\x2a\x4d\x18\xff\xff\xff\xff"[..]).chain(empty);
+            let error = spool(&mut endless, &dir.options(size)).unwrap_err();
+            assert!(matches!(error, UnpackError::TooLarge { .. }), "{error}");
+        });
     }
 
     #[test]
@@ -527,27 +556,32 @@ mod tests {
     /// What is known of the size of the stream counts, and else what was taken of it.
     #[test]
     fn s11_the_ratio_of_each_format() {
-        let dir = Dir::new();
-        let size = content().len() as u64;
-        for (compression, packed) in all() {
-            let ratio = size / packed.len() as u64;
-            let with = |least: u64, packed_size: Option<u64>, max_ratio: u64| {
-                let mut options = dir.options(1 << 20);
-                (options.packed_size, options.max_ratio) = (packed_size, max_ratio);
-                spool_beyond(&mut &packed[..], &options, least).map(|(source, _)| source.size())
-            };
-            for packed_size in [None, Some(packed.len() as u64)] {
-                assert_eq!(with(0, packed_size, ratio + 1).unwrap(), size, "{compression}");
-                let error = with(0, packed_size, ratio).unwrap_err();
-                assert!(matches!(error, UnpackError::RatioTooLarge { max, .. } if max == ratio), "{error}");
-                // small images may be as empty as they like
-                assert_eq!(with(size, packed_size, 0).unwrap(), size);
-                assert!(with(size - 1, packed_size, 0).is_err());
+        with_each_decoder(|| {
+            let dir = Dir::new();
+            let size = content().len() as u64;
+            for (compression, packed) in all() {
+                let ratio = size / packed.len() as u64;
+                let with = |least: u64, packed_size: Option<u64>, max_ratio: u64| {
+                    let mut options = dir.options(1 << 20);
+                    (options.packed_size, options.max_ratio) = (packed_size, max_ratio);
+                    spool_beyond(&mut &packed[..], &options, least).map(|(source, _)| source.size())
+                };
+                for packed_size in [None, Some(packed.len() as u64)] {
+                    assert_eq!(with(0, packed_size, ratio + 1).unwrap(), size, "{compression}");
+                    let error = with(0, packed_size, ratio).unwrap_err();
+                    assert!(
+                        matches!(error, UnpackError::RatioTooLarge { max, .. } if max == ratio),
+                        "{error}"
+                    );
+                    // small images may be as empty as they like
+                    assert_eq!(with(size, packed_size, 0).unwrap(), size);
+                    assert!(with(size - 1, packed_size, 0).is_err());
+                }
+                // the caller's word for it
+                assert!(with(0, Some(2 * packed.len() as u64), ratio).is_ok());
             }
-            // the caller's word for it
-            assert!(with(0, Some(2 * packed.len() as u64), ratio).is_ok());
-        }
-        assert!(dir.is_empty());
+            assert!(dir.is_empty());
+        });
     }
 
     #[test]
@@ -574,27 +608,34 @@ mod tests {
 
     #[test]
     fn large_windows_are_refused_before_they_are_made() {
-        let error = unpack(&bytes(XZ_LARGE)).unwrap_err();
-        assert!(matches!(error, UnpackError::WindowTooLarge { compression: Compression::Xz }), "{error}");
-        // a window descriptor of 2^28 bytes, and an empty last block
-        let frame = b"\x28\xb5\x2f\xfd\x00\x90\x01\0\0";
-        let error = unpack(frame).unwrap_err();
-        assert!(matches!(error, UnpackError::WindowTooLarge { compression: Compression::Zstd }), "{error}");
-        // one of 2^27
-        assert_eq!(unpack(b"\x28\xb5\x2f\xfd\x00\x88\x01\0\0").unwrap(), b"");
+        with_each_decoder(|| {
+            let error = unpack(&bytes(XZ_LARGE)).unwrap_err();
+            assert!(matches!(error, UnpackError::WindowTooLarge { compression: Compression::Xz }), "{error}");
+            // a window descriptor of 2^28 bytes, and an empty last block
+            let frame = b"\x28\xb5\x2f\xfd\x00\x90\x01\0\0";
+            let error = unpack(frame).unwrap_err();
+            assert!(
+                matches!(error, UnpackError::WindowTooLarge { compression: Compression::Zstd }),
+                "{error}"
+            );
+            // one of 2^27
+            assert_eq!(unpack(b"\x28\xb5\x2f\xfd\x00\x88\x01\0\0").unwrap(), b"");
+        });
     }
 
     #[test]
     fn a_stream_that_breaks_is_no_short_one() {
-        let dir = Dir::new();
-        let plain = content();
-        for packed in all().into_iter().map(|(_, packed)| packed).chain([plain]) {
-            for size in [0, 5, 20, packed.len()] {
-                let mut pipe = Pipe { rest: &packed[..size], turn: 0, breaks: true };
-                let error = spool(&mut pipe, &dir.options(1 << 20)).unwrap_err();
-                assert!(matches!(error, UnpackError::Read { .. }), "{size}: {error}");
+        with_each_decoder(|| {
+            let dir = Dir::new();
+            let plain = content();
+            for packed in all().into_iter().map(|(_, packed)| packed).chain([plain]) {
+                for size in [0, 5, 20, packed.len()] {
+                    let mut pipe = Pipe { rest: &packed[..size], turn: 0, breaks: true };
+                    let error = spool(&mut pipe, &dir.options(1 << 20)).unwrap_err();
+                    assert!(matches!(error, UnpackError::Read { .. }), "{size}: {error}");
+                }
             }
-        }
+        });
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Compressed images: what they begin with, and their bytes, in one forward pass.
 //!
-//! The decoders are pure-Rust crates that the readers of `ddi-fs` use too: `lzma-rust2`, `ruzstd`, and
-//! `miniz_oxide`, which knows deflate and not gzip, so the gzip frame is read here. Every checksum that a format has is
+//! The decoders are crates that the readers of `ddi-fs` use too, in pure Rust: `lzma-rust2`, `ruzstd`, and
+//! `miniz_oxide`, which knows deflate and not gzip, so the gzip frame is read here. Whoever asks for it (feature `libzstd`) has
+//! Zstandard decoded by libzstd instead, which is C. Every checksum that a format has is
 //! checked. What comes out goes to a function that may refuse more of it, so nothing depends on the sizes that an image
 //! claims, nor on how well it is compressed.
 
@@ -10,7 +11,7 @@ mod gzip;
 mod input;
 #[cfg(feature = "xz")]
 mod xz;
-#[cfg(feature = "zstd")]
+#[cfg(any(feature = "libzstd", feature = "zstd"))]
 mod zstd;
 
 use core::fmt;
@@ -72,12 +73,12 @@ impl Compression {
         }
     }
 
-    /// Returns true if it can be decompressed here. That depends on the features `gzip`, `xz` and `zstd`.
+    /// Returns true if it can be decompressed here. That depends on the features `gzip`, `xz` and `zstd` or `libzstd`.
     pub fn is_supported(self) -> bool {
         match self {
             Compression::Gzip => cfg!(feature = "gzip"),
             Compression::Xz => cfg!(feature = "xz"),
-            Compression::Zstd => cfg!(feature = "zstd"),
+            Compression::Zstd => cfg!(any(feature = "libzstd", feature = "zstd")),
             Compression::Bzip2 | Compression::Lz4 => false,
         }
     }
@@ -243,7 +244,7 @@ impl From<UnpackError> for Stop {
 }
 
 /// Damage that is found here rather than by a decoder.
-#[cfg(any(feature = "gzip", feature = "zstd"))]
+#[cfg(any(feature = "gzip", feature = "libzstd", feature = "zstd"))]
 fn damage(what: &'static str) -> Stop {
     Stop::Decoder(io::Error::new(io::ErrorKind::InvalidData, what))
 }
@@ -252,9 +253,10 @@ fn unsupported(compression: Compression, _: &mut Output<'_>) -> Stop {
     UnpackError::Unsupported { compression }.into()
 }
 
-/// Decompresses all that is left of `input`.
+/// Decompresses all that is left of `input`; `pure` keeps to decoders in Rust where there are others.
 pub(crate) fn decompress(
     compression: Compression,
+    pure: bool,
     input: &mut Input<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), UnpackError> {
@@ -264,10 +266,11 @@ pub(crate) fn decompress(
         Compression::Gzip => gzip::decompress(input, output),
         #[cfg(feature = "xz")]
         Compression::Xz => xz::decompress(input, output),
-        #[cfg(feature = "zstd")]
-        Compression::Zstd => zstd::decompress(input, output),
+        #[cfg(any(feature = "libzstd", feature = "zstd"))]
+        Compression::Zstd => zstd::decompress(pure, input, output),
         _ => Err(unsupported(compression, output)),
     }));
+    let _ = pure;
     match outcome {
         Ok(Ok(())) => Ok(()),
         Ok(Err(Stop::Known(error))) => Err(error),

@@ -138,7 +138,10 @@ mod threads {
                 left -= 1;
                 Ok(more)
             },
-            |()| Ok(drop(barrier.wait())),
+            |()| {
+                barrier.wait();
+                Ok(())
+            },
             |()| Ok(true),
         );
         assert_eq!(outcome, Ok(()));

@@ -83,7 +83,7 @@ impl<'a> Input<'a> {
     }
 
     /// Bytes that were taken so far.
-    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    #[cfg(any(feature = "gzip", feature = "libzstd", feature = "zstd"))]
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }

@@ -5,5 +5,6 @@ mod edges;
 mod made_images;
 mod owners;
 mod partition_tools;
+mod tar;
 mod veritysetup;
 mod veritysetup_fec;

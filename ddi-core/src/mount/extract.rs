@@ -8,6 +8,8 @@
 mod archive;
 mod error;
 mod folder;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fmt;
@@ -193,12 +195,14 @@ impl Source<'_> {
         mut each: impl FnMut(&mut Walk, Found<'_>) -> Result<(), ExtractError>,
     ) -> Result<(), ExtractError> {
         let mut failed = None;
+        let mut is_first = true;
         let walked = Walk::new(budget).tree(&self.files.tree, self.place, &mut |walk, visit| {
             self.charge(MAKE);
             let path = visit.path;
             let visited = match visit.stat {
                 Err(error) => Err(ExtractError::read(self.path_of(path), error)),
-                Ok(_) if !is_possible(path) => {
+                // the first one is what was asked for, whatever its name
+                Ok(_) if !std::mem::take(&mut is_first) && !is_possible(path) => {
                     Err(ExtractError::Impossible { path: self.path_of(path), what: "impossible name" })
                 }
                 Ok(stat) => each(walk, Found { path, place: visit.place, stat }),
@@ -257,10 +261,11 @@ impl Found<'_> {
     }
 }
 
-/// Returns true if the last part of this path is a name that a file can have.
+/// Returns true if each part of this path is a name that a file can have. Readers promise it; what is written by them is
+/// another's.
 fn is_possible(visited: &[u8]) -> bool {
-    let name = last_part(visited);
-    visited == b"/" || !matches!(name, b"" | b"." | b"..") && !name.contains(&0)
+    let mut parts = visited.strip_prefix(b"/").unwrap_or(visited).split(|byte| *byte == b'/');
+    !visited.contains(&0) && parts.all(|part| !matches!(part, b"" | b"." | b".."))
 }
 
 fn last_part(path: &[u8]) -> &[u8] {

@@ -1,13 +1,14 @@
 //! `ddi build`: an image from definitions.
 
 use std::fs;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use ddi_build::{
-    ContentOptions, Contents, DefinitionOptions, Definitions, Empty, Error, ErrorKind, ImageSize, Owners,
-    Plan, PlanOptions, Root, Signing, Specifiers, Tools, WriteOptions, parse_size,
+    Archive, ArchiveOptions, ContentOptions, Contents, DefinitionOptions, Definitions, Empty, Error,
+    ErrorKind, ImageSize, Owners, Plan, PlanOptions, Root, Signing, Specifiers, Tools, WriteOptions,
+    parse_size,
 };
 use ddi_gpt::{Architecture, BlockSize, Gpt, Guid, Mode, PartitionType};
 use ddi_io::{FileSource, ReadAt};
@@ -39,6 +40,45 @@ pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<ExitStatus> {
     }
 }
 
+/// Where files are copied from.
+pub(crate) enum Files {
+    Folder(Root),
+    Archive(Archive),
+}
+
+impl Files {
+    /// A folder, a tar archive, or one on standard input, without so many parts at the beginning of its names.
+    pub(crate) fn open(path: &Path, strip: usize) -> anyhow::Result<Self> {
+        let mut options = ArchiveOptions::new().strip_components(strip);
+        if let Some(folder) = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()) {
+            options = options.folder(folder);
+        }
+        if path == Path::new("-") {
+            ensure!(
+                !std::io::stdin().is_terminal(),
+                "an archive is no text: standard input must not be a terminal"
+            );
+            return Ok(Self::Archive(Archive::read(
+                "standard input",
+                &mut std::io::stdin().lock(),
+                &options,
+            )?));
+        }
+        if path.is_dir() {
+            ensure!(strip == 0, "{}: is a folder, and --strip-components is for archives", path.display());
+            return Ok(Self::Folder(Root::open(path).with_context(|| path.display().to_string())?));
+        }
+        Ok(Self::Archive(Archive::open(path, &options)?))
+    }
+
+    fn copied<'a>(&'a self, content: ContentOptions<'a>) -> ContentOptions<'a> {
+        match self {
+            Self::Folder(root) => content.copy_source(root),
+            Self::Archive(archive) => content.copy_archive(archive),
+        }
+    }
+}
+
 /// Programs as the user's shell finds them, then those of the system.
 fn tools() -> Tools {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -61,16 +101,16 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let (seed, is_random) = seed(&args.definitions)?;
     let signing = keys(&args.signing)?;
 
-    let copy_source = match &args.copy_source {
-        Some(path) => Root::open(path).with_context(|| path.display().to_string())?,
-        None => root.clone(),
-    };
+    let copy_source = args.copy_source.as_deref().map(|path| Files::open(path, 0)).transpose()?;
     let there = existing(&args.output, args.empty)?;
     let table = empty(args.empty).choose(there.as_ref().and_then(|there| there.table.as_ref()))?;
     let tools = tools();
     let folder =
         args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut content = ContentOptions::new(&root, &tools, seed).copy_source(&copy_source).folder(folder);
+    let mut content = ContentOptions::new(&root, &tools, seed).folder(folder);
+    if let Some(files) = &copy_source {
+        content = files.copied(content);
+    }
     if args.keep_owners {
         content = content.owners(Owners::AsRecorded);
     }

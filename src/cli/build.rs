@@ -22,8 +22,9 @@ pub(crate) struct BuildArgs {
     /// Where files of CopyBlocks= are, and os-release and definitions unless --definitions is given
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,
-    /// Where files of CopyFiles= are [default: as --root]
-    #[arg(long, short = 's', value_name = "DIR")]
+    /// Where files of CopyFiles= are: a folder, a tar archive (also .gz, .xz, .zst), or - for one on standard input
+    /// [default: as --root]
+    #[arg(long, short = 's', value_name = "DIR|TAR|-")]
     pub(crate) copy_source: Option<PathBuf>,
     /// Size of the image: auto, or bytes with K, M, G, T
     #[arg(long, value_name = "SIZE", default_value = "auto")]

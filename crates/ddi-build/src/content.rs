@@ -1,7 +1,9 @@
 //! What partitions are filled with: files to be copied, and file systems made by programs of others.
 
+pub(crate) mod bytes;
+mod graft;
 mod tar;
-mod tree;
+pub(crate) mod tree;
 mod vfat;
 
 use std::collections::BTreeMap;
@@ -11,13 +13,17 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use ddi_gpt::{Guid, Seed};
 use rustix::fs::{OFlags, SeekFrom};
 
+use bytes::Bytes;
 pub use tree::Owners;
 use tree::{Kind, Tree, show_key};
 
+use crate::archive::Archive;
 use crate::definitions::{CopyBlocks, Definition, Definitions, Format, Notice};
 use crate::error::{DefinitionFault, Error, SourceFault, ToolFault};
 use crate::output::Output;
@@ -25,18 +31,26 @@ use crate::plan::{PlannedPartition, Sizes};
 use crate::root::Root;
 use crate::tools::Tools;
 
+/// Where files come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    Folder(&'a Root),
+    Archive(&'a Archive),
+}
+
 /// How contents are made.
 #[derive(Debug)]
 pub struct ContentOptions<'a> {
     root: &'a Root,
-    copy_source: &'a Root,
+    pub(crate) copy_source: Source<'a>,
     folder: PathBuf,
     seed: Seed,
     sector_size: u32,
     epoch: Option<u64>,
-    owners: Owners,
+    pub(crate) owners: Owners,
     threads: Option<usize>,
     tools: &'a Tools,
+    pub(crate) files: Vec<(String, Arc<[u8]>)>,
 }
 
 impl<'a> ContentOptions<'a> {
@@ -44,7 +58,7 @@ impl<'a> ContentOptions<'a> {
     pub fn new(root: &'a Root, tools: &'a Tools, seed: Guid) -> Self {
         Self {
             root,
-            copy_source: root,
+            copy_source: Source::Folder(root),
             folder: "/var/tmp".into(),
             seed: Seed::new(seed),
             sector_size: 4096,
@@ -52,13 +66,21 @@ impl<'a> ContentOptions<'a> {
             owners: Owners::Root,
             threads: None,
             tools,
+            files: Vec::new(),
         }
     }
 
     /// Files of `CopyFiles=` below another root (`--copy-source=`).
     #[must_use]
     pub fn copy_source(mut self, root: &'a Root) -> Self {
-        self.copy_source = root;
+        self.copy_source = Source::Folder(root);
+        self
+    }
+
+    /// Files of `CopyFiles=` from an archive.
+    #[must_use]
+    pub fn copy_archive(mut self, archive: &'a Archive) -> Self {
+        self.copy_source = Source::Archive(archive);
         self
     }
 
@@ -66,6 +88,13 @@ impl<'a> ContentOptions<'a> {
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = folder.into();
+        self
+    }
+
+    /// A file that every file system gets at this path, in place of what may be copied there: root's, with mode 0644.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+        self.files.push((path.into(), bytes.into()));
         self
     }
 
@@ -197,13 +226,7 @@ impl<'a> Contents<'a> {
             None => match &definition.format {
                 Some(Format::Empty | Format::Other(_)) | None => {}
                 Some(format) => {
-                    let tree = Tree::gather(
-                        definition,
-                        definitions,
-                        self.options.copy_source,
-                        self.options.owners,
-                        &mut self.notices,
-                    )?;
+                    let tree = Tree::gather(definition, definitions, &self.options, &mut self.notices)?;
                     check_format(format, definition, &tree)?;
                     self.blocks.insert(index, Blocks::Files(tree));
                 }
@@ -305,6 +328,19 @@ impl<'a> Contents<'a> {
                 if let Some(level) = level {
                     args.extend([text("-Xcompression-level"), text(level)]);
                 }
+                // of a stream it takes all but the root, which it would make open to everybody, and of now (version 4.5 heeds
+                // the mode alone)
+                let root = tree.root();
+                let time =
+                    root.mtime.map_or(epoch, |(seconds, _)| u64::try_from(seconds).unwrap_or_default());
+                for (option, value) in [
+                    ("-root-mode", format!("{:o}", root.mode)),
+                    ("-root-uid", root.owner.0.to_string()),
+                    ("-root-gid", root.owner.1.to_string()),
+                    ("-root-time", time.min(epoch).to_string()),
+                ] {
+                    args.extend([text(option), text(&value)]);
+                }
                 if let Some(threads) = self.options.threads {
                     args.extend([text("-processors"), text(&threads.to_string())]);
                 }
@@ -363,13 +399,8 @@ impl<'a> Contents<'a> {
                     let args = [OsString::from("-i"), node.clone(), target];
                     self.options.tools.call("mmd", Some(epoch))?.args(args).run()?;
                 }
-                Kind::File { root, path, size, .. } => {
-                    use std::ffi::OsStr;
-                    use std::os::unix::ffi::OsStrExt;
-                    let shown = root.show(OsStr::from_bytes(path));
-                    let fail = |fault| Error::Changed { path: shown.clone(), fault };
-                    let file = root.open_at(&**path, OFlags::RDONLY | OFlags::NOFOLLOW);
-                    let file = file.map_err(|error| fail(SourceFault::Io(error)))?;
+                Kind::File { bytes, size, .. } => {
+                    let file = self.as_file(bytes, *size, entry.mtime, epoch)?;
                     let source = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
                     let args = [
                         OsString::from("-p"),
@@ -381,6 +412,7 @@ impl<'a> Contents<'a> {
                         target,
                     ];
                     self.options.tools.call("mcopy", Some(epoch))?.args(args).run()?;
+                    let fail = |fault| Error::Changed { path: bytes.shown(), fault };
                     let now = file.metadata().map_err(|error| fail(SourceFault::Io(error)))?.len();
                     match now.cmp(size) {
                         std::cmp::Ordering::Less => return Err(fail(SourceFault::Shrank)),
@@ -393,6 +425,26 @@ impl<'a> Contents<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A file that a program can open: the one that is copied, or one without a name that has its bytes and time.
+    fn as_file(
+        &self,
+        bytes: &Bytes,
+        size: u64,
+        mtime: Option<(i64, u32)>,
+        epoch: u64,
+    ) -> Result<File, Error> {
+        if let Some(file) = bytes.open()? {
+            return Ok(file);
+        }
+        let failed = |error| self.temporary(error);
+        let mut file = ddi_io::unnamed_file(&self.options.folder).map_err(failed)?;
+        bytes.copy_to(size, &mut vec![0; 256 << 10], &mut file)?.map_err(failed)?;
+        let seconds = mtime.map_or(epoch, |(seconds, _)| u64::try_from(seconds).unwrap_or_default());
+        let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);
+        file.set_modified(time).map_err(failed)?;
+        Ok(file)
     }
 }
 

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ddi_gpt::{Escaped, Guid};
+use ddi_io::UnpackError;
 use ddi_signature::sign::SignError;
 
+use crate::archive::ArchiveFault;
 use crate::specifiers::SpecifierFault;
 
 /// A line of a definition.
@@ -66,6 +68,24 @@ pub enum Error {
         /// Why not.
         fault: SourceFault,
     },
+    /// A tar archive is malformed, or leads where it must not.
+    Archive {
+        /// Its path.
+        path: PathBuf,
+        /// The member, as far as its name is known.
+        name: Vec<u8>,
+        /// Where its header is, in bytes of the archive, unpacked.
+        offset: u64,
+        /// What is wrong.
+        fault: ArchiveFault,
+    },
+    /// A stream or compressed file could not be unpacked.
+    Unpack {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        error: Box<UnpackError>,
+    },
     /// A source changed while it was read.
     Changed {
         /// Its path.
@@ -122,6 +142,8 @@ pub enum ErrorKind {
     Unsupported,
     /// There is no room for it, or the disk is not one for it.
     Plan,
+    /// A file that is read is not what it should be.
+    Format,
     /// Reading or writing failed.
     Io,
     /// A program of others is missing or failed.
@@ -136,10 +158,18 @@ impl Error {
         match self {
             Self::Definition { fault: DefinitionFault::Unsupported { .. }, .. } => ErrorKind::Unsupported,
             Self::Definition { .. } | Self::TooMany { .. } => ErrorKind::Definition,
-            Self::Source { fault: SourceFault::Io(_), .. }
+            Self::Archive { fault: ArchiveFault::Io(_), .. }
+            | Self::Source { fault: SourceFault::Io(_), .. }
             | Self::Changed { .. }
             | Self::Read { .. }
             | Self::Write { .. } => ErrorKind::Io,
+            Self::Unpack { error, .. } => match **error {
+                UnpackError::Read { .. } | UnpackError::Write { .. } | UnpackError::NoRoom { .. } => {
+                    ErrorKind::Io
+                }
+                _ => ErrorKind::Format,
+            },
+            Self::Archive { .. } => ErrorKind::Format,
             Self::Source { .. } => ErrorKind::Definition,
             Self::Plan(_) | Self::FileSystemDoesNotFit { .. } | Self::OutputIsSource { .. } => {
                 ErrorKind::Plan
@@ -186,6 +216,16 @@ impl fmt::Display for Error {
                 write!(f, "{place}: {}: {fault}", Escaped::new(&path.to_string_lossy()))
             }
             Self::Changed { path, fault } => write!(f, "{}: {fault}", Escaped::new(&path.to_string_lossy())),
+            Self::Archive { path, name, offset, fault } => {
+                write!(f, "{}: ", Escaped::new(&path.to_string_lossy()))?;
+                match &**name {
+                    b"" => write!(f, "at byte {offset}: {fault}"),
+                    name => write!(f, "{}, at byte {offset}: {fault}", crate::archive::shown(name)),
+                }
+            }
+            Self::Unpack { path, error } => {
+                write!(f, "{}: {error}", Escaped::new(&path.to_string_lossy()))
+            }
             Self::Tool { name, fault } => write!(f, "{name}: {fault}"),
             Self::FileSystemDoesNotFit { place, size, room } => {
                 write!(f, "{place}: the file system has {size} bytes, and its partition {room}")
@@ -209,6 +249,8 @@ impl StdError for Error {
             | Self::Source { fault: SourceFault::Io(error), .. }
             | Self::Changed { fault: SourceFault::Io(error), .. }
             | Self::Tool { fault: ToolFault::Run { error }, .. } => Some(error),
+            Self::Archive { fault, .. } => Some(fault),
+            Self::Unpack { error, .. } => Some(error),
             Self::Verity(error) => Some(error),
             Self::Sign(error) => Some(error),
             _ => None,

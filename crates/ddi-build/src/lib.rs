@@ -77,6 +77,7 @@
     )
 )]
 
+mod archive;
 mod compatibility;
 mod content;
 mod copy;
@@ -90,6 +91,7 @@ mod specifiers;
 mod tools;
 mod write;
 
+pub use archive::{Archive, ArchiveFault, ArchiveOptions, MAX_MEMBERS, MAX_NAMES};
 pub use compatibility::{Compatibility, UnknownCompatibility};
 pub use content::{ContentOptions, Contents, Owners};
 pub use definitions::parse_size;

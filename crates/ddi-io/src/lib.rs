@@ -40,7 +40,7 @@ pub use mmap::MmapSource;
 pub use pipeline::{Pipeline, PipelineError};
 pub use read_at::{FileSource, ReadAt, Section};
 pub use read_once::ReadOnce;
-pub use spool::{MAX_UNPACKED_RATIO, MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool};
+pub use spool::{MAX_UNPACKED_RATIO, MAX_UNPACKED_SIZE, SPOOL_DIRECTORY, SpoolOptions, spool, unnamed_file};
 pub use stream::Stream;
 pub use tar::{TarEntry, TarKind, TarWriter};
 pub use unpack::{Compression, MAGIC_SIZE, MAX_WINDOW_SIZE, UnpackError};

@@ -182,7 +182,7 @@ fn failed(error: impl Into<io::Error>) -> UnpackError {
 
 impl Spool {
     fn new(options: &SpoolOptions<'_>) -> Result<Self, UnpackError> {
-        let file = unnamed(&options.directory).map_err(failed)?;
+        let file = unnamed_file(&options.directory).map_err(failed)?;
         Ok(Spool {
             file,
             buffer: Vec::with_capacity(BUFFER),
@@ -259,8 +259,11 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(256).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
-/// A new file without a name.
-fn unnamed(directory: &Path) -> io::Result<File> {
+/// A new file without a name, which never gets one and is gone when it is closed.
+///
+/// # Errors
+/// What the system reports.
+pub fn unnamed_file(directory: &Path) -> io::Result<File> {
     let mode = Mode::from_raw_mode(0o600);
     // EXCL: nor will it ever have one
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::EXCL;
@@ -663,7 +666,7 @@ mod tests {
     #[test]
     fn a_file_without_a_name_wherever_it_is_made() {
         let dir = Dir::new();
-        for file in [unnamed(&dir.0).unwrap(), briefly_named(&dir.0).unwrap()] {
+        for file in [unnamed_file(&dir.0).unwrap(), briefly_named(&dir.0).unwrap()] {
             file.write_all_at(b"secret", 0).unwrap();
             let found = rustix::fs::fstat(&file).unwrap();
             assert_eq!((found.st_nlink, found.st_mode & 0o777), (0, 0o600));

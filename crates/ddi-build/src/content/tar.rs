@@ -1,16 +1,12 @@
 //! A tree as a tar stream, as mkfs.erofs and mksquashfs read it.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, Write};
 
 use ddi_io::{TarEntry, TarKind, TarWriter};
-use rustix::fs::OFlags;
 
 use super::tree::{Entry, Key, Kind, Tree};
-use crate::error::{Error, SourceFault, ToolFault};
-use crate::root::Root;
+use crate::error::{Error, ToolFault};
 
 const PIECE: usize = 256 << 10;
 
@@ -32,8 +28,8 @@ impl Tree {
                 _ => None,
             };
             start(&mut tar, key, entry, first, epoch).map_err(broken)?;
-            if let (Kind::File { root, path, size, .. }, None) = (&entry.kind, first) {
-                copy(root, path, *size, &mut piece, &mut tar)?;
+            if let (Kind::File { bytes, size, .. }, None) = (&entry.kind, first) {
+                bytes.copy_to(*size, &mut piece, &mut Content(&mut tar))?.map_err(broken)?;
             }
         }
         tar.finish().map_err(broken)?;
@@ -41,33 +37,17 @@ impl Tree {
     }
 }
 
-/// The content of a file, which must be as large as it was when the tree was gathered.
-fn copy(
-    root: &Root,
-    path: &[u8],
-    size: u64,
-    piece: &mut [u8],
-    tar: &mut TarWriter<&mut dyn Write>,
-) -> Result<(), Error> {
-    let shown = root.show(OsStr::from_bytes(path));
-    let fail = |fault| Error::Changed { path: shown.clone(), fault };
-    let io = |error| fail(SourceFault::Io(error));
-    let mut file = root.open_at(path, OFlags::RDONLY | OFlags::NOFOLLOW).map_err(io)?;
-    let mut left = size;
-    while left > 0 {
-        let want = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-        let Some(buf) = piece.get_mut(..want) else { break };
-        file.read_exact(buf).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => fail(SourceFault::Shrank),
-            _ => io(error),
-        })?;
-        tar.content(buf).map_err(broken)?;
-        left = left.saturating_sub(u64::try_from(want).unwrap_or(left));
+/// The content of the file that was begun.
+struct Content<'a, 'b>(&'a mut TarWriter<&'b mut dyn Write>);
+
+impl Write for Content<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.content(bytes)?;
+        Ok(bytes.len())
     }
-    // what came meanwhile would be missing
-    match file.metadata().map_err(io)?.len() == size {
-        true => Ok(()),
-        false => Err(fail(SourceFault::Grew)),
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -7,10 +7,14 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ddi_gpt::Designator;
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 
+use super::bytes::Bytes;
+use super::graft::graft;
+use super::{ContentOptions, Source};
 use crate::definitions::{Definition, Definitions, Exclude, Notice};
 use crate::error::{Error, Place, SourceFault};
 use crate::root::Root;
@@ -18,9 +22,9 @@ use crate::root::Root;
 /// Links that one path may lead over.
 const MAX_LINKS: usize = 40;
 /// Bytes of a path inside a file system.
-const MAX_PATH: usize = 4096;
+pub(crate) const MAX_PATH: usize = 4096;
 /// Files of one file system: what mkfs programs hold in memory, too.
-const MAX_ENTRIES: usize = 16 << 20;
+pub(crate) const MAX_ENTRIES: usize = 16 << 20;
 
 /// Whose the files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,8 +43,7 @@ pub(crate) type Key = Vec<u8>;
 pub(crate) enum Kind {
     Directory,
     File {
-        root: Root,
-        path: Vec<u8>,
+        bytes: Bytes,
         size: u64,
         /// Which copy it is of, device and inode, if it may have other names.
         link: Option<(usize, u64, u64)>,
@@ -54,6 +57,19 @@ pub(crate) enum Kind {
     },
 }
 
+impl Kind {
+    /// For people.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::File { .. } => "file",
+            Self::Symlink(_) => "symbolic link",
+            Self::Fifo => "FIFO",
+            Self::Device { .. } => "device",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) kind: Kind,
@@ -65,7 +81,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn made(kind: Kind, mode: u32) -> Self {
+    pub(crate) fn made(kind: Kind, mode: u32) -> Self {
         Self { kind, mode, owner: (0, 0), mtime: None, xattrs: Vec::new() }
     }
 }
@@ -73,8 +89,8 @@ impl Entry {
 /// The files of one file system, each directory before what is in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
-    entries: BTreeMap<Key, Entry>,
-    root_is_copied: bool,
+    pub(crate) entries: BTreeMap<Key, Entry>,
+    pub(crate) root_is_copied: bool,
 }
 
 /// What is not copied.
@@ -110,12 +126,12 @@ pub(crate) fn key_of(path: &str) -> Key {
     path.trim_matches('/').bytes().map(|byte| if byte == b'/' { 0 } else { byte }).collect()
 }
 
-fn join(key: &[u8], name: &[u8]) -> Key {
+pub(crate) fn join(key: &[u8], name: &[u8]) -> Key {
     let between: &[u8] = if key.is_empty() { b"" } else { b"\0" };
     [key, between, name].concat()
 }
 
-fn parent(key: &[u8]) -> Option<&[u8]> {
+pub(crate) fn parent(key: &[u8]) -> Option<&[u8]> {
     match key.iter().rposition(|byte| *byte == 0) {
         Some(end) => key.get(..end),
         None => (!key.is_empty()).then_some(b""),
@@ -129,7 +145,7 @@ pub(crate) fn show_key(key: &[u8]) -> String {
 }
 
 /// Where other partitions are mounted.
-fn mount_points(designator: Designator) -> &'static [&'static str] {
+pub(crate) fn mount_points(designator: Designator) -> &'static [&'static str] {
     match designator {
         Designator::Usr => &["/usr"],
         Designator::Home => &["/home"],
@@ -143,24 +159,41 @@ fn mount_points(designator: Designator) -> &'static [&'static str] {
 }
 
 /// Folders of a system that hold nothing to be copied.
-const VOLATILE: [&str; 6] = ["proc", "sys", "dev", "tmp", "run", "var/tmp"];
+pub(crate) const VOLATILE: [&str; 6] = ["proc", "sys", "dev", "tmp", "run", "var/tmp"];
 
 impl Tree {
     /// Gathers what a definition says.
     pub(crate) fn gather(
         definition: &Definition,
         definitions: &Definitions,
-        root: &Root,
-        owners: Owners,
+        options: &ContentOptions<'_>,
         notices: &mut Vec<Notice>,
     ) -> Result<Self, Error> {
         let mut tree = Self { entries: BTreeMap::new(), root_is_copied: false };
         tree.entries.insert(Key::new(), Entry::made(Kind::Directory, 0o755));
+        let owners = options.owners;
         for (number, copy) in definition.copy_files.iter().enumerate() {
+            let root = match options.copy_source {
+                Source::Folder(root) => root,
+                Source::Archive(archive) => {
+                    graft(&mut tree, archive, definition, definitions, (number, copy), owners, notices)?;
+                    continue;
+                }
+            };
             let denied = deny(definition, definitions, root, &copy.source, &copy.target);
             let mut walk =
                 Walk { tree: &mut tree, root, owners, denied, place: &copy.place, notices, number };
             walk.copy(&copy.source, &copy.target)?;
+        }
+        for (path, bytes) in &options.files {
+            let place = definition.place("CopyFiles");
+            let key = tree.make_parent(path.as_bytes(), &place)?;
+            let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let kind = Kind::File { bytes: Bytes::Here(Arc::clone(bytes)), size, link: None };
+            if !tree.takes(&key, &kind).is_ok_and(|takes| takes) {
+                return Err(Error::Source { place, path: path.into(), fault: SourceFault::Exists });
+            }
+            tree.entries.insert(key, Entry::made(kind, 0o644));
         }
         for path in &definition.make_directories {
             let place = definition.place("MakeDirectories");
@@ -178,6 +211,11 @@ impl Tree {
         Ok(tree)
     }
 
+    /// The directory that all others are in.
+    pub(crate) fn root(&self) -> Entry {
+        self.entries.get(&Key::new()).cloned().unwrap_or_else(|| Entry::made(Kind::Directory, 0o755))
+    }
+
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&Key, &Entry)> {
         self.entries.iter()
     }
@@ -189,41 +227,26 @@ impl Tree {
     }
 
     /// What a path leads to inside, links followed, and not the last part unless asked for.
-    fn resolve(&self, path: &[u8], follow_last: bool, place: &Place) -> Result<Key, Error> {
-        let fail = |fault| Error::Source { place: place.clone(), path: show_path(path), fault };
-        let mut left: Vec<Vec<u8>> = parts(path).rev().map(<[u8]>::to_vec).collect();
-        let mut key = Key::new();
-        let mut links = 0_usize;
-        while let Some(part) = left.pop() {
-            if part == b".." {
-                key = parent(&key).unwrap_or_default().to_vec();
-                continue;
-            }
-            let next = join(&key, &part);
-            if next.len() > MAX_PATH {
-                return Err(fail(SourceFault::PathTooLong));
-            }
-            match self.entries.get(&next).map(|entry| &entry.kind) {
-                Some(Kind::Symlink(target)) if follow_last || !left.is_empty() => {
-                    links = links.saturating_add(1);
-                    if links > MAX_LINKS {
-                        return Err(fail(SourceFault::TooManyLinks));
-                    }
-                    if target.starts_with(b"/") {
-                        key = Key::new();
-                    }
-                    left.extend(parts(target).rev().map(<[u8]>::to_vec));
-                }
-                Some(Kind::Directory) | None => key = next,
-                Some(_) if left.is_empty() => key = next,
-                Some(_) => return Err(fail(SourceFault::NotADirectory)),
-            }
+    pub(crate) fn resolve(&self, path: &[u8], follow_last: bool, place: &Place) -> Result<Key, Error> {
+        resolve(&self.entries, path, follow_last).map_err(|fault| Error::Source {
+            place: place.clone(),
+            path: show_path(path),
+            fault,
+        })
+    }
+
+    /// Returns true if something new goes there; false if two directories are merged, of which the first one says whose it is.
+    pub(crate) fn takes(&self, key: &[u8], kind: &Kind) -> Result<bool, SourceFault> {
+        let is_directory = matches!(kind, Kind::Directory);
+        match self.entries.get(key).map(|entry| matches!(entry.kind, Kind::Directory)) {
+            Some(known) if known != is_directory => Err(SourceFault::Exists),
+            Some(true) => Ok(false),
+            _ => Ok(true),
         }
-        Ok(key)
     }
 
     /// The key of a path whose parent directories are made if they are not there.
-    fn make_parent(&mut self, path: &[u8], place: &Place) -> Result<Key, Error> {
+    pub(crate) fn make_parent(&mut self, path: &[u8], place: &Place) -> Result<Key, Error> {
         let parts: Vec<&[u8]> = parts(path).collect();
         let Some((name, above)) = parts.split_last() else { return Ok(Key::new()) };
         let above = self.make_directories(&above.join(&b'/'), place)?;
@@ -231,7 +254,7 @@ impl Tree {
     }
 
     /// Makes a directory, and those above it; its key.
-    fn make_directories(&mut self, path: &[u8], place: &Place) -> Result<Key, Error> {
+    pub(crate) fn make_directories(&mut self, path: &[u8], place: &Place) -> Result<Key, Error> {
         let key = self.resolve(path, true, place)?;
         let ends = key.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(end, _)| end);
         for end in ends.chain([key.len()]) {
@@ -245,6 +268,43 @@ impl Tree {
         }
         Ok(key)
     }
+}
+
+/// What a path leads to in these files, links followed, and not the last part unless asked for.
+pub(crate) fn resolve(
+    entries: &BTreeMap<Key, Entry>,
+    path: &[u8],
+    follow_last: bool,
+) -> Result<Key, SourceFault> {
+    let mut left: Vec<Vec<u8>> = parts(path).rev().map(<[u8]>::to_vec).collect();
+    let mut key = Key::new();
+    let mut links = 0_usize;
+    while let Some(part) = left.pop() {
+        if part == b".." {
+            key = parent(&key).unwrap_or_default().to_vec();
+            continue;
+        }
+        let next = join(&key, &part);
+        if next.len() > MAX_PATH {
+            return Err(SourceFault::PathTooLong);
+        }
+        match entries.get(&next).map(|entry| &entry.kind) {
+            Some(Kind::Symlink(target)) if follow_last || !left.is_empty() => {
+                links = links.saturating_add(1);
+                if links > MAX_LINKS {
+                    return Err(SourceFault::TooManyLinks);
+                }
+                if target.starts_with(b"/") {
+                    key = Key::new();
+                }
+                left.extend(parts(target).rev().map(<[u8]>::to_vec));
+            }
+            Some(Kind::Directory) | None => key = next,
+            Some(_) if left.is_empty() => key = next,
+            Some(_) => return Err(SourceFault::NotADirectory),
+        }
+    }
+    Ok(key)
 }
 
 fn show_path(path: &[u8]) -> PathBuf {
@@ -358,7 +418,7 @@ impl Walk<'_> {
             FileType::RegularFile => {
                 let file =
                     self.root.open_at(source, OFlags::RDONLY).map_err(|error| self.failed(path, error))?;
-                let kind = self.file_kind(path, &stat);
+                let kind = self.file_kind(path, &stat, true);
                 let entry = self.entry(kind, &stat, format!("/proc/self/fd/{}", file.as_raw_fd()), true);
                 let entry = entry.map_err(|error| self.failed(path, error))?;
                 self.tree.entries.insert(key, entry);
@@ -455,7 +515,7 @@ impl Walk<'_> {
         }
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => Kind::Directory,
-            FileType::RegularFile => self.file_kind(&path, &stat),
+            FileType::RegularFile => self.file_kind(&path, &stat, false),
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(directory, name, Vec::new());
                 Kind::Symlink(target.map_err(|error| self.failed(&path, error))?.into_bytes())
@@ -472,25 +532,20 @@ impl Walk<'_> {
             }
         };
         let is_directory = matches!(kind, Kind::Directory);
-        let known = self.tree.entries.get(&key).map(|entry| matches!(entry.kind, Kind::Directory));
-        match (known, is_directory) {
-            (Some(true), false) | (Some(false), true) => return Err(self.fail(&path, SourceFault::Exists)),
-            // merged: the first one says whose it is
-            (Some(true), true) => {}
-            _ => {
-                let own = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
-                let entry = self.entry(kind, &stat, own, false).map_err(|error| self.failed(&path, error))?;
-                self.tree.entries.insert(key.clone(), entry);
-            }
+        if self.tree.takes(&key, &kind).map_err(|fault| self.fail(&path, fault))? {
+            let own = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
+            let entry = self.entry(kind, &stat, own, false).map_err(|error| self.failed(&path, error))?;
+            self.tree.entries.insert(key.clone(), entry);
         }
         let stays_empty = self.denied.targets.contains_key(&key);
         Ok((is_directory && !stays_empty).then_some(path))
     }
 
-    fn file_kind(&self, path: &[u8], stat: &Stat) -> Kind {
+    fn file_kind(&self, path: &[u8], stat: &Stat, follow: bool) -> Kind {
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         let link = (stat.st_nlink > 1).then_some((self.number, stat.st_dev, stat.st_ino));
-        Kind::File { root: self.root.clone(), path: path.to_vec(), size, link }
+        let bytes = Bytes::InFolder { root: self.root.clone(), path: path.to_vec(), follow };
+        Kind::File { bytes, size, link }
     }
 
     fn entry(&self, kind: Kind, stat: &Stat, path: impl AsRef<[u8]>, follow: bool) -> io::Result<Entry> {
@@ -508,6 +563,14 @@ impl Walk<'_> {
     }
 }
 
+/// Returns true if an extended attribute belongs to a file, and not to the system that it is on.
+pub(crate) fn is_of_the_file(name: &[u8]) -> bool {
+    name.starts_with(b"user.")
+        || name.starts_with(b"trusted.")
+        || name.starts_with(b"system.posix_acl_")
+        || matches!(name, b"security.capability" | b"security.ima" | b"security.evm")
+}
+
 /// The extended attributes that belong to a file, and not to the system that it is on.
 fn xattrs(path: &OsStr, follow: bool) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     use rustix::fs::{getxattr, lgetxattr, listxattr, llistxattr};
@@ -523,11 +586,7 @@ fn xattrs(path: &OsStr, follow: bool) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut found = Vec::new();
     for name in names.get(..len).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty())
     {
-        let is_of_the_file = name.starts_with(b"user.")
-            || name.starts_with(b"trusted.")
-            || name.starts_with(b"system.posix_acl_")
-            || matches!(name, b"security.capability" | b"security.ima" | b"security.evm");
-        if !is_of_the_file {
+        if !is_of_the_file(name) {
             continue;
         }
         let mut value = vec![0_u8; 64 << 10];

@@ -11,10 +11,11 @@ out=$(cd "$1" && pwd)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 grep -q "^ddi ($version-" packaging/debian/changelog || { echo "packaging/debian/changelog is not about $version" >&2; exit 1; }
 
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+# always the same place, so that cargo builds anew only what has changed
+folder=$PWD/target/deb
 tree=$folder/ddi-$version
-mkdir "$tree"
+rm -rf "$tree" "$folder"/*.{deb,changes,buildinfo}
+mkdir -p "$tree"
 git archive HEAD | tar -x -C "$tree"
 # what other makers of files put there: man pages, completions
 [ ! -d packaging/dist ] || cp -a packaging/dist "$tree/packaging/"
@@ -22,7 +23,7 @@ cp -a packaging/debian "$tree/debian"
 
 # debhelper gives a home of its own, in which there is no toolchain
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target/deb}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$folder/target}
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 # paths of this machine are not for users

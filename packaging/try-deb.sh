@@ -19,7 +19,7 @@ for suite in "$@"; do
     # shellcheck disable=SC2016
     chroot "$tree" /bin/sh -euc '
         export DEBIAN_FRONTEND=noninteractive
-        apt-get install -y -qq /tmp/*.deb >/dev/null
+        apt-get install -y -qq -o Dpkg::Use-Pty=0 /tmp/*.deb >/dev/null
         dpkg -l ddi libddi0 libddi-dev | tail -n 3
         cd /tmp
         ddi --version
@@ -29,8 +29,8 @@ for suite in "$@"; do
         ./gate-update sample.raw sample.crt root=signed
         cc /usr/share/doc/libddi-dev/examples/gate-update.c $(pkg-config --variable=libdir ddi)/libddi.a \
             $(pkg-config --static --libs-only-l ddi | sed "s/-lddi//") -o gate-static
-        apt-get remove -y -qq ddi libddi0 >/dev/null 2>&1
-        ! command -v ddi
+        apt-get remove -y -qq -o Dpkg::Use-Pty=0 ddi libddi0 >/dev/null
+        test ! -e /usr/bin/ddi && test ! -e /usr/include/ddi.h || { echo "something is left" >&2; exit 1; }
         ./gate-static sample.raw sample.crt root=signed
     ' || { umount "$tree/dev"; exit 1; }
     umount "$tree/dev"

@@ -29,11 +29,12 @@ cd "$here"
 version=$(cargo pkgid --offline -p ddi-capi | sed 's/.*[#@]//')
 # before 1.0 each minor release has a soname of its own only if the ABI breaks: docs/release.md
 soname=libddi.so.0
-# -z nodelete: threads of a call may be ending while dlclose() is called
-set -- -p ddi-capi --lib --profile $profile --locked ${target:+--target "$target"}
-cargo rustc "$@" --crate-type cdylib -- -C "link-arg=-Wl,-soname,$soname" -C link-arg=-Wl,-z,nodelete
-libs=$(cargo rustc "$@" --crate-type staticlib -- --print native-static-libs 2>&1 >/dev/null |
-    sed -n 's/^note: native-static-libs: //p' | tail -n 1)
+# nodelete: threads of a call may be ending while dlclose() is called
+set -- -p ddi-capi --lib --profile $profile --locked ${target:+--target "$target"} --crate-type cdylib,staticlib -- \
+    -C "link-arg=-Wl,-soname,$soname" -C link-arg=-Wl,-z,nodelete --print native-static-libs
+cargo rustc "$@"
+# nothing is left to build, and cargo says again what it said
+libs=$(cargo rustc "$@" 2>&1 >/dev/null | sed -n 's/^note: native-static-libs: //p' | tail -n 1)
 built=$(cargo metadata --no-deps --offline --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 built=$built/${target:+$target/}$([ $profile = dev ] && echo debug || echo release)
 

@@ -14,7 +14,7 @@ use crate::severity::Authority;
 use crate::sidecar::Sidecar;
 use crate::trust::{KnownRootHash, Role};
 use ddi_fs::{FsKind, probe as fs};
-use ddi_io::UnpackError;
+use ddi_io::{Container, UnpackError};
 use ddi_signature::SignatureError;
 
 /// What a caller does about an [`Error`].
@@ -89,6 +89,8 @@ pub enum Error {
     Empty,
     /// A compressed image or a stream that could not be made into an image to read.
     Unpack(UnpackError),
+    /// Not the bytes of a disk, but a file that holds them in a format of its own.
+    Container(Container),
     /// There is a GPT, and no copy of it can be used.
     Table(ddi_gpt::Error),
     /// There is an MBR, and it cannot be used.
@@ -377,6 +379,7 @@ impl Error {
             Error::Io { .. } => "io",
             Error::Empty => "empty-image",
             Error::Unpack(error) => error.code(),
+            Error::Container(_) => "disk-container",
             Error::Table(error) => error.code(),
             Error::Mbr(error) => error.code(),
             Error::NothingRecognised => "nothing-recognised",
@@ -487,6 +490,7 @@ impl Error {
             Error::ExcludedByFilter => "ECOMM",
             Error::Io { .. }
             | Error::Empty
+            | Error::Container(_)
             | Error::Mbr(_)
             | Error::WithoutTransient(_)
             | Error::Unpack(_)
@@ -531,6 +535,7 @@ impl Error {
             },
             Error::Empty | Error::Table(_) | Error::Mbr(_) | Error::Malformed { .. } => ErrorKind::Corrupt,
             Error::NothingRecognised
+            | Error::Container(_)
             | Error::AmbiguousImage(_)
             | Error::ArchitecturesDiffer { .. }
             | Error::SeveralGenericRoots { .. }
@@ -639,6 +644,13 @@ impl fmt::Display for Error {
             Error::Io { step, offset: Some(offset), error } => write!(f, "{step}, at byte {offset}: {error}"),
             Error::Io { step, offset: None, error } => write!(f, "{step}: {error}"),
             Error::Empty => f.write_str("the image is empty"),
+            Error::Container(container) => {
+                write!(
+                    f,
+                    "it is a {container} file, not the bytes of a disk; {} makes these",
+                    container.conversion()
+                )
+            }
             Error::Unpack(error) => error.fmt(f),
             Error::Table(error) => write!(f, "partition table: {error}"),
             Error::Mbr(error) => write!(f, "partition table: {error}"),

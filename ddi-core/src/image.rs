@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use ddi_gpt::{BlockSize, ByteRange, Examination, Gpt, Mode};
-use ddi_io::{ReadAt, Section};
+use ddi_io::{Container, ReadAt, Section};
 use ddi_signature::{MAX_SIGNATURE_SIZE, MAX_SIGNATURE_TEXT, RootHashSignature, SignatureError};
 
 use self::mbr::Mbr;
@@ -145,7 +145,7 @@ impl Image {
     /// Opens the image at `path`, looks for files beside it, and reads its partition table.
     ///
     /// # Errors
-    /// As [`ImageFile::open`]; [`Error::Io`] if the table cannot be read. What is *wrong* with a table is no error
+    /// As [`ImageFile::open`] and [`new`](Self::new). What is *wrong* with a table is no error
     /// here, see [`table`](Self::table).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::from_file(ImageFile::open(path)?)
@@ -183,7 +183,8 @@ impl Image {
     /// An image from any source, with nothing beside it.
     ///
     /// # Errors
-    /// [`Error::Empty`]; [`Error::Io`] if the table cannot be read.
+    /// [`Error::Empty`]; [`Error::Io`] if the table cannot be read; [`Error::Container`] if it is a file of a virtual machine, and
+    /// not the bytes of a disk.
     pub fn new(source: Box<dyn ReadAt>) -> Result<Self, Error> {
         Self::with_sidecars(source, None, Sidecars::default(), None)
     }
@@ -209,6 +210,10 @@ impl Image {
         let ranges: Vec<_> =
             parts.iter().map(|part| part.place.range.offset..part.place.range.end()).collect();
         let whole = ProbeResult::new(&*metadata, &ranges);
+        // in one that is not compressed, the backup table may lie just at the end
+        if matches!(table, Table::None | Table::Broken(_)) && matches!(whole.any(), Ok(None)) {
+            refuse_container(&*metadata)?;
+        }
         let meter = Meter::for_size(size);
         Ok(Image { metadata, file_name, sidecars, examination, table, whole, parts, meter })
     }
@@ -410,6 +415,19 @@ fn find_table(examination: &Examination) -> Table {
         Some((mbr, Ok(partitions))) => Table::Mbr(mbr, partitions),
         Some((mbr, Err(error))) => Table::BrokenMbr(mbr, error),
     }
+}
+
+/// Refuses what is no disk by its beginning. Asked where nothing that can be used is recognised.
+fn refuse_container(source: &dyn ReadAt) -> Result<(), Error> {
+    let mut start = [0; Container::MAGIC_SIZE];
+    let len = usize::try_from(source.size()).unwrap_or(usize::MAX).min(start.len());
+    let start = start.get_mut(..len).unwrap_or_default();
+    source.read_exact_at(0, start).map_err(|error| Error::Io {
+        step: Step::Open,
+        offset: Some(0),
+        error: Arc::new(error),
+    })?;
+    Container::of(start).map_or(Ok(()), |container| Err(Error::Container(container)))
 }
 
 fn wide(size: usize) -> u64 {

@@ -5,6 +5,7 @@ mod boot;
 mod build;
 mod check;
 mod cli;
+mod containers;
 mod decide;
 mod documents;
 mod extract;

@@ -23,7 +23,7 @@
  * as wrong as it is with free(3).
  *
  * Threads. Each handle may be used by several threads at once, but for ddi_free(). No call changes an image. The calls that
- * read every block have threads of their own, which end with them; a process may fork() between calls.
+ * read every block have threads of their own, which end soon after them; a process may fork() between calls.
  *
  * Functions of the caller are called during a call, or as they say, and must not unwind: no C++ exception, no longjmp().
  * A fault of the library (a Rust panic) ends the call with DDI_ERROR and the code "panic", and no process; memory that runs out

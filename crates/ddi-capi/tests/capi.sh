@@ -73,6 +73,18 @@ say AddressSanitizer
 gcc -std=c11 -D_GNU_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=all "${flags[@]}" tests/capi.c -o "$folder/asan" "${libs[@]}"
 run "$folder/asan"
 
+ddi=${CARGO_TARGET_DIR:-$root/target}/debug/ddi
+if [ -x "$ddi" ] && has jq; then
+    say "documents of the command"
+    for image in "$sample" "$scratch/damaged.raw"; do
+        for policy in root=signed root=absent; do
+            arguments=("$image" --certificate "$certificate" --image-policy $policy --json)
+            diff <("$folder/c" --report "$image" "$certificate" $policy | jq -S .) <("$ddi" inspect "${arguments[@]}" | jq -S .)
+            diff <("$folder/c" --verify "$image" "$certificate" $policy | jq -S .) <("$ddi" verify "${arguments[@]}" | jq -S .)
+        done
+    done
+fi
+
 say "static library"
 gcc -std=c11 -D_GNU_SOURCE "${flags[@]}" tests/capi.c -o "$folder/static" -Wl,-Bstatic -lddi -Wl,-Bdynamic \
     $(pkg-config --static --libs ddi) -pthread -L"$installed/lib"

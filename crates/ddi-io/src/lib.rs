@@ -24,6 +24,7 @@
     )
 )]
 
+mod container;
 #[cfg(feature = "mmap")]
 mod mmap;
 mod pipeline;
@@ -35,6 +36,7 @@ mod tar;
 mod unpack;
 mod write_at;
 
+pub use container::Container;
 #[cfg(feature = "mmap")]
 pub use mmap::MmapSource;
 pub use pipeline::{Pipeline, PipelineError};

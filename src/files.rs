@@ -8,12 +8,14 @@ mod extract;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::ops::Range;
 
 use anyhow::{Context, anyhow};
 use ddi_core::steps::{Contents, DissectionRecord, Files, ProveOptions, VeritySet, verity_sets};
 use ddi_core::{Assurance, ErrorKind, MountError, Mounted, ReadError, Role};
-use ddi_fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Vfs, Walk};
+use ddi_fs::{Budget, Error, FileType, Meter, Place, Stat, Step, Vfs, Visit, Walk};
 use ddi_gpt::Designator;
+use ddi_io::{Pipeline, PipelineError};
 
 use crate::ExitStatus;
 use crate::cli::{CatArgs, FilesArgs, LsArgs, MtreeArgs};
@@ -444,49 +446,171 @@ fn tell_tree(args: &MtreeArgs) -> Result<ExitStatus, Stop> {
     let is_directory =
         tree.stat(start).map_err(|error| Stop::at(asked, error))?.file_type == FileType::Directory;
     opened.allow(start == tree.root())?;
+    let threads =
+        args.threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let name_of = |visited: &[u8]| match visited {
+        b"/" if !is_directory => path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec(),
+        name => name.strip_prefix(b"/").unwrap_or(name).to_vec(),
+    };
     let mut lines = Lines::new(if args.json { Shape::Json } else { Shape::Mtree });
     let mut problems = Problems::default();
     let mut printing = Ok(());
-    let walked = Walk::new(opened.budget).tree(tree, start, &mut |walk, visit| {
+    let mut batch = Batch::default();
+    // what was found of the files up to the first error that ends it all, which is returned
+    let mut tell = |walk: &Walk, batch: &mut Batch| {
+        let (found, spent) = batch.look(threads, &opened, walk);
+        for (file, found) in batch.take().iter().zip(found) {
+            let at = joined(&path, &file.path);
+            if let Some(error) = file.stat.as_ref().err().or(found.error.as_ref()) {
+                problems.add(&at, error);
+            }
+            let entry = Entry {
+                path: &name_of(&file.path),
+                stat: file.stat.as_ref().ok(),
+                target: found.target.as_deref(),
+                sha256: found.sha256,
+                assurance: opened.assurance(&at),
+                error: file.stat.as_ref().err(),
+            };
+            printing = lines.entry(&entry);
+            if printing.is_err() || lines.is_closed() {
+                return Ok(Step::Stop);
+            }
+        }
+        spent.map_or(Ok(Step::Continue), Err)
+    };
+    let mut walk = Walk::new(opened.budget);
+    let mut ended = false;
+    let mut walked = walk.tree(tree, start, &mut |walk, visit| {
         opened.meter.charge(PRINT);
-        let at = joined(&path, visit.path);
-        let mut sha256 = None;
-        let mut target = None;
-        if let Err(error) = &visit.stat {
-            problems.add(&at, error);
-        }
-        match visit.stat.as_ref().map(|stat| (stat.file_type, stat.size)) {
-            Ok((FileType::Regular, size)) if size > 0 => match output::sha256(walk, tree, visit.place) {
-                Ok(digest) => {
-                    opened.meter.charge(size.saturating_mul(HASH));
-                    sha256 = Some(digest);
-                }
-                Err(Error::Budget(limit)) => return Err(Error::Budget(limit)),
-                Err(error) => problems.add(&at, &error),
-            },
-            Ok((FileType::Symlink, _)) => match tree.link_target(visit.place) {
-                Ok(found) => target = Some(found),
-                Err(error) => problems.add(&at, &error),
-            },
-            _ => {}
-        }
-        let name = match visit.path {
-            b"/" if !is_directory => path.rsplit(|byte| *byte == b'/').next().unwrap_or_default(),
-            name => name.strip_prefix(b"/").unwrap_or(name),
-        };
-        let entry = Entry {
-            path: name,
-            stat: visit.stat.as_ref().ok(),
-            target: target.as_deref(),
-            sha256,
-            assurance: opened.assurance(&at),
-            error: visit.stat.as_ref().err(),
-        };
-        printing = lines.entry(&entry);
-        Ok(if printing.is_err() || lines.is_closed() { Step::Stop } else { Step::Continue })
+        batch.add(visit);
+        let step = if batch.is_full() { tell(walk, &mut batch) } else { Ok(Step::Continue) };
+        ended = !matches!(step, Ok(Step::Continue));
+        step
     });
+    // what was met before the walk ended is told, whatever it ended with
+    if !ended {
+        let told = tell(&walk, &mut batch);
+        walked = walked.and(told.map(drop));
+    }
     printing?;
     lines.finish()?;
     walked?;
     opened.complete(problems.finish())
+}
+
+/// Files of a listing that are looked at together, in the order of the walk: so many, with so many bytes of content and of names,
+/// or one more.
+#[derive(Default)]
+struct Batch {
+    files: Vec<Visited>,
+    content: u64,
+    names: usize,
+}
+
+const BATCH_FILES: usize = 4096;
+const BATCH_CONTENT: u64 = 256 << 20;
+const BATCH_NAMES: usize = 1 << 20;
+/// So many of them, or files of so many bytes, are for one thread: neighbours share blocks that are decompressed once.
+const PIECE_FILES: usize = 32;
+const PIECE_CONTENT: u64 = 2 << 20;
+
+struct Visited {
+    path: Vec<u8>,
+    place: Place,
+    stat: Result<Stat, Error>,
+}
+
+/// What there is to a file beside its metadata.
+#[derive(Default)]
+struct Found {
+    sha256: Option<[u8; 32]>,
+    target: Option<Vec<u8>>,
+    error: Option<Error>,
+}
+
+impl Visited {
+    fn size(&self) -> u64 {
+        self.stat.as_ref().map_or(0, |stat| if stat.file_type == FileType::Regular { stat.size } else { 0 })
+    }
+
+    /// An error says that nothing more is looked at.
+    fn look(&self, opened: &Opened, walk: &Walk) -> Result<Found, Error> {
+        let mut found = Found::default();
+        let outcome = match self.stat.as_ref().map(|stat| stat.file_type) {
+            Ok(FileType::Regular) if self.size() > 0 => {
+                output::sha256(walk, &opened.tree, self.place).map(|digest| {
+                    opened.meter.charge(self.size().saturating_mul(HASH));
+                    found.sha256 = Some(digest);
+                })
+            }
+            Ok(FileType::Symlink) => {
+                opened.tree.link_target(self.place).map(|target| found.target = Some(target))
+            }
+            _ => Ok(()),
+        };
+        match outcome {
+            Err(Error::Budget(limit)) if self.size() > 0 => return Err(Error::Budget(limit)),
+            outcome => found.error = outcome.err(),
+        }
+        Ok(found)
+    }
+}
+
+impl Batch {
+    fn add(&mut self, visit: Visit<'_>) {
+        let file = Visited { path: visit.path.to_vec(), place: visit.place, stat: visit.stat };
+        self.content = self.content.saturating_add(file.size());
+        self.names = self.names.saturating_add(file.path.len());
+        self.files.push(file);
+    }
+
+    fn is_full(&self) -> bool {
+        self.files.len() >= BATCH_FILES || self.content >= BATCH_CONTENT || self.names >= BATCH_NAMES
+    }
+
+    fn take(&mut self) -> Vec<Visited> {
+        std::mem::take(self).files
+    }
+
+    /// Reads and hashes all of them, and says what was found of each, up to the first for which nothing more may be done, and why.
+    fn look(&self, threads: usize, opened: &Opened, walk: &Walk) -> (Vec<Found>, Option<Error>) {
+        let mut all = Vec::with_capacity(self.files.len());
+        let mut next = 0;
+        let outcome = Pipeline::new(threads).run(
+            || 0..0,
+            |piece: &mut Range<usize>| {
+                let mut content = 0_u64;
+                let enough = |file: &Visited| {
+                    content = content.saturating_add(file.size());
+                    content >= PIECE_CONTENT
+                };
+                let rest = &self.files[next..];
+                let most = rest.len().min(PIECE_FILES);
+                let count = rest[..most].iter().position(enough).map_or(most, |last| last + 1);
+                *piece = next..next + count;
+                next += count;
+                Ok(count > 0)
+            },
+            |piece| {
+                let mut found = Vec::with_capacity(piece.len());
+                let files = self.files[piece.clone()].iter();
+                let spent = files
+                    .map(|file| file.look(opened, walk).map(|file| found.push(file)))
+                    .find_map(Result::err);
+                Ok((found, spent))
+            },
+            |(found, spent): (Vec<Found>, Option<Error>)| {
+                all.extend(found);
+                spent.map_or(Ok(true), Err)
+            },
+        );
+        let spent = match outcome {
+            Ok(()) => None,
+            Err(PipelineError::Failed(error)) => Some(error),
+            // as on this thread
+            Err(PipelineError::Panicked) => panic!("a file could not be looked at"),
+        };
+        (all, spent)
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ParityArgs, SelectArgs, TrustArgs, UnpackArgs};
+use super::{ParityArgs, SelectArgs, TrustArgs, UnpackArgs, threads};
 
 /// Which files are meant, and how far they must be relied upon.
 #[derive(Debug, Args)]
@@ -129,4 +129,7 @@ pub(crate) struct MtreeArgs {
     /// Print JSON, as ddi ls --json does
     #[arg(long)]
     pub(crate) json: bool,
+    /// Most threads (default: one for each processor)
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub(crate) threads: Option<usize>,
 }

@@ -247,7 +247,7 @@ fn document<'a>(entry: &'a Entry<'a>) -> FileEntry<'a> {
 }
 
 /// SHA-256 of the content of a regular file.
-pub(crate) fn sha256(walk: &mut Walk, tree: &Vfs, file: Place) -> Result<[u8; 32], Error> {
+pub(crate) fn sha256(walk: &Walk, tree: &Vfs, file: Place) -> Result<[u8; 32], Error> {
     let mut digest = Sha256::new();
     walk.content(tree, file, &mut |bytes| {
         digest.update(bytes);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::disk::{index, u64_from};
@@ -68,7 +69,7 @@ pub struct Walk {
     entries: u64,
     /// Bytes of names that are held now.
     names: u64,
-    bytes: u64,
+    bytes: AtomicU64,
     start: Instant,
     /// True if directories are gone into as far as they can be read.
     partly: bool,
@@ -121,7 +122,7 @@ struct Frame {
 impl Walk {
     /// Starts the clock.
     pub fn new(budget: Budget) -> Self {
-        Walk { budget, entries: 0, names: 0, bytes: 0, start: Instant::now(), partly: false }
+        Walk { budget, entries: 0, names: 0, bytes: AtomicU64::new(0), start: Instant::now(), partly: false }
     }
 
     /// From here on, of a directory that cannot be read to its end what can be read of it is visited all the same, after
@@ -146,7 +147,7 @@ impl Walk {
 
     /// Bytes of content read so far.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Checks that there is time left.
@@ -171,9 +172,9 @@ impl Walk {
         if self.names > self.budget.names { Err(Error::Budget(Limit::Names)) } else { Ok(()) }
     }
 
-    fn count_bytes(&mut self, n: usize) -> Result<(), Error> {
-        self.bytes = self.bytes.saturating_add(u64_from(n));
-        if self.bytes > self.budget.bytes {
+    fn count_bytes(&self, n: usize) -> Result<(), Error> {
+        let before = self.bytes.fetch_add(u64_from(n), Ordering::Relaxed);
+        if before.saturating_add(u64_from(n)) > self.budget.bytes {
             return Err(Error::Budget(Limit::Bytes));
         }
         self.check_time()
@@ -300,12 +301,13 @@ impl Walk {
         Ok((listing, outcome.err()))
     }
 
-    /// Reads a regular file from start to end and gives it away piece by piece.
+    /// Reads a regular file from start to end and gives it away piece by piece. Several threads may do so at once: what they
+    /// read is on one account.
     ///
     /// # Errors
     /// [`Error::Budget`]; as [`FileSystem::read_at`](super::FileSystem::read_at); what `each` returns.
     pub fn content(
-        &mut self,
+        &self,
         tree: &Vfs,
         file: Place,
         each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,

@@ -496,6 +496,60 @@ fn fix_erofs_checksum(image: &str) {
 }
 
 /// Runs something that takes its time.
+/// Many files on many threads: the same lines in the same order, and the same complaints, as on one.
+#[test]
+fn x4_mtree_does_not_show_its_threads() {
+    let folder = Folder::new();
+    let tree = folder.file("tree");
+    for number in 0..600_usize {
+        let dir = format!("{tree}/{:02}", number / 50);
+        fs::create_dir_all(&dir).unwrap();
+        let size = if number % 97 == 0 { 700_000 } else { number * number % 9000 };
+        let content: Vec<u8> = (0..size).map(|i| (i * (number + 3) / 77 % 251) as u8).collect();
+        fs::write(format!("{dir}/{number:03}"), content).unwrap();
+        if number % 10 == 0 {
+            symlink(format!("{number:03}"), format!("{dir}/{number:03}.link")).unwrap();
+        }
+    }
+    let theirs = mtree_of(Path::new(&tree));
+    let image = folder.file("image.raw");
+    let ways: [(&str, Vec<&str>); 2] = [
+        ("mksquashfs", vec![&tree, &image, "-noappend", "-quiet", "-no-progress"]),
+        ("mkfs.erofs", vec!["-zlz4hc", &image, &tree]),
+    ];
+    for (tool, args) in ways {
+        if !require_tool(tool) {
+            continue;
+        }
+        let _ = fs::remove_file(&image);
+        run(tool, args).unwrap();
+        let mut bytes = fs::read(&image).unwrap();
+        for damaged in [false, true] {
+            if damaged {
+                for part in 2..12 {
+                    let at = bytes.len() / 16 * part;
+                    bytes[at..at + 40].fill(0xa5);
+                }
+                fs::write(&image, &bytes).unwrap();
+            }
+            let told = |threads: &str, json: &[&str]| {
+                let ended = ddi(["mtree", &image, "--threads", threads].iter().chain(json));
+                (ended.code, ended.stdout, ended.stderr)
+            };
+            for json in [&[][..], &["--json"]] {
+                let one = told("1", json);
+                for threads in ["2", "7"] {
+                    assert!(told(threads, json) == one, "{tool} {threads} {damaged}");
+                }
+                assert_eq!(one.0 == Some(0), !damaged, "{tool}: {}", one.2);
+            }
+            if !damaged {
+                assert_equal(tool, &lines(&ddi(["mtree", &image])), &theirs);
+            }
+        }
+    }
+}
+
 fn run_long(program: &str, args: &[&str]) -> Ended {
     let mut command = Command::new(program);
     command.args(args);

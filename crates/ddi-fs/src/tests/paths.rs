@@ -139,11 +139,34 @@ fn each_limit_of_the_budget() {
     let names = 4 + 1 + 10 + 90 * 2 + 400 * 3 + 502 * 24;
     assert!(walk(&tree, Budget { names, depth: 301, ..default }).1.is_none());
     assert_eq!(end(Budget { names: names - 1, depth: 301, ..default }), Some(Limit::Names));
-    let mut few = Walk::new(Budget { bytes: 15, ..default });
+    let few = Walk::new(Budget { bytes: 15, ..default });
     let file = tree.resolve(b"/many/7").unwrap();
     few.content(&tree, file, &mut |_| Ok(())).unwrap();
     let error = few.content(&tree, file, &mut |_| Ok(())).unwrap_err();
     assert!(matches!(error, Error::Budget(Limit::Bytes)));
+}
+
+/// Threads that read through one walk have its budget together, to the byte.
+#[test]
+fn x4_threads_share_the_budget_of_a_walk() {
+    let tree = Memory::new().file("/a", "0123456789").tree();
+    let file = tree.resolve(b"/a").unwrap();
+    for reads in [40, 41, 47] {
+        let walk = Walk::new(Budget { bytes: 400, ..Budget::default() });
+        let good: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|thread| {
+                    let (walk, tree) = (&walk, &tree);
+                    scope.spawn(move || {
+                        let mine = (thread..reads).step_by(4);
+                        mine.filter(|_| walk.content(tree, file, &mut |_| Ok(())).is_ok()).count()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((good, walk.bytes()), (40, reads as u64 * 10));
+    }
 }
 
 #[test]

@@ -513,6 +513,25 @@ mod tests {
         });
     }
 
+    /// What is wrong, and where, does not depend on how the stream comes.
+    #[test]
+    fn x5_damage_is_where_it_is_however_the_stream_comes() {
+        with_each_decoder(|| {
+            let dir = Dir::new();
+            for (compression, packed) in all() {
+                for bit in (0..8 * packed.len()).step_by(3) {
+                    let mut flipped = packed.clone();
+                    flipped[bit / 8] ^= 1 << (bit % 8);
+                    let once = spool(&mut &flipped[..], &dir.options(1 << 20)).map(|_| ());
+                    let mut pipe = Pipe { rest: &flipped, turn: 0, breaks: false };
+                    let pieces = spool(&mut pipe, &dir.options(1 << 20)).map(|_| ());
+                    let told = |outcome: Result<(), UnpackError>| outcome.map_err(|error| error.to_string());
+                    assert_eq!(told(once), told(pieces), "{compression}, bit {bit}");
+                }
+            }
+        });
+    }
+
     #[test]
     fn a_bomb_goes_off_nowhere() {
         with_each_decoder(|| {

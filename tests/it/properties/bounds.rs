@@ -45,6 +45,10 @@ const WITHOUT: &[(&str, &str)] = &[
     ("ddi-verity/src/tree.rs", "indices come from a checked Layout; F6 and E1 hold it"),
     ("ddi-verity/src/tree", "indices come from a checked Layout; F6 and E1 hold it"),
     ("ddi-verity/src/parallel.rs", "part numbers only; any panic in it is Error::Worker"),
+    (
+        "ddi-verity/src/parallel/crew.rs",
+        "counts of items in hand only; any panic of what it does is Error::Worker",
+    ),
     ("ddi-verity/src/verdict.rs", "block numbers below a checked count"),
     ("ddi-verity/src/update.rs", "writes; indices come from a checked Layout"),
     ("ddi-verity/src/writer.rs", "writes; indices come from a checked Layout"),

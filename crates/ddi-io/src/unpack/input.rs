@@ -73,6 +73,16 @@ impl<'a> Input<'a> {
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
     }
 
+    /// The next `most` bytes, or so many as there are or as the buffer holds: that there are no more is no failure.
+    #[cfg(feature = "libzstd")]
+    pub(crate) fn offer(&mut self, most: usize) -> io::Result<&[u8]> {
+        let (ended, most) = (self.ended, most.min(BUFFER));
+        self.peek(most)?;
+        self.ended = ended;
+        let there = self.buffer.get(self.start..self.end).unwrap_or_default();
+        Ok(there.get(..most).unwrap_or(there))
+    }
+
     /// Takes `count` of the bytes that were peeked at.
     pub(crate) fn consume(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.end);

@@ -7,8 +7,8 @@ use zstd_safe::{DCtx, DParameter, ErrorCode, InBuffer, OutBuffer, ResetDirective
 use super::PIECE;
 use crate::unpack::{Compression, Input, MAX_WINDOW_SIZE, Output, Stop, UnpackError, damage};
 
-/// Longest header of a frame in bytes.
-const HEADER: usize = 18;
+/// Magic number and descriptor of a frame, in bytes.
+const START: usize = 5;
 
 pub(super) struct Decoder {
     decoder: DCtx<'static>,
@@ -29,28 +29,54 @@ impl Decoder {
     }
 
     pub(super) fn frame(&mut self, input: &mut Input<'_>, output: &mut Output<'_>) -> Result<(), Stop> {
-        if window_size(input.peek(HEADER)?).is_some_and(|size| size > MAX_WINDOW_SIZE) {
+        let header = header_size(input.peek(START)?);
+        if window_size(input.peek(header)?).is_some_and(|size| size > MAX_WINDOW_SIZE) {
             return Err(UnpackError::WindowTooLarge { compression: Compression::Zstd }.into());
         }
         self.decoder.reset(ResetDirective::SessionOnly).map_err(told)?;
+        // it is given what it asks for, a header or a block, and so what it says does not depend on how the stream comes
+        let mut wanted = START;
         loop {
-            let there = input.peek(1)?;
-            let is_end = there.is_empty();
+            let there = input.offer(wanted.max(1))?;
+            let offered = there.len();
             let (mut from, mut to) = (InBuffer::around(there), OutBuffer::around(self.piece.as_mut_slice()));
-            let left = self.decoder.decompress_stream(&mut to, &mut from).map_err(told)?;
+            let outcome = self.decoder.decompress_stream(&mut to, &mut from);
             let (taken, made) = (from.pos, to.pos());
+            wanted = match outcome {
+                Ok(wanted) => wanted,
+                Err(code) => {
+                    // somewhere in what it was given
+                    input.consume(offered);
+                    return Err(told(code));
+                }
+            };
             input.consume(taken);
             output(self.piece.get(..made).unwrap_or_default())?;
-            if left == 0 {
+            if wanted == 0 {
                 return Ok(());
             }
             if taken == 0 && made == 0 {
                 // nothing will come of nothing
+                let is_end = input.peek(1)?.is_empty();
                 let kind = if is_end { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
                 return Err(Stop::Decoder(kind.into()));
             }
         }
     }
+}
+
+/// Length of the header that begins so, in bytes: RFC 8878, 3.1.1.1.
+fn header_size(start: &[u8]) -> usize {
+    let descriptor = start.last().copied().unwrap_or_default();
+    let dictionary = [0, 1, 2, 4].get(usize::from(descriptor & 3)).copied().unwrap_or_default();
+    let single = descriptor & 0x20 != 0;
+    let size = match descriptor >> 6 {
+        0 => usize::from(single),
+        1 => 2,
+        2 => 4,
+        _ => 8,
+    };
+    START.saturating_add(usize::from(!single)).saturating_add(dictionary).saturating_add(size)
 }
 
 /// How far back the content of a frame refers, in bytes, by the header: RFC 8878, 3.1.1.1. `None` if it is cut short.
@@ -76,7 +102,16 @@ fn window_size(header: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::window_size;
+    use super::{header_size, window_size};
+
+    #[test]
+    fn headers_by_the_descriptor() {
+        for (descriptor, size) in
+            [(0x00, 6), (0x20, 6), (0x60, 7), (0x40, 8), (0xa1, 10), (0xe3, 17), (0xc3, 18)]
+        {
+            assert_eq!(header_size(&[0x28, 0xb5, 0x2f, 0xfd, descriptor]), size, "{descriptor:x}");
+        }
+    }
 
     #[test]
     fn windows_by_the_header() {

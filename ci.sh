@@ -78,6 +78,9 @@ RUSTFLAGS='--cfg shuttle' cargo test -p ddi-io --lib --locked --target-dir targe
 step "panics in the machine code"
 tests/panics.sh
 
+step "kernels in the machine code"
+tests/kernels.sh
+
 step dependencies
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny --locked check bans licenses sources

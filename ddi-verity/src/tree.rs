@@ -16,22 +16,27 @@ mod tests;
 mod verify;
 mod zeros;
 
+use core::slice::ChunksExactMut;
+use std::sync::{Mutex, PoisonError};
+
 use crate::error::{Error, Storage};
 use crate::hash::{Algorithm, BlockHasher, RootHash};
 use crate::layout::{Layout, Level, Placement};
 use crate::options::Options;
 use crate::parallel;
 use crate::params::Params;
-use ddi_io::ReadAt;
-use ddi_io::WriteAt;
+use ddi_io::{ReadAt, ReadMemory, WriteAt};
 
 pub(crate) use feed::Feed;
 pub(crate) use zeros::{Zeros, hash_around};
 
 /// Data of a claim in bytes, if a hash block does not stand for more.
 const CLAIM: u64 = 2 << 20;
-/// Bytes of one read of data, if a block is not more.
-const PIECE: usize = 1 << 20;
+/// Bytes of one read of data, if a block is not more. They and what is made of them stay in the second-level cache; larger reads
+/// cost no less.
+const PIECE: usize = 256 << 10;
+/// Data of fewer bytes than this is not worth a huge page to read it into: to clear one takes as long as it saves on 4 MiB.
+const HUGE_FROM: u64 = 32 << 20;
 /// Bytes of hash blocks that are hashed together, above level 0.
 const BATCH: usize = 64 << 10;
 /// The same where a part is made of whole windows: smaller, so that there are enough parts.
@@ -256,6 +261,17 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Blocks that are read at once.
+    fn step(&self) -> usize {
+        (PIECE / self.data_block_size() as usize).max(1)
+    }
+
+    /// What the threads read data into.
+    fn memory(&self) -> ReadMemory {
+        let size = self.step() * self.data_block_size() as usize;
+        ReadMemory::new(if self.tree.params.data_size() < HUGE_FROM { 0 } else { self.workers }, size)
+    }
+
     /// As [`new`](Self::new), for the calling thread alone.
     pub(crate) fn serial(tree: &'a HashTree, options: &Options<'_>) -> Self {
         Self::new(tree, &options.threads(1))
@@ -322,6 +338,20 @@ impl<'a> Work<'a> {
             Some(known) => hash_around(&self.hasher, known, blocks, size, out, stride),
             None => self.hasher.hash_blocks(blocks, size, out, stride),
         }
+    }
+}
+
+/// Buffers to be had one by one.
+pub(crate) struct Buffers<'a>(Mutex<ChunksExactMut<'a, u8>>);
+
+impl<'a> Buffers<'a> {
+    fn new(memory: &'a mut ReadMemory) -> Self {
+        Buffers(Mutex::new(memory.buffers()))
+    }
+
+    /// The next one; `None` if there is none any more, and then the reader makes its own.
+    fn take(&self) -> Option<&'a mut [u8]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 }
 

@@ -320,7 +320,7 @@ impl<'a> Update<'a> {
         let data_block_size = u64::from(work.data_block_size());
         let mut pieces = pieces(&self.affected[0], work.claim());
         ended(Pipeline::new(workers).run(
-            || (Piece::new(work, 0), Feed::new(work, data)),
+            || (Piece::new(work, 0), Feed::new(work, data, None)),
             |(piece, _)| {
                 unless_cancelled(control)?;
                 self.next(&mut pieces, piece)

@@ -25,6 +25,7 @@
 )]
 
 mod container;
+mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
 mod pipeline;
@@ -37,6 +38,7 @@ mod unpack;
 mod write_at;
 
 pub use container::Container;
+pub use memory::ReadMemory;
 #[cfg(feature = "mmap")]
 pub use mmap::MmapSource;
 pub use pipeline::{Pipeline, PipelineError};

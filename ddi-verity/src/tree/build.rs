@@ -6,7 +6,7 @@ use crate::error::{Error, Storage};
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
-use crate::tree::{Feed, HashTree, Observer, Work, batch, clear_tail, read};
+use crate::tree::{Buffers, Feed, HashTree, Observer, Work, batch, clear_tail, read};
 use ddi_io::ReadAt;
 use ddi_io::WriteAt;
 
@@ -23,11 +23,13 @@ pub(super) fn build(
         return single_block(tree, data, observer, &control, options);
     }
     let work = Work { observer, ..Work::new(tree, options) };
+    let mut memory = work.memory();
+    let buffers = Buffers::new(&mut memory);
     let digests = parallel::run(
         &control,
         work.workers,
         work.parts,
-        || Builder::new(&work, data, hash),
+        || Builder::new(&work, data, &buffers, hash),
         |builder, part| builder.part(part, &control),
     )?;
     let root = finish(&work, hash, digests.concat())?;
@@ -84,14 +86,19 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(work: &'a Work<'a>, data: &'a dyn ReadAt, hash: Option<&'a dyn WriteAt>) -> Self {
+    fn new(
+        work: &'a Work<'a>,
+        data: &'a dyn ReadAt,
+        buffers: &Buffers<'a>,
+        hash: Option<&'a dyn WriteAt>,
+    ) -> Self {
         let window = |level| Window {
             first: 0,
             filled: 0,
             blocks: vec![0; work.window(level) * work.layout().block_size()],
         };
         let windows = (0..work.streamed).map(window).collect();
-        Builder { work, feed: Feed::new(work, data), hash, windows, digests: Vec::new() }
+        Builder { work, feed: Feed::new(work, data, buffers.take()), hash, windows, digests: Vec::new() }
     }
 
     /// Returns the digests of the highest streamed level, one behind the other.

@@ -3,30 +3,32 @@
 use core::ops::Range;
 
 use crate::error::{Error, Storage};
-use crate::tree::{Handle, PIECE, Work, read};
+use crate::tree::{Handle, Work, read};
 use ddi_io::ReadAt;
 
 /// The data as one thread sees it.
 pub(crate) struct Feed<'a> {
     work: &'a Work<'a>,
     source: Handle<'a>,
-    buf: Vec<u8>,
+    /// To read into; our own if none is lent.
+    lent: Option<&'a mut [u8]>,
+    own: Vec<u8>,
     block_size: usize,
     /// Bytes that are known to be zero.
     hole: Range<u64>,
 }
 
 impl<'a> Feed<'a> {
-    pub(crate) fn new(work: &'a Work<'a>, data: &'a dyn ReadAt) -> Self {
+    pub(crate) fn new(work: &'a Work<'a>, data: &'a dyn ReadAt, lent: Option<&'a mut [u8]>) -> Self {
         let source = Handle::new(data, work.workers);
         let block_size = work.tree.params.data_block_size() as usize;
-        Feed { work, source, buf: Vec::new(), block_size, hole: 0..0 }
+        Feed { work, source, lent, own: Vec::new(), block_size, hole: 0..0 }
     }
 
     /// Puts the digests of the data blocks `blocks` into the slots of the hash blocks `out`, from slot `first` on.
     pub(crate) fn digests(&mut self, blocks: Range<u64>, out: &mut [u8], first: usize) -> Result<(), Error> {
         let size = self.block_size as u64;
-        let step = (PIECE / self.block_size).max(1) as u64;
+        let step = self.work.step() as u64;
         let mut at = blocks.start;
         while at < blocks.end {
             let end = (at + step).min(blocks.end);
@@ -82,21 +84,27 @@ impl<'a> Feed<'a> {
                 found: memory.len() as u64,
             })?;
             self.work.hash_to_slots(None, blocks, self.block_size, out, slot);
-            self.show(offset, blocks);
+            show(self.work, offset, blocks);
             return Ok(());
         }
-        if self.buf.len() < len {
-            self.buf.resize(len, 0);
-        }
-        read(source, Storage::Data, offset, &mut self.buf[..len])?;
-        self.work.hash_to_slots(None, &self.buf[..len], self.block_size, out, slot);
-        self.show(offset, &self.buf[..len]);
+        let buf = match &mut self.lent {
+            Some(lent) if lent.len() >= len => &mut lent[..len],
+            _ => {
+                if self.own.len() < len {
+                    self.own.resize(len, 0);
+                }
+                &mut self.own[..len]
+            }
+        };
+        read(source, Storage::Data, offset, buf)?;
+        self.work.hash_to_slots(None, buf, self.block_size, out, slot);
+        show(self.work, offset, buf);
         Ok(())
     }
+}
 
-    fn show(&self, offset: u64, blocks: &[u8]) {
-        if let Some(observer) = self.work.observer {
-            observer(offset, blocks);
-        }
+fn show(work: &Work<'_>, offset: u64, blocks: &[u8]) {
+    if let Some(observer) = work.observer {
+        observer(offset, blocks);
     }
 }

@@ -12,7 +12,7 @@ use crate::geometry::CheckedTree;
 use crate::hash::RootHash;
 use crate::options::Options;
 use crate::parallel::{self, Control, Halt};
-use crate::tree::{Feed, Handle, HashTree, Work, batch, clear_tail, read, spare_is_zero};
+use crate::tree::{Buffers, Feed, Handle, HashTree, Work, batch, clear_tail, read, spare_is_zero};
 use crate::verdict::{LevelVerdict, Verdict};
 use ddi_io::ReadAt;
 
@@ -65,11 +65,13 @@ pub(super) fn verify(
         return Ok(verdict);
     }
 
+    let mut memory = work.memory();
+    let buffers = Buffers::new(&mut memory);
     let parts = parallel::run(
         &control,
         work.workers,
         work.parts,
-        || Checker::new(&work, data, hash, &top),
+        || Checker::new(&work, data, &buffers, hash, &top),
         |checker, part| checker.part(part, &control, options.stop_at_first),
     )?;
     let all = parts.len() == work.parts;
@@ -319,10 +321,16 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn new(work: &'a Work<'a>, data: &'a dyn ReadAt, hash: &'a dyn ReadAt, top: &'a Top) -> Self {
+    fn new(
+        work: &'a Work<'a>,
+        data: &'a dyn ReadAt,
+        buffers: &Buffers<'a>,
+        hash: &'a dyn ReadAt,
+        top: &'a Top,
+    ) -> Self {
         Checker {
             work,
-            feed: Feed::new(work, data),
+            feed: Feed::new(work, data, buffers.take()),
             descent: Descent::new(work, hash, top),
             computed: vec![0; work.window(0) * work.layout().block_size()],
         }

@@ -94,7 +94,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let root = Root::open(&args.root).with_context(|| args.root.display().to_string())?;
     let options = definition_options(args, &root)?;
     let definitions = match &args.definitions.definitions[..] {
-        [] => Definitions::from_root(&args.root, &options)?,
+        [] => Definitions::from_root(&root, &options)?,
         folders => Definitions::from_folders(folders, &options)?,
     };
     ensure!(!definitions.is_empty(), "there are no definitions");
@@ -104,6 +104,11 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let copy_source = args.copy_source.as_deref().map(|path| Files::open(path, 0)).transpose()?;
     let there = existing(&args.output, args.empty)?;
     let table = empty(args.empty).choose(there.as_ref().and_then(|there| there.table.as_ref()))?;
+    let deferred = types("--defer-partitions", &args.defer_partitions, &options)?;
+    let has_signer = signing.is_some() || args.defer_signature;
+    if !has_signer && table.is_none() {
+        definitions.check_signer(&deferred)?;
+    }
     let tools = tools();
     let folder =
         args.output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -130,7 +135,8 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
         .image(&args.output)
         .sizes(contents.sizes().clone())
         .split(args.split)
-        .defer(types("--defer-partitions", &args.defer_partitions, &options)?)
+        .defer(deferred)
+        .signer(has_signer)
         .size(size(&args.size, there.as_ref())?);
     if let Some(sector_size) = sector_size {
         plan_options = plan_options.sector_size(sector_size);

@@ -143,6 +143,8 @@ pub(crate) enum Blocks {
 pub struct Contents<'a> {
     pub(crate) options: ContentOptions<'a>,
     pub(crate) blocks: BTreeMap<usize, Blocks>,
+    /// With the files of a supplement, where a definition has one.
+    joined: BTreeMap<usize, Blocks>,
     sizes: Sizes,
     notices: Vec<Notice>,
 }
@@ -154,8 +156,13 @@ impl<'a> Contents<'a> {
     /// [`Error::Definition`] for what is not done, [`Error::Source`], [`Error::Tool`].
     pub fn prepare(definitions: &Definitions, options: ContentOptions<'a>) -> Result<Self, Error> {
         definitions.check_buildable()?;
-        let mut contents =
-            Self { options, blocks: BTreeMap::new(), sizes: Sizes::new(), notices: Vec::new() };
+        let mut contents = Self {
+            options,
+            blocks: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            sizes: Sizes::new(),
+            notices: Vec::new(),
+        };
         // what can be refused is refused before programs run
         for (index, definition) in definitions.list.iter().enumerate() {
             contents.open(index, definition, definitions)?;
@@ -225,14 +232,51 @@ impl<'a> Contents<'a> {
             Some(CopyBlocks::Auto) => {}
             None => match &definition.format {
                 Some(Format::Empty | Format::Other(_)) | None => {}
-                Some(format) => {
-                    let tree = Tree::gather(definition, definitions, &self.options, &mut self.notices)?;
-                    check_format(format, definition, &tree)?;
-                    self.blocks.insert(index, Blocks::Files(tree));
+                Some(_) => {
+                    let tree = self.gather(definition, definition, definitions)?;
+                    self.blocks.insert(index, tree);
+                    if let Some(joined) = definitions.with_supplement(definition) {
+                        let tree = self.gather(&joined, definition, definitions)?;
+                        self.joined.insert(index, tree);
+                    }
                 }
             },
         }
         Ok(())
+    }
+
+    /// The files that a definition names; `listed` is the same one among all.
+    fn gather(
+        &mut self,
+        definition: &Definition,
+        listed: &Definition,
+        definitions: &Definitions,
+    ) -> Result<Blocks, Error> {
+        let tree = Tree::gather((definition, listed), definitions, &self.options, &mut self.notices)?;
+        if let Some(format) = &definition.format {
+            check_format(format, definition, &tree)?;
+        }
+        Ok(Blocks::Files(tree))
+    }
+
+    /// What a partition is filled with, files of its supplement included.
+    ///
+    /// # Errors
+    /// [`DefinitionFault::SupplementApart`].
+    pub(crate) fn of(
+        &self,
+        partition: &PlannedPartition,
+        definition: Option<&Definition>,
+    ) -> Result<Option<&Blocks>, Error> {
+        let Some(index) = partition.definition else { return Ok(None) };
+        match (self.joined.get(&index), definition) {
+            (Some(joined), _) if !partition.supplements.is_empty() => Ok(Some(joined)),
+            // its size was reckoned with the files of both
+            (Some(_), Some(definition)) if definition.is_minimized() => {
+                Err(Error::at(&definition.place("Minimize"), DefinitionFault::SupplementApart))
+            }
+            _ => Ok(self.blocks.get(&index)),
+        }
     }
 
     fn minimize(&mut self, index: usize, definition: &Definition, uuid: Guid) -> Result<(), Error> {
@@ -243,7 +287,9 @@ impl<'a> Contents<'a> {
             let fault = DefinitionFault::Unsupported { key: "Minimize", value: Some("guess".to_owned()) };
             return Err(Error::at(&definition.place("Minimize"), fault));
         }
-        let Some(Blocks::Files(tree)) = self.blocks.remove(&index) else { return Ok(()) };
+        let has_supplement = self.joined.contains_key(&index);
+        let from = if has_supplement { &mut self.joined } else { &mut self.blocks };
+        let Some(Blocks::Files(tree)) = from.remove(&index) else { return Ok(()) };
         let output = self.unnamed()?;
         self.make(definition, &tree, uuid, self.options.sector_size, "", &output)?;
         let size = crate::tools::size_of(output.file()).map_err(|error| self.temporary(error))?;
@@ -252,7 +298,8 @@ impl<'a> Contents<'a> {
             return Err(Error::Tool { name: program(format), fault: ToolFault::Nonsense { what } });
         }
         self.sizes.set(index, size);
-        self.blocks.insert(index, Blocks::Made { output, size });
+        let to = if has_supplement { &mut self.joined } else { &mut self.blocks };
+        to.insert(index, Blocks::Made { output, size });
         Ok(())
     }
 

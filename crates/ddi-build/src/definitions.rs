@@ -13,6 +13,7 @@ use ddi_gpt::{Architecture, Guid, PartitionType, Seed};
 
 use crate::compatibility::Compatibility;
 use crate::error::{DefinitionFault, Error, Place, ValueFault};
+use crate::root::Root;
 use crate::specifiers::Specifiers;
 use parser::Parser;
 use source::Files;
@@ -433,14 +434,15 @@ impl Definitions {
         Self::parse(files, options)
     }
 
-    /// Reads the definitions that systemd-repart finds below this root.
+    /// Reads the definitions that systemd-repart finds below this root. Links lead to what they would lead to if it were the
+    /// root of a system, and never out of it.
     ///
     /// # Errors
     /// As [`from_folders`](Self::from_folders).
-    pub fn from_root(root: &Path, options: &DefinitionOptions) -> Result<Self, Error> {
-        let mut files = Files::default();
+    pub fn from_root(root: &Root, options: &DefinitionOptions) -> Result<Self, Error> {
+        let mut files = Files::below(root);
         for folder in DEFINITION_FOLDERS {
-            files.add_folder(&root.join(folder), false)?;
+            files.add_folder(Path::new(folder), false)?;
         }
         Self::parse(files, options)
     }
@@ -563,6 +565,21 @@ impl Definitions {
         }
     }
 
+    /// Refuses a signature when nobody is there who signs: of a new image this is known before anything is made for it. A
+    /// [`Plan`](crate::Plan) refuses too.
+    ///
+    /// # Errors
+    /// [`Error::NoSigner`] with the first signature that is wanted, of a type that is not deferred.
+    pub fn check_signer(&self, deferred: &[PartitionType]) -> Result<(), Error> {
+        let is_wanted = |it: &&Definition| {
+            it.verity == Some(VerityRole::Signature) && !deferred.contains(&it.partition_type)
+        };
+        match self.list.iter().find(is_wanted) {
+            Some(definition) => Err(Error::NoSigner { place: definition.place("Verity") }),
+            None => Ok(()),
+        }
+    }
+
     fn parse(files: Files, options: &DefinitionOptions) -> Result<Self, Error> {
         let texts = files.merge();
         if texts.len() > MAX_DEFINITIONS {
@@ -580,16 +597,67 @@ impl Definitions {
             }
         }
         definitions.find_siblings()?;
-        let names: BTreeSet<&str> = definitions.list.iter().map(|definition| &*definition.name).collect();
-        for definition in &definitions.list {
-            if let Some(name) = definition.supplement_for.as_deref()
-                && (!names.contains(name) || name == definition.name)
-            {
-                let fault = DefinitionFault::NoSuchDefinition { name: name.to_owned() };
-                return Err(Error::at(&definition.place("SupplementFor"), fault));
+        definitions.check_supplements()?;
+        Ok(definitions)
+    }
+
+    /// Each supplement has a target that can take it, and no target more than one.
+    fn check_supplements(&self) -> Result<(), Error> {
+        let mut taken = BTreeSet::new();
+        for definition in &self.list {
+            let Some(name) = definition.supplement_for.as_deref() else { continue };
+            let fail = |fault| Err(Error::at(&definition.place("SupplementFor"), fault));
+            let is_target = |it: &&Definition| it.name == name && it.name != definition.name;
+            let Some(target) = self.list.iter().find(is_target) else {
+                return fail(DefinitionFault::NoSuchDefinition { name: name.to_owned() });
+            };
+            if target.supplement_for.is_some() || !taken.insert(name) {
+                return fail(DefinitionFault::SupplementTarget { name: name.to_owned() });
+            }
+            for (who, it) in [("SupplementFor=", definition), ("the target of SupplementFor=", target)] {
+                for (with, found) in [
+                    ("CopyBlocks=", it.copy_blocks.is_some()),
+                    ("Encrypt=", it.encrypt != Encrypt::Off),
+                    ("Verity=", it.verity.is_some()),
+                ] {
+                    if found {
+                        return fail(DefinitionFault::Contradiction { key: who, with });
+                    }
+                }
+            }
+            for (key, min, max) in [
+                (
+                    "SizeMinBytes",
+                    [definition.size_min, target.size_min],
+                    [definition.size_max, target.size_max],
+                ),
+                (
+                    "PaddingMinBytes",
+                    [definition.padding_min, target.padding_min],
+                    [definition.padding_max, target.padding_max],
+                ),
+            ] {
+                if let (Some(min), Some(max)) =
+                    (min.into_iter().flatten().max(), max.into_iter().flatten().min())
+                    && min > max
+                {
+                    return fail(DefinitionFault::MinOverMax { key, min, max });
+                }
             }
         }
-        Ok(definitions)
+        Ok(())
+    }
+
+    /// This definition with the files of the one that supplements it, as they are when both become one partition.
+    pub(crate) fn with_supplement(&self, definition: &Definition) -> Option<Definition> {
+        let more = self.list.iter().find(|it| it.supplement_for.as_deref() == Some(&*definition.name))?;
+        let mut joined = definition.clone();
+        joined.copy_files.extend(more.copy_files.iter().cloned());
+        joined.exclude_files.extend(more.exclude_files.iter().cloned());
+        joined.exclude_files_target.extend(more.exclude_files_target.iter().cloned());
+        joined.make_directories.extend(more.make_directories.iter().cloned());
+        joined.make_symlinks.extend(more.make_symlinks.iter().cloned());
+        Some(joined)
     }
 
     /// For each match key one definition of data, one of a hash tree, at most one of a signature.

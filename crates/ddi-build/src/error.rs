@@ -22,6 +22,13 @@ pub struct Place {
     pub line: usize,
 }
 
+impl Place {
+    /// A file as a whole.
+    pub(crate) fn whole(file: impl AsRef<Path>) -> Self {
+        Self { file: file.as_ref().into(), line: 0 }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Escaped::new(&self.file.to_string_lossy()))?;
@@ -171,13 +178,14 @@ impl Error {
             },
             Self::Archive { .. } => ErrorKind::Format,
             Self::Source { .. } => ErrorKind::Definition,
-            Self::Plan(_) | Self::FileSystemDoesNotFit { .. } | Self::OutputIsSource { .. } => {
-                ErrorKind::Plan
-            }
+            Self::Plan(_)
+            | Self::FileSystemDoesNotFit { .. }
+            | Self::OutputIsSource { .. }
+            | Self::NoSigner { .. } => ErrorKind::Plan,
             Self::Tool { .. } => ErrorKind::Tool,
             Self::Verity(ddi_verity::Error::Io { .. }) => ErrorKind::Io,
             Self::Verity(_) => ErrorKind::Plan,
-            Self::NoSigner { .. } | Self::Sign(_) => ErrorKind::Signature,
+            Self::Sign(_) => ErrorKind::Signature,
         }
     }
 
@@ -453,6 +461,13 @@ pub enum DefinitionFault {
         /// The name it gives.
         name: String,
     },
+    /// What it would supplement is a supplement itself, or has one already.
+    SupplementTarget {
+        /// The name it gives.
+        name: String,
+    },
+    /// The file system had to be made with the files of both, and there is no room for that.
+    SupplementApart,
 }
 
 /// What is wrong with a value.
@@ -530,6 +545,16 @@ impl fmt::Display for DefinitionFault {
             }
             Self::NoSuchDefinition { name } => {
                 write!(f, "SupplementFor={}: there is no such definition", Escaped::new(name))
+            }
+            Self::SupplementTarget { name } => {
+                write!(
+                    f,
+                    "SupplementFor={}: that is a supplement itself, or has one already",
+                    Escaped::new(name)
+                )
+            }
+            Self::SupplementApart => {
+                write!(f, "Minimize= of a file system with a supplement that there is no room for")
             }
         }
     }

@@ -86,6 +86,7 @@ pub struct PlanOptions<'a> {
     factory_reset: bool,
     split: bool,
     sizes: Sizes,
+    signer: bool,
 }
 
 /// How many bytes the contents of partitions have, by the number of the definition: files of `CopyBlocks=`, and file systems
@@ -130,6 +131,7 @@ impl<'a> PlanOptions<'a> {
             factory_reset: false,
             split: false,
             sizes: Sizes::default(),
+            signer: true,
         }
     }
 
@@ -189,6 +191,14 @@ impl<'a> PlanOptions<'a> {
     #[must_use]
     pub fn split(mut self, split: bool) -> Self {
         self.split = split;
+        self
+    }
+
+    /// Sets whether root hashes will be signed, at once or later. If not, a plan with a new signature partition that is not
+    /// deferred is refused.
+    #[must_use]
+    pub fn signer(mut self, signer: bool) -> Self {
+        self.signer = signer;
         self
     }
 

@@ -193,6 +193,9 @@ impl<'a> Writer<'a> {
                 return Err(Error::Write { path, error: io::ErrorKind::AlreadyExists.into() });
             }
         }
+        for partition in self.plan.partitions.iter().filter(|it| it.activity == Activity::Create) {
+            self.contents.of(partition, self.definition(partition))?;
+        }
         // a new tree over data that is there would have to be made of bytes that nobody chose, and the other way round
         for partition in self.plan.partitions.iter().filter(|it| it.guid.is_none() && it.tree.is_none()) {
             if !partition.deferred {
@@ -236,7 +239,7 @@ impl<'a> Writer<'a> {
                 continue;
             }
             let made;
-            let mut blocks = partition.definition.and_then(|index| self.contents.blocks.get(&index));
+            let mut blocks = self.contents.of(partition, self.definition(partition))?;
             if let (Some(Blocks::Files(tree)), Some(definition)) = (blocks, self.definition(partition)) {
                 let (output, size) = self.contents.make_for(definition, partition, tree)?;
                 made = Blocks::Made { output, size };

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ddi_build::{
     Compatibility, DefinitionFault, DefinitionOptions, Definitions, Error, ErrorKind, Format, ImageSize,
-    MAX_DEFINITIONS, Plan, PlanFault, PlanOptions,
+    MAX_DEFINITIONS, Plan, PlanFault, PlanOptions, Root,
 };
 use ddi_gpt::{Architecture, Guid};
 
@@ -218,18 +218,118 @@ fn folders_masks_and_drop_ins() {
     symlink("/dev/null", folder.0.join("etc/repart.d/20-b.conf")).unwrap();
     folder.write("usr/lib/repart.d/30-c.conf", "[Partition]\nType=swap\n");
     folder.write("usr/lib/repart.d/README", "nonsense");
-    let found = Definitions::from_root(&folder.0, &options()).unwrap();
+    let found = Definitions::from_root(&Root::open(&folder.0).unwrap(), &options()).unwrap();
     let plan = Plan::new(&found, &PlanOptions::new(Guid::from_u128(1))).unwrap();
     let labels: Vec<&str> = plan.partitions().iter().map(|partition| &*partition.label).collect();
     assert_eq!(labels, ["near", "swap"]);
     assert_eq!(found.iter().next().unwrap().drop_ins().count(), 1);
     // a link that leads nowhere is told
     symlink("nowhere", folder.0.join("etc/repart.d/40-d.conf")).unwrap();
-    assert_eq!(Definitions::from_root(&folder.0, &options()).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(
+        Definitions::from_root(&Root::open(&folder.0).unwrap(), &options()).unwrap_err().kind(),
+        ErrorKind::Io
+    );
     fs::remove_file(folder.0.join("etc/repart.d/40-d.conf")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, folder.0.join("etc/repart.d/50.conf"), 0o600.into()).unwrap();
-    let error = Definitions::from_root(&folder.0, &options()).unwrap_err();
+    let error = Definitions::from_root(&Root::open(&folder.0).unwrap(), &options()).unwrap_err();
     assert!(error.to_string().ends_with("50.conf: is neither a file nor a link to /dev/null"), "{error}");
+}
+
+/// Links in a root lead to what is in it, absolute ones too, and never to what is outside.
+#[test]
+fn c2_definitions_of_a_root_are_those_in_it() {
+    let folder = Folder::new("below");
+    folder.write("outside/10-a.conf", "[Partition]\nType=home\n");
+    folder.write("root/usr/share/definitions/10-a.conf", "[Partition]\nType=var\n");
+    fs::create_dir_all(folder.0.join("root/etc/repart.d")).unwrap();
+    let root = Root::open(folder.0.join("root")).unwrap();
+    let found = || {
+        let list = Definitions::from_root(&root, &options());
+        list.map(|list| list.iter().map(|it| it.partition_type().name()).collect::<Vec<_>>())
+    };
+    let link = |target: &str, name: &str| symlink(target, folder.0.join("root").join(name)).unwrap();
+    // a file, by an absolute link
+    link("/usr/share/definitions/10-a.conf", "etc/repart.d/10-a.conf");
+    assert_eq!(found().unwrap(), ["var"]);
+    // a folder
+    link("/usr/share/definitions", "usr/lib");
+    fs::remove_file(folder.0.join("root/usr/lib")).unwrap();
+    fs::create_dir_all(folder.0.join("root/usr/lib")).unwrap();
+    link("../../../../../../usr/share/definitions", "usr/lib/repart.d");
+    assert_eq!(found().unwrap(), ["var"]);
+    // out of it, there is nothing
+    let outside = folder.0.join("outside/10-a.conf").into_os_string().into_string().unwrap();
+    link(&outside, "etc/repart.d/20-b.conf");
+    assert_eq!(found().unwrap_err().kind(), ErrorKind::Io);
+    fs::remove_file(folder.0.join("root/etc/repart.d/20-b.conf")).unwrap();
+    link("../../../../../outside/10-a.conf", "etc/repart.d/20-b.conf");
+    assert_eq!(found().unwrap_err().kind(), ErrorKind::Io);
+    fs::remove_file(folder.0.join("root/etc/repart.d/20-b.conf")).unwrap();
+    // a mask is one, whether there is a /dev in the root or not
+    link("/dev/null", "etc/repart.d/15-c.conf");
+    fs::remove_file(folder.0.join("root/etc/repart.d/10-a.conf")).unwrap();
+    link("/dev/null", "etc/repart.d/10-a.conf");
+    assert_eq!(found().unwrap(), [""; 0]);
+    folder.write("root/dev/null", "[Partition]\nType=srv\n");
+    assert_eq!(found().unwrap(), [""; 0]);
+}
+
+/// A signature that nobody makes is refused with the plan, unless it is deferred.
+#[test]
+fn c1_a_plan_is_refused_if_nobody_signs() {
+    let texts = [
+        (
+            "10-usr.conf",
+            "[Partition]\nType=usr\nVerity=data\nVerityMatchKey=k\nSizeMinBytes=1M\nSizeMaxBytes=1M\n",
+        ),
+        ("20-hash.conf", "[Partition]\nType=usr-verity\nVerity=hash\nVerityMatchKey=k\n"),
+        ("30-sig.conf", "[Partition]\nType=usr-verity-sig\nVerity=signature\nVerityMatchKey=k\n"),
+    ];
+    let definitions = Definitions::from_texts(texts, &options()).unwrap();
+    let plan = PlanOptions::new(Guid::from_u128(1));
+    assert!(Plan::new(&definitions, &plan).is_ok());
+    for error in [
+        Plan::new(&definitions, &plan.clone().signer(false)).unwrap_err(),
+        definitions.check_signer(&[]).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Plan);
+        assert_eq!(error.to_string(), "30-sig.conf:3: a signature needs a key and a certificate");
+    }
+    let signature = options().partition_type("usr-verity-sig").unwrap();
+    assert!(definitions.check_signer(&[signature]).is_ok());
+    assert!(Plan::new(&definitions, &plan.signer(false).defer([signature])).is_ok());
+}
+
+/// What systemd-repart refuses of supplements.
+#[test]
+fn c3_supplements_have_one_target_that_can_take_them() {
+    let refused = |first: &str, second: &str, third: &str| {
+        let texts = [("10-a.conf", first), ("20-b.conf", second), ("30-c.conf", third)];
+        let texts = texts.map(|(name, text)| (name, format!("[Partition]\n{text}")));
+        let texts =
+            texts.iter().filter(|(_, text)| text.len() > 12).map(|(name, text)| (*name, text.as_str()));
+        Definitions::from_texts(texts, &options()).unwrap_err().to_string()
+    };
+    let supplement = "Type=var\nSupplementFor=10-a\n";
+    assert_eq!(
+        refused("Type=var\n", supplement, supplement),
+        "30-c.conf:3: SupplementFor=10-a: that is a supplement itself, or has one already"
+    );
+    assert_eq!(
+        refused("Type=var\nSupplementFor=20-b\n", supplement, ""),
+        "10-a.conf:3: SupplementFor=20-b: that is a supplement itself, or has one already"
+    );
+    for (target, more) in [
+        ("CopyBlocks=/x\n", ""),
+        ("Encrypt=tpm2\n", ""),
+        ("", "Encrypt=tpm2\n"),
+        ("", "CopyBlocks=/x\n"),
+        ("SizeMaxBytes=1M\n", "SizeMinBytes=2M\n"),
+        ("PaddingMinBytes=2M\n", "PaddingMaxBytes=1M\n"),
+    ] {
+        let message = refused(&format!("Type=var\n{target}"), &format!("{supplement}{more}"), "");
+        assert!(message.starts_with("20-b.conf:3: "), "{message}");
+    }
 }
 
 /// Where the rules of the newest version are better than what systemd-repart does.

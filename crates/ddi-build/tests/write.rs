@@ -281,3 +281,37 @@ fn sparse_stays_sparse() {
     assert_eq!(sparse.plan.trees()[0].root_hash, dense.plan.trees()[0].root_hash);
     assert_eq!(sha256(&folder.image()), sha256(&whole.image()));
 }
+
+/// What is in the partition of a definition with a supplement is what both say, as if one had said it.
+#[test]
+fn c3_files_of_a_supplement_are_in_its_target() {
+    if !has("mksquashfs") {
+        return;
+    }
+    let folder = Folder::new();
+    folder.write("a/one", "1");
+    folder.write("a/secret", "s");
+    folder.write("b/two", "2");
+    folder.write("b/secret", "s");
+    let target =
+        "[Partition]\nType=var\nFormat=squashfs\nCopyFiles=/a:/\nMakeDirectories=/d\nSizeMaxBytes=4M\n";
+    let more = "CopyFiles=/b:/more\nExcludeFiles=/b/secret\nMakeSymlinks=/l:/more\nSizeMinBytes=1M\n";
+    for minimize in ["", "Minimize=best\n"] {
+        let of_both = definitions(&[("10-a.conf", &format!("{target}{minimize}{more}"))]);
+        build(&folder, &of_both).unwrap();
+        let expected = sha256(&folder.image());
+        fs::remove_file(folder.image()).unwrap();
+        let fresh = |name: &str| fs::remove_file(folder.0.join("out").join(name)).unwrap();
+        folder.outputs().iter().for_each(|name| fresh(name));
+        let apart = definitions(&[
+            ("10-a.conf", &format!("{target}{minimize}")),
+            (
+                "20-b.conf",
+                &format!("[Partition]\nType=linux-generic\nFormat=squashfs\nSupplementFor=10-a\n{more}"),
+            ),
+        ]);
+        build(&folder, &apart).unwrap();
+        assert_eq!(sha256(&folder.image()), expected, "{minimize}");
+        folder.outputs().iter().for_each(|name| fresh(name));
+    }
+}

@@ -231,6 +231,25 @@ fn refusals_name_their_line() {
     assert!(!fs::exists(folder.file("image.raw")).unwrap());
 }
 
+/// Without a key, an image that is to be signed is refused with its plan: nothing was made for it, and it is what the definitions say.
+#[test]
+fn c1_nobody_signs() {
+    let folder = Folder::new();
+    folder.write("data", &Chance(1).bytes(1 << 20));
+    definitions(&folder, true);
+    for more in [&[][..], &["--dry-run"]] {
+        let ended = build(&folder, "image.raw", more);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("30-sig.conf:3: a signature needs a key"), "{ended:?}");
+        assert!(!fs::exists(folder.file("image.raw")).unwrap());
+    }
+    assert!(build(&folder, "image.raw", &["--dry-run", "--defer-signature"]).ok());
+    // before any program runs: with none there, that is what is told
+    folder.write("definitions/10-usr.conf", b"[Partition]\nType=usr\nFormat=squashfs\nCopyFiles=/data\nMinimize=best\nVerity=data\nVerityMatchKey=k\n");
+    let ended = build(&folder, "image.raw", &[]);
+    assert_eq!((ended.code, ended.stderr.contains("30-sig.conf:3: ")), (Some(1), true), "{ended:?}");
+}
+
 const WRITES: [&str; 7] =
     ["ftruncate", "pwrite64", "copy_file_range", "fsync", "linkat", "rename", "fallocate"];
 

@@ -21,7 +21,12 @@ struct Denied {
 }
 
 impl Denied {
-    fn new(archive: &Archive, definition: &Definition, definitions: &Definitions, copy: &CopyFiles) -> Self {
+    fn new(
+        archive: &Archive,
+        (definition, listed): (&Definition, &Definition),
+        definitions: &Definitions,
+        copy: &CopyFiles,
+    ) -> Self {
         let mut denied = Self::default();
         let mut add = |path: &str, contents_only: bool| {
             if let Ok(key) = resolve(&archive.entries, path.as_bytes(), true)
@@ -35,7 +40,7 @@ impl Denied {
             add(path, true);
         }
         if definition.partition_type.designator() == Some(Designator::Root) && copy.target == "/" {
-            let others = definitions.list.iter().filter(|other| !std::ptr::eq(*other, definition));
+            let others = definitions.list.iter().filter(|other| !std::ptr::eq(*other, listed));
             let others = others.filter_map(|other| other.partition_type.designator());
             let mounted = others.flat_map(mount_points).map(|path| path.trim_start_matches('/'));
             for path in VOLATILE.into_iter().chain(mounted) {
@@ -69,7 +74,7 @@ impl Denied {
 pub(crate) fn graft(
     tree: &mut Tree,
     archive: &Archive,
-    definition: &Definition,
+    (definition, listed): (&Definition, &Definition),
     definitions: &Definitions,
     (number, copy): (usize, &CopyFiles),
     owners: Owners,
@@ -84,7 +89,7 @@ pub(crate) fn graft(
         notice(format!("{} is not there, and is left out", copy.source));
         return Ok(());
     };
-    let denied = Denied::new(archive, definition, definitions, copy);
+    let denied = Denied::new(archive, (definition, listed), definitions, copy);
     if Denied::has(&denied.sources, &from) || Denied::has(&denied.targets, &key_of(&copy.target)) {
         notice(format!("{} is excluded, and is left out", copy.source));
         return Ok(());

@@ -162,9 +162,9 @@ pub(crate) fn mount_points(designator: Designator) -> &'static [&'static str] {
 pub(crate) const VOLATILE: [&str; 6] = ["proc", "sys", "dev", "tmp", "run", "var/tmp"];
 
 impl Tree {
-    /// Gathers what a definition says.
+    /// Gathers what a definition says; it may be one with more than `listed` says, which is the same one among all.
     pub(crate) fn gather(
-        definition: &Definition,
+        (definition, listed): (&Definition, &Definition),
         definitions: &Definitions,
         options: &ContentOptions<'_>,
         notices: &mut Vec<Notice>,
@@ -176,11 +176,19 @@ impl Tree {
             let root = match options.copy_source {
                 Source::Folder(root) => root,
                 Source::Archive(archive) => {
-                    graft(&mut tree, archive, definition, definitions, (number, copy), owners, notices)?;
+                    graft(
+                        &mut tree,
+                        archive,
+                        (definition, listed),
+                        definitions,
+                        (number, copy),
+                        owners,
+                        notices,
+                    )?;
                     continue;
                 }
             };
-            let denied = deny(definition, definitions, root, &copy.source, &copy.target);
+            let denied = deny((definition, listed), definitions, root, &copy.source, &copy.target);
             let mut walk =
                 Walk { tree: &mut tree, root, owners, denied, place: &copy.place, notices, number };
             walk.copy(&copy.source, &copy.target)?;
@@ -316,7 +324,7 @@ fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 }
 
 fn deny(
-    definition: &Definition,
+    (definition, listed): (&Definition, &Definition),
     definitions: &Definitions,
     root: &Root,
     source: &str,
@@ -331,7 +339,7 @@ fn deny(
         for path in VOLATILE {
             denied.add_source(root, &format!("{source}/{path}"), true);
         }
-        let others = definitions.list.iter().filter(|other| !std::ptr::eq(*other, definition));
+        let others = definitions.list.iter().filter(|other| !std::ptr::eq(*other, listed));
         for path in others.filter_map(|other| other.partition_type.designator()).flat_map(mount_points) {
             denied.add_source(root, &format!("{source}{path}"), true);
         }

@@ -1,7 +1,6 @@
 //! From definitions to a plan, step by step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use ddi_gpt::{Attributes, BlockSize, Designator, Gpt, Guid, Partition, PartitionType, Seed};
 use ddi_verity::{Algorithm, HashType, Layout, Params, Placement, Salt};
@@ -552,7 +551,7 @@ impl<'a> Planner<'a> {
             let needed = self.tree_layout(tree, over)?.least_size();
             if needed > hash_size {
                 let place = self.definition(tree.hash).map(|hash| hash.place("SizeMaxBytes"));
-                let place = place.unwrap_or_else(|| Place { file: Path::new("").into(), line: 0 });
+                let place = place.unwrap_or_else(|| Place::whole(""));
                 return Err(PlanFault::TreeDoesNotFit { place, needed, size: hash_size }.into());
             }
             let number = trees.len();
@@ -622,6 +621,13 @@ impl<'a> Planner<'a> {
                 file_system_uuid: Seed::file_system_uuid(part.derived),
                 split_name,
             });
+        }
+        let unsigned =
+            partitions.iter().find(|it| matches!(it.content, Content::Signature(_)) && !it.deferred);
+        if let Some(unsigned) = unsigned.filter(|_| !self.options.signer) {
+            let definition = unsigned.definition.and_then(|index| self.definition(index));
+            let place = definition.map(|definition| definition.place("Verity"));
+            return Err(Error::NoSigner { place: place.unwrap_or_else(|| Place::whole("")) });
         }
         self.attribute_notices();
         let disk_guid = match self.options.table.map(Gpt::disk_guid) {

@@ -6,6 +6,7 @@ mod files;
 mod given;
 mod policy;
 mod sign;
+mod table;
 mod verity;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use self::files::*;
 pub(crate) use self::given::*;
 pub(crate) use self::policy::*;
 pub(crate) use self::sign::*;
+pub(crate) use self::table::*;
 pub(crate) use self::verity::*;
 
 /// A number of threads.
@@ -94,6 +96,7 @@ pub(crate) enum Command {
     Build(BuildArgs),
     Sign(SignArgs),
     Plan(PlanArgs),
+    Table(TableArgs),
     Bench(BenchArgs),
     /// dm-verity hash trees, with the arguments of veritysetup
     #[command(subcommand)]

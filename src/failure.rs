@@ -30,6 +30,7 @@ impl Command {
             Command::Check(CheckCommand::Boot(args)) => (args.reading.json, Some(&*args.image)),
             Command::Check(CheckCommand::Update(args)) => (args.json, Some(&*args.set)),
             Command::Build(args) => (args.json, Some(&*args.output)),
+            Command::Table(args) => (args.json, Some(&*args.image)),
             Command::Plan(args) => (args.json, Some(&*args.files.image)),
             Command::Bench(args) => (args.json, args.file.as_deref()),
             Command::Verity(VerityCommand::Format(args)) => (args.json, Some(&*args.data)),

@@ -18,6 +18,7 @@ mod plan;
 mod policy;
 mod read;
 mod sign;
+mod table;
 mod trust;
 mod verify;
 mod verity;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Table(args) => table::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),
         Command::Verity(VerityCommand::Verify(args)) => verity::verify::run(&args),

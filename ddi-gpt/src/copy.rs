@@ -92,6 +92,21 @@ impl TableCopy {
         })
     }
 
+    /// The header's whole block.
+    pub(crate) fn block(&self) -> &[u8] {
+        &self.block
+    }
+
+    /// The bytes of the array, if it was read.
+    pub(crate) fn array(&self) -> &[u8] {
+        &self.array
+    }
+
+    /// Returns true if the other copy has the same array, byte for byte.
+    pub(crate) fn has_the_array_of(&self, other: &Self) -> bool {
+        !self.array.is_empty() && self.array == other.array
+    }
+
     /// The blocks of the array, if it was read.
     pub(crate) fn array_lbas(&self, disk: &Disk) -> Option<LbaRange> {
         let first = self.header?.partition_entry_lba.get();
@@ -384,9 +399,14 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// How many whole blocks there are.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.block_size.whole_blocks(self.size)
+    }
+
     /// The last whole block.
     pub(crate) fn last_lba(&self) -> Lba {
-        Lba(self.block_size.whole_blocks(self.size).saturating_sub(1))
+        Lba(self.blocks().saturating_sub(1))
     }
 
     /// The bytes of blocks, if all are on the disk.

@@ -13,7 +13,8 @@
 //!
 //! Both copies are read and judged, and every difference between them is told. There is no I/O: [`examine`] asks a closure for
 //! the few blocks it needs, and gives an [`Examination`] with everything that can be shown of an image, however broken. Only
-//! [`Examination::gpt`] makes a [`Gpt`], and all that is in a `Gpt` has passed every check. [`Builder`] writes tables.
+//! [`Examination::gpt`] makes a [`Gpt`], and all that is in a `Gpt` has passed every check. [`Builder`] writes tables, and
+//! [`Examination::repair`] makes one of two copies of which one is good.
 //!
 //! ```
 //! # let disk = ddi_gpt::Builder::new(1 << 20, ddi_gpt::BlockSize::B512, ddi_gpt::Guid::from_u128(1))
@@ -81,6 +82,7 @@ mod mbr;
 mod name;
 #[cfg(test)]
 mod properties;
+mod repair;
 mod source;
 mod table;
 #[cfg(test)]
@@ -106,6 +108,7 @@ pub use guid::Guid;
 pub use header::Header;
 pub use mbr::{BootRecord, BootRecordEntry, ProtectiveMbr};
 pub use name::Name;
+pub use repair::{Repair, RepairOptions, RepairStep};
 pub use table::{Condition, Gpt, Mode, Partition};
 pub use version::{compare_version_bytes, compare_versions};
 pub use write::{Builder, NewPartition, WrittenTable};

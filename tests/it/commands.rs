@@ -16,4 +16,5 @@ mod read;
 mod repair;
 mod sign;
 mod stream;
+mod table;
 mod update;

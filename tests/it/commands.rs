@@ -3,6 +3,7 @@
 mod bench;
 mod boot;
 mod build;
+mod build_files;
 mod check;
 mod cli;
 mod containers;

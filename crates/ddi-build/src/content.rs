@@ -1,6 +1,7 @@
 //! What partitions are filled with: files to be copied, and file systems made by programs of others.
 
 pub(crate) mod bytes;
+mod ext4;
 mod graft;
 mod tar;
 pub(crate) mod tree;
@@ -426,7 +427,11 @@ impl<'a> Contents<'a> {
                     text("default"),
                     node,
                 ];
-                call.args(args).env("MKE2FS_DEVICE_SECTSIZE", &sector.to_string()).run()
+                call.args(args).env("MKE2FS_DEVICE_SECTSIZE", &sector.to_string()).run()?;
+                match definition.has_content() || tree.has_more_than_a_root() {
+                    true => self.fill_ext4(tree, epoch, output),
+                    false => Ok(()),
+                }
             }
             Format::Swap => {
                 let args = [text("-L"), text(cut(label, 15)), text("-U"), text(&uuid.to_string()), node];
@@ -508,12 +513,8 @@ fn program(format: &Format) -> &'static str {
 
 /// What this file system cannot hold is refused before anything is made.
 fn check_format(format: &Format, definition: &Definition, tree: &Tree) -> Result<(), Error> {
-    if *format == Format::Ext4 && definition.has_content() {
-        // mke2fs takes files from a folder alone, with the owners that they have there
-        let fault = DefinitionFault::Unsupported { key: "CopyFiles", value: Some("into ext4".to_owned()) };
-        let key =
-            ["CopyFiles", "MakeDirectories", "MakeSymlinks"].into_iter().find(|key| definition.is_set(key));
-        return Err(Error::at(&definition.place(key.unwrap_or("Format")), fault));
+    if *format == Format::Ext4 {
+        return ext4::check(definition, tree);
     }
     if *format != Format::Vfat {
         return Ok(());

@@ -16,13 +16,15 @@ use crate::error::{Error, ToolFault};
 const MAX_MESSAGES: u64 = 64 << 10;
 
 /// Programs, and the Debian packages that have them.
-const PACKAGES: [(&str, &str); 7] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("mkfs.erofs", "erofs-utils"),
     ("mksquashfs", "squashfs-tools"),
     ("mkfs.vfat", "dosfstools"),
     ("mcopy", "mtools"),
     ("mmd", "mtools"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("debugfs", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
     ("mkswap", "util-linux"),
 ];
 
@@ -126,7 +128,7 @@ fn environment(epoch: Option<u64>) -> Vec<(&'static str, String)> {
 fn version_of(name: &str, path: &Path) -> String {
     let option = match name {
         "mksquashfs" => "-version",
-        "mkfs.ext4" | "mkfs.erofs" => "-V",
+        "mkfs.ext4" | "mkfs.erofs" | "debugfs" | "e2fsck" => "-V",
         "mkfs.vfat" => "--help",
         _ => "--version",
     };
@@ -171,19 +173,38 @@ impl Call {
 
     /// Runs it without input.
     pub(crate) fn run(self) -> Result<(), Error> {
-        self.run_with(|_| Ok(()), false)
+        self.run_with(|_| Ok(()), false).map(|_| ())
+    }
+
+    /// Runs it, while `feed` writes its commands, of which it says alone on standard error which ones failed. There too is a
+    /// line that tells its version.
+    pub(crate) fn run_script(
+        self,
+        feed: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let name = self.name;
+        let said = self.run_with(feed, true)?;
+        let faults: Vec<&str> =
+            said.lines().filter(|line| !line.trim().is_empty() && !line.starts_with(name)).collect();
+        match faults.first() {
+            None => Ok(()),
+            Some(first) => {
+                let (status, messages) = ("failed command".to_owned(), (*first).to_owned());
+                Err(Error::Tool { name, fault: ToolFault::Failed { status, messages } })
+            }
+        }
     }
 
     /// Runs it, while `feed` writes its input.
     pub(crate) fn run_fed(self, feed: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Result<(), Error> {
-        self.run_with(feed, true)
+        self.run_with(feed, true).map(|_| ())
     }
 
     fn run_with(
         mut self,
         feed: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
         is_fed: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<String, Error> {
         let name = self.name;
         let failed = |error| Error::Tool { name, fault: ToolFault::Run { error } };
         let input = if is_fed { Stdio::piped() } else { Stdio::null() };
@@ -210,13 +231,14 @@ impl Call {
             let _ = child.kill();
         }
         let status = child.wait().map_err(failed)?;
-        let messages = readers.into_iter().flatten().map(|reader| reader.join().unwrap_or_default());
-        let messages = messages.collect::<Vec<_>>().concat();
+        let [said, errors] =
+            readers.map(|reader| reader.map(|it| it.join().unwrap_or_default()).unwrap_or_default());
+        let messages = format!("{said}{errors}");
         match (fed, status.success()) {
             // why it did not read on is what it says itself
             (Err(error), false) if is_broken_pipe(&error) => {}
             (Err(error), _) => return Err(error),
-            (Ok(()), true) => return Ok(()),
+            (Ok(()), true) => return Ok(errors),
             (Ok(()), false) => {}
         }
         let messages = messages.trim().to_owned();

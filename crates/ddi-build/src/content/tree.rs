@@ -228,6 +228,11 @@ impl Tree {
         self.entries.iter()
     }
 
+    /// Returns true if there is anything in it.
+    pub(crate) fn has_more_than_a_root(&self) -> bool {
+        self.entries.len() > 1
+    }
+
     /// The newest time of all files.
     pub(crate) fn newest(&self) -> u64 {
         let seconds = self.entries.values().filter_map(|entry| entry.mtime).map(|(seconds, _)| seconds);

@@ -112,24 +112,25 @@ compare() { # NAME, DEFINITIONS, ROOT
 }
 # the most that is in use on a file system of its own
 disk() {
-    mount -t tmpfs -o size=6G tmpfs "$scratch/small"
-    mkdir "$scratch/small/out"
+    local small=$tree/mnt/small
+    mount -t tmpfs -o size=6G tmpfs "$small"
+    mkdir "$small/out"
     place=/mnt/small
-    touch "$scratch/small/run"
+    touch "$scratch/run"
     (
         most=0
-        while [ -e "$scratch/small/run" ]; do
-            now=$(df -k --output=used "$scratch/small" | tail -1)
+        while [ -e "$scratch/run" ]; do
+            now=$(df -k --output=used "$small" | tail -1)
             [ "$now" -le "$most" ] || most=$now
             echo "$most" >"$scratch/disk"
             sleep 0.02
         done
     ) &
     "$@" >/dev/null
-    rm "$scratch/small/run"
+    rm "$scratch/run"
     wait $!
     place=/mnt
-    umount "$scratch/small"
+    umount "$small"
     echo "$(($(cat "$scratch/disk") >> 10)) MiB"
 }
 compare "signed erofs root" root /mnt/tree

@@ -237,7 +237,7 @@ fn folders_masks_and_drop_ins() {
 
 /// Links in a root lead to what is in it, absolute ones too, and never to what is outside.
 #[test]
-fn c2_definitions_of_a_root_are_those_in_it() {
+fn definitions_of_a_root_are_those_in_it() {
     let folder = Folder::new("below");
     folder.write("outside/10-a.conf", "[Partition]\nType=home\n");
     folder.write("root/usr/share/definitions/10-a.conf", "[Partition]\nType=var\n");
@@ -276,7 +276,7 @@ fn c2_definitions_of_a_root_are_those_in_it() {
 
 /// A signature that nobody makes is refused with the plan, unless it is deferred.
 #[test]
-fn c1_a_plan_is_refused_if_nobody_signs() {
+fn a_plan_is_refused_if_nobody_signs() {
     let texts = [
         (
             "10-usr.conf",
@@ -302,7 +302,7 @@ fn c1_a_plan_is_refused_if_nobody_signs() {
 
 /// What systemd-repart refuses of supplements.
 #[test]
-fn c3_supplements_have_one_target_that_can_take_them() {
+fn supplements_have_one_target_that_can_take_them() {
     let refused = |first: &str, second: &str, third: &str| {
         let texts = [("10-a.conf", first), ("20-b.conf", second), ("30-c.conf", third)];
         let texts = texts.map(|(name, text)| (name, format!("[Partition]\n{text}")));

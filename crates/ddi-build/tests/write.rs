@@ -284,7 +284,7 @@ fn sparse_stays_sparse() {
 
 /// What is in the partition of a definition with a supplement is what both say, as if one had said it.
 #[test]
-fn c3_files_of_a_supplement_are_in_its_target() {
+fn files_of_a_supplement_are_in_its_target() {
     if !has("mksquashfs") {
         return;
     }

@@ -233,7 +233,7 @@ fn refusals_name_their_line() {
 
 /// Without a key, an image that is to be signed is refused with its plan: nothing was made for it, and it is what the definitions say.
 #[test]
-fn c1_nobody_signs() {
+fn nobody_signs() {
     let folder = Folder::new();
     folder.write("data", &Chance(1).bytes(1 << 20));
     definitions(&folder, true);

@@ -56,7 +56,7 @@ fn partition(folder: &Folder, image: &str) -> String {
 }
 
 #[test]
-fn b_ext4_with_files_is_clean_whole_and_the_same_each_time() {
+fn ext4_with_files_is_clean_whole_and_the_same_each_time() {
     if !require_tool("mkfs.ext4") || !require_tool("debugfs") || !require_tool("e2fsck") {
         return;
     }
@@ -75,8 +75,11 @@ fn b_ext4_with_files_is_clean_whole_and_the_same_each_time() {
     let rows = ddi(["ls", "-p", "root", "--recursive", "--unverified", "--json", &folder.file("a.raw")]);
     let rows = if rows.ok() { rows } else { panic!("{rows:?}") };
     let rows = rows.json();
-    let find = |path: &str| rows.as_array().unwrap().iter().find(|row| row["path"] == path).cloned();
-    assert!(find("/usr/7").is_none() && find("/usr/449").is_some() && find("/made/below").is_some());
+    let find = |path: &str| {
+        let is_it = |row: &&serde_json::Value| row["path"].as_str().unwrap().trim_start_matches('/') == path;
+        rows.as_array().unwrap().iter().find(is_it).cloned()
+    };
+    assert!(find("usr/7").is_none() && find("usr/449").is_some() && find("made/below").is_some());
     for row in rows.as_array().unwrap() {
         assert_eq!((&row["uid"], &row["gid"]), (&0.into(), &0.into()), "{row}");
     }
@@ -132,7 +135,7 @@ fn b_ext4_with_files_is_clean_whole_and_the_same_each_time() {
 
 /// One error, nothing left, sources as they were.
 #[test]
-fn e_bad_input_is_one_error_and_leaves_nothing() {
+fn bad_input_is_one_error_and_leaves_nothing() {
     let folder = Folder::new();
     fs::create_dir_all(folder.file("root")).unwrap();
     let data = Chance(1).bytes(1 << 20);
@@ -177,7 +180,7 @@ fn e_bad_input_is_one_error_and_leaves_nothing() {
     refused(&["--size", "10G"], 1, "");
     // names and links that lead out
     for (line, what) in [
-        ("CopyBlocks=/../../../../etc/passwd", "No such file"),
+        ("CopyBlocks=/../../../../etc/passwd", "10-usr.conf:3: "),
         ("CopyBlocks=data", "CopyBlocks"),
         ("CopyBlocks=/out", "No such file"),
         ("SplitName=../x\nCopyBlocks=/data", "SplitName"),
@@ -214,7 +217,7 @@ fn e_bad_input_is_one_error_and_leaves_nothing() {
 
 /// Programs that are not there, fail, write nonsense or nothing, or too much: an error that names them, and nothing left.
 #[test]
-fn e_programs_that_misbehave() {
+fn programs_that_misbehave() {
     let folder = Folder::new();
     fs::create_dir_all(folder.file("root/tree")).unwrap();
     fs::create_dir_all(folder.file("bin")).unwrap();

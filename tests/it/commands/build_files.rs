@@ -183,8 +183,8 @@ fn bad_input_is_one_error_and_leaves_nothing() {
         ("CopyBlocks=/../../../../etc/passwd", "10-usr.conf:3: "),
         ("CopyBlocks=data", "CopyBlocks"),
         ("CopyBlocks=/out", "No such file"),
-        ("SplitName=../x\nCopyBlocks=/data", "SplitName"),
-        ("SplitName=a/b\nCopyBlocks=/data", "SplitName"),
+        ("SplitName=../x\nCopyBlocks=/data", "10-usr.conf:3: "),
+        ("SplitName=a/b\nCopyBlocks=/data", "10-usr.conf:3: "),
     ] {
         if line.contains("/out") {
             symlink("/etc/passwd", folder.file("root/out")).unwrap();

@@ -71,7 +71,7 @@ impl Files {
         Ok(Self::Archive(Archive::open(path, &options)?))
     }
 
-    fn copied<'a>(&'a self, content: ContentOptions<'a>) -> ContentOptions<'a> {
+    pub(crate) fn copied<'a>(&'a self, content: ContentOptions<'a>) -> ContentOptions<'a> {
         match self {
             Self::Folder(root) => content.copy_source(root),
             Self::Archive(archive) => content.copy_archive(archive),
@@ -80,7 +80,7 @@ impl Files {
 }
 
 /// Programs as the user's shell finds them, then those of the system.
-fn tools() -> Tools {
+pub(crate) fn tools() -> Tools {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<_> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
     let tools = folders.into_iter().rev().fold(Tools::new(), Tools::folder);
@@ -276,7 +276,7 @@ pub(crate) fn seed(args: &DefinitionArgs) -> anyhow::Result<(Guid, bool)> {
 }
 
 /// `SOURCE_DATE_EPOCH`
-fn epoch() -> anyhow::Result<Option<u64>> {
+pub(crate) fn epoch() -> anyhow::Result<Option<u64>> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => Ok(Some(text.parse().with_context(|| format!("SOURCE_DATE_EPOCH={text}"))?)),
         Err(std::env::VarError::NotPresent) => Ok(None),
@@ -285,7 +285,7 @@ fn epoch() -> anyhow::Result<Option<u64>> {
 }
 
 /// Who signs, with the certificate.
-fn keys(args: &SignerArgs) -> anyhow::Result<Option<(Signer, Certificate)>> {
+pub(crate) fn keys(args: &SignerArgs) -> anyhow::Result<Option<(Signer, Certificate)>> {
     if args.certificate.is_none() {
         return Ok(None);
     }

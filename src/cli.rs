@@ -93,6 +93,7 @@ pub(crate) enum Command {
     /// Check whether an image does what it is meant for: what would refuse it, and by which rule
     #[command(subcommand)]
     Check(CheckCommand),
+    Bake(BakeArgs),
     Build(BuildArgs),
     Sign(SignArgs),
     Plan(PlanArgs),

@@ -29,6 +29,7 @@ impl Command {
             Command::Check(CheckCommand::Golden(args)) => (args.reading.json, Some(&*args.image)),
             Command::Check(CheckCommand::Boot(args)) => (args.reading.json, Some(&*args.image)),
             Command::Check(CheckCommand::Update(args)) => (args.json, Some(&*args.set)),
+            Command::Bake(args) => (args.json, Some(&*args.output)),
             Command::Build(args) => (args.json, Some(&*args.output)),
             Command::Table(args) => (args.json, Some(&*args.image)),
             Command::Plan(args) => (args.json, Some(&*args.files.image)),

@@ -1,6 +1,7 @@
 //! The `ddi` command: inspect and verify Discoverable Disk Images.
 #![forbid(unsafe_code)]
 
+mod bake;
 mod begun;
 mod bench;
 mod build;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Check(CheckCommand::Golden(args)) => check::golden(&args),
         Command::Check(CheckCommand::Boot(args)) => check::boot::run(&args),
         Command::Check(CheckCommand::Update(args)) => check::update::run(&args),
+        Command::Bake(args) => bake::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Plan(args) => plan::run(&args),

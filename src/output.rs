@@ -36,7 +36,7 @@ use crate::cli::ColorChoice;
 use crate::failure::Asked;
 
 pub(crate) use bench::{Measured, Speed, bench};
-pub(crate) use build::{Made, Planned, built, planned};
+pub(crate) use build::{Made, Planned, baked, built, planned};
 pub(crate) use check::check;
 pub(crate) use files::{Bytes, Entry, Lines, Shape, sha256};
 pub(crate) use gpt::{Repaired, map, repair, repair_end, repair_json, restored, script};

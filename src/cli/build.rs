@@ -131,3 +131,63 @@ pub(crate) enum EmptyMode {
     Require,
     Force,
 }
+
+/// Make an extension or portable image from a folder or a tar archive, without root
+///
+/// The image is the one that `systemd-repart --make-ddi=` makes: a file system, its hash tree and, with a key, a signature. The release
+/// file of an extension is written, in the image alone, or checked if it is there. What `ddi check` would refuse is told. All
+/// files are new; if the image is there, it is complete, and so is what belongs to it.
+#[derive(Debug, Args)]
+#[command(after_help = BUILD_EXIT_STATUS)]
+pub(crate) struct BakeArgs {
+    /// What it is for
+    #[arg(value_name = "sysext|confext|portable", hide_possible_values = true)]
+    pub(crate) kind: BakeWhat,
+    /// The files: a folder, a tar archive (also .gz, .xz, .zst), or - for one on standard input
+    #[arg(value_name = "FOLDER|TAR|-")]
+    pub(crate) source: PathBuf,
+    /// The image: NAME.raw, which is also the name of an extension
+    #[arg(long, short, value_name = "NAME.raw")]
+    pub(crate) output: PathBuf,
+    /// The operating system that an extension is for [default: _any]
+    #[arg(long, value_name = "ID[:VERSION]")]
+    pub(crate) os: Option<String>,
+    /// The machine that it is for [default: this one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) architecture: Option<Architecture>,
+    /// Leave out so many parts at the beginning of each name in an archive
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) strip_components: usize,
+    /// Its file system
+    #[arg(long, value_name = "FORMAT", default_value = "erofs")]
+    pub(crate) format: BakeFormat,
+    /// The file system alone, and NAME.verity, NAME.roothash and, with a key, NAME.roothash.p7s beside it
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) bare: bool,
+    /// What all UUIDs and salts are derived from [default: random, and told]
+    #[arg(long, value_name = "UUID")]
+    pub(crate) seed: Option<Guid>,
+    #[command(flatten)]
+    pub(crate) signing: SignerArgs,
+    /// Most threads that hash
+    #[arg(long, value_name = "N", value_parser = threads())]
+    pub(crate) threads: Option<usize>,
+    /// Print JSON: partitions with the keys of `systemd-repart --json`, and more
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What an image is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BakeWhat {
+    Sysext,
+    Confext,
+    Portable,
+}
+
+/// Its file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BakeFormat {
+    Erofs,
+    Squashfs,
+}

@@ -52,6 +52,15 @@ pub(crate) fn built(made: &Made<'_>) -> anyhow::Result<()> {
     print(&text)
 }
 
+/// A bare image, and what is beside it.
+pub(crate) fn baked(image: &Path, baked: &ddi_build::Baked) -> anyhow::Result<()> {
+    let mut text = format!("Root hash {}\n", baked.root_hash);
+    for path in [image].into_iter().chain(baked.written.split.iter().map(|path| &**path)) {
+        text.push_str(&format!("Made {}\n", escape(&path.display().to_string())));
+    }
+    print(&text)
+}
+
 pub(crate) fn planned(planned: &Planned<'_>) -> anyhow::Result<()> {
     if planned.json {
         return print_json(&Value::Object(document("ddi.plan/1", planned.plan, planned.seed)?));

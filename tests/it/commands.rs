@@ -1,5 +1,6 @@
 //! What each command does and says, and with which exit status.
 
+mod bake;
 mod bench;
 mod boot;
 mod build;

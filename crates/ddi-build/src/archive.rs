@@ -265,6 +265,18 @@ impl Archive {
         Ok(Self { entries, members, has_acl, stored: Arc::clone(&stored) })
     }
 
+    /// Returns true if there is such a directory; links are followed, inside the archive.
+    pub(crate) fn has_directory(&self, path: &str) -> bool {
+        let found = resolve(&self.entries, path.as_bytes(), true).ok().and_then(|key| self.entries.get(&key));
+        found.is_some_and(|entry| matches!(entry.kind, Kind::Directory))
+    }
+
+    /// The names at the top.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let at_top = self.entries.keys().filter(|key| !key.is_empty() && !key.contains(&0));
+        at_top.map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+    }
+
     /// Reads a small file, if there is a regular file of this path; links are followed, inside the archive.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use ddi_io::UnpackError;
 use ddi_signature::sign::SignError;
 
 use crate::archive::ArchiveFault;
+use crate::bake::BakeFault;
 use crate::specifiers::SpecifierFault;
 
 /// A line of a definition.
@@ -92,6 +93,13 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         error: Box<UnpackError>,
+    },
+    /// There is no extension or portable image to be made of these files.
+    Bake {
+        /// The files, or the image.
+        path: PathBuf,
+        /// Why not.
+        fault: BakeFault,
     },
     /// A source changed while it was read.
     Changed {
@@ -177,6 +185,7 @@ impl Error {
                 _ => ErrorKind::Format,
             },
             Self::Archive { .. } => ErrorKind::Format,
+            Self::Bake { .. } => ErrorKind::Definition,
             Self::Source { .. } => ErrorKind::Definition,
             Self::Plan(_)
             | Self::FileSystemDoesNotFit { .. }
@@ -231,6 +240,7 @@ impl fmt::Display for Error {
                     name => write!(f, "{}, at byte {offset}: {fault}", crate::archive::shown(name)),
                 }
             }
+            Self::Bake { path, fault } => write!(f, "{}: {fault}", Escaped::new(&path.to_string_lossy())),
             Self::Unpack { path, error } => {
                 write!(f, "{}: {error}", Escaped::new(&path.to_string_lossy()))
             }

@@ -78,6 +78,7 @@
 )]
 
 mod archive;
+mod bake;
 mod compatibility;
 mod content;
 mod copy;
@@ -92,6 +93,7 @@ mod tools;
 mod write;
 
 pub use archive::{Archive, ArchiveFault, ArchiveOptions, MAX_MEMBERS, MAX_NAMES};
+pub use bake::{Bake, BakeFault, BakeKind, Baked};
 pub use compatibility::{Compatibility, UnknownCompatibility};
 pub use content::{ContentOptions, Contents, Owners};
 pub use definitions::parse_size;

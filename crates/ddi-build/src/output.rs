@@ -77,6 +77,12 @@ impl Output {
         }
     }
 
+    /// The same file, to get this name: in the folder that it is in.
+    pub(crate) fn named(mut self, path: &Path) -> Self {
+        self.path = path.into();
+        self
+    }
+
     pub(crate) fn file(&self) -> &File {
         &self.file
     }

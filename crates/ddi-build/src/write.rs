@@ -24,9 +24,9 @@ use crate::plan::{Activity, Content, Plan, PlannedPartition};
 /// How root hashes are signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Signing<'a> {
-    signer: &'a Signer,
-    certificate: &'a Certificate,
-    bind: bool,
+    pub(crate) signer: &'a Signer,
+    pub(crate) certificate: &'a Certificate,
+    pub(crate) bind: bool,
 }
 
 impl<'a> Signing<'a> {
@@ -46,8 +46,8 @@ impl<'a> Signing<'a> {
 /// How an image is written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WriteOptions<'a> {
-    threads: Option<usize>,
-    signing: Option<Signing<'a>>,
+    pub(crate) threads: Option<usize>,
+    pub(crate) signing: Option<Signing<'a>>,
     leave_unsigned: bool,
     replace: bool,
 }
@@ -70,6 +70,11 @@ impl<'a> WriteOptions<'a> {
     pub fn signing(mut self, signing: Signing<'a>) -> Self {
         self.signing = Some(signing);
         self
+    }
+
+    /// Returns true if somebody signs.
+    pub fn is_signed(&self) -> bool {
+        self.signing.is_some()
     }
 
     /// Without somebody who signs, signature partitions stay empty, for a signature that is attached later. Else that is an error.
@@ -131,23 +136,33 @@ pub fn write(
     }
     let split = writer.split(image)?;
     let paths: Vec<PathBuf> = split.iter().map(|(path, _)| path.clone()).collect();
-    let mut done: Vec<&Path> = Vec::new();
-    for ((_, output), path) in split.into_iter().zip(&paths) {
-        if let Err(error) = output.commit(false) {
-            remove(&done);
-            return Err(Error::Write { path: path.clone(), error });
-        }
-        done.push(path);
-    }
+    commit_all(split)?;
     if let Err(error) = output.commit(options.replace) {
-        remove(&done);
+        remove(&paths);
         return Err(failed(error));
     }
     Ok(Written { plan: writer.plan, split: paths })
 }
 
+/// Gives files their names, in this order: all of them, or none.
+pub(crate) fn commit_all(outputs: Vec<(PathBuf, Output)>) -> Result<(), Error> {
+    let mut done = Vec::new();
+    for (path, output) in outputs {
+        if let Err(error) = output.commit(false) {
+            // it may have its name, and not be known to be on the disk
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                done.push(path.clone());
+            }
+            remove(&done);
+            return Err(Error::Write { path, error });
+        }
+        done.push(path);
+    }
+    Ok(())
+}
+
 /// Files that were to come together with one that could not.
-fn remove(paths: &[&Path]) {
+fn remove(paths: &[PathBuf]) {
     for path in paths {
         let _ = std::fs::remove_file(path);
     }
@@ -440,9 +455,9 @@ impl<'a> Writer<'a> {
 }
 
 /// Part of the image, from its own offset on.
-struct Shifted<'a> {
-    image: &'a File,
-    offset: u64,
+pub(crate) struct Shifted<'a> {
+    pub(crate) image: &'a File,
+    pub(crate) offset: u64,
 }
 
 impl WriteAt for Shifted<'_> {

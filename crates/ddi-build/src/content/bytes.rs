@@ -33,7 +33,7 @@ pub(crate) enum Bytes {
     Here(Arc<[u8]>),
 }
 
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 fn write_zeros(mut left: u64, out: &mut dyn Write) -> io::Result<()> {
     while left > 0 {

@@ -4,14 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(not(all(test, shuttle)))]
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 // in whose place a test has others, by which it decides who goes on
 #[cfg(all(test, shuttle))]
 use shuttle::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 use crate::error::Error;
@@ -42,7 +42,9 @@ pub(crate) struct Control<'a> {
     /// Parts behind this one need not go on.
     last: AtomicUsize,
     aborted: AtomicBool,
-    done: Mutex<u64>,
+    done: AtomicU64,
+    /// How much of it was told; whoever holds it is telling.
+    told: Mutex<u64>,
     total: u64,
 }
 
@@ -53,7 +55,8 @@ impl<'a> Control<'a> {
             options,
             last: AtomicUsize::new(usize::MAX),
             aborted: AtomicBool::new(false),
-            done: Mutex::new(0),
+            done: AtomicU64::new(0),
+            told: Mutex::new(0),
             total,
         }
     }
@@ -79,13 +82,25 @@ impl<'a> Control<'a> {
         self.last.fetch_min(part, Ordering::Relaxed);
     }
 
-    /// `bytes` more are done.
+    /// `bytes` more are done. No thread waits while another one tells of it: that one tells of all that was done meanwhile.
     pub(crate) fn advance(&self, bytes: u64) {
-        if let Some(progress) = self.options.progress {
-            // the lock keeps the calls apart and in order
-            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-            *done = done.saturating_add(bytes).min(self.total);
-            progress(*done, self.total);
+        let Some(progress) = self.options.progress else { return };
+        self.done.fetch_add(bytes, Ordering::SeqCst);
+        loop {
+            fence(Ordering::SeqCst);
+            // the lock keeps the calls apart and in order; a progress that panicked is not called again
+            let Ok(mut told) = self.told.try_lock() else { return };
+            let done = self.done.load(Ordering::SeqCst).min(self.total);
+            if done > *told {
+                *told = done;
+                progress(done, self.total);
+            }
+            drop(told);
+            // who found the lock taken has left the rest to us, and its bytes are seen now
+            fence(Ordering::SeqCst);
+            if self.done.load(Ordering::SeqCst).min(self.total) <= done {
+                return;
+            }
         }
     }
 }
@@ -272,6 +287,54 @@ mod tests {
             );
             assert_eq!(found.unwrap(), (0..=20).collect::<Vec<_>>());
         }
+    }
+
+    /// A claim of fixed cost on 64 threads, counted rather than timed: no step of any thread ends before all 64 have begun
+    /// one, while somebody is told of the progress and takes his time. Any lock that is held through a step would end this.
+    #[cfg(feature = "rayon")]
+    #[test]
+    fn e8_sixty_four_threads_work_at_once_and_wait_for_nobody() {
+        use std::sync::mpsc;
+        const THREADS: usize = 64;
+        const STEPS: usize = 3;
+        let (ended, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            let together = std::sync::Barrier::new(THREADS);
+            let told = Mutex::new(Vec::new());
+            let done = AtomicUsize::new(0);
+            let slow = |bytes, _| {
+                // the first who tells goes on only when all the others have no more to do
+                let first = told.lock().unwrap().is_empty();
+                told.lock().unwrap().push(bytes);
+                while first && done.load(Ordering::SeqCst) < THREADS - 1 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            };
+            let options = Options::new().threads(THREADS).progress(&slow);
+            let control = Control::new(&options, (THREADS * STEPS) as u64);
+            let found = run(
+                &control,
+                THREADS,
+                THREADS,
+                || (),
+                |(), part| {
+                    for step in 0..STEPS {
+                        if step == 0 {
+                            together.wait();
+                        }
+                        control.check(part)?;
+                        control.advance(1);
+                    }
+                    done.fetch_add(1, Ordering::SeqCst);
+                    Ok(part)
+                },
+            );
+            drop(ended.send((found.unwrap(), told.into_inner().unwrap())));
+        });
+        let (found, told) = end.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(found, (0..THREADS).collect::<Vec<_>>());
+        assert!(told.is_sorted_by(|a, b| a < b), "{told:?}");
+        assert_eq!(told.last(), Some(&((THREADS * STEPS) as u64)), "the end is told");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Files without a name go by themselves. What has a name already is told here by whoever makes it.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -25,6 +25,7 @@ pub(crate) struct Begun(u64);
 impl Begun {
     /// `undo` is done at most once, by another thread.
     pub(crate) fn new(undo: impl FnOnce() + Send + 'static) -> Self {
+        watch();
         let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);
         let number = begun.last().map_or(0, |(number, _)| number + 1);
         begun.push((number, Box::new(undo)));
@@ -44,18 +45,24 @@ impl Drop for Begun {
     }
 }
 
-/// From here on, an interrupt undoes what was begun, and then ends the command as it would have ended without.
+/// From here on, an interrupt takes progress off the terminal, undoes what was begun, and then ends the command as it would
+/// have ended without. Nothing is set up before there is something to undo: it takes a thread and descriptors.
 pub(crate) fn watch() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(start);
+}
+
+fn start() {
     // without, an interrupt ends the command at once, and only the terminal shows it
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     thread::spawn(move || {
         for signal in &mut signals {
             output::clear_progress();
-            // what fails now because of this is told to nobody
-            let _quiet = std::io::stderr().lock();
             // kept: nothing more is begun, nor completed
             let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);
             begun.drain(..).rev().for_each(|(_, undo)| undo());
+            // what fails now because of this is told to nobody
+            let _quiet = std::io::stderr().lock();
             let _ = emulate_default_handler(signal);
         }
     });

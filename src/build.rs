@@ -125,7 +125,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     if let Some(epoch) = epoch()? {
         content = content.epoch(epoch);
     }
-    let sector_size = sector_size(&args.definitions)?;
+    let sector_size = sector_size(args.sector_size)?;
     if let Some(sector_size) = sector_size {
         content = content.sector_size(sector_size.bytes());
     }
@@ -261,8 +261,9 @@ fn types(option: &str, names: &[String], options: &DefinitionOptions) -> anyhow:
     names.iter().map(found).collect()
 }
 
-pub(crate) fn sector_size(args: &DefinitionArgs) -> anyhow::Result<Option<BlockSize>> {
-    let Some(bytes) = args.sector_size else { return Ok(None) };
+/// `--sector-size`
+pub(crate) fn sector_size(given: Option<u32>) -> anyhow::Result<Option<BlockSize>> {
+    let Some(bytes) = given else { return Ok(None) };
     let found = BlockSize::from_bytes(bytes);
     Ok(Some(found.with_context(|| format!("--sector-size {bytes}: is no power of two from 512 to 4096"))?))
 }

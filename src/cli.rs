@@ -24,6 +24,16 @@ pub(crate) use self::sign::*;
 pub(crate) use self::table::*;
 pub(crate) use self::verity::*;
 
+/// A size: bytes, or with K, M, G, T, which are powers of 1024.
+fn size(given: &str) -> Result<u64, String> {
+    ddi_build::parse_size(given).map_err(|error| error.to_string())
+}
+
+/// A size that fits into 32 bits.
+fn small_size(given: &str) -> Result<u32, String> {
+    size(given)?.try_into().map_err(|_| "is over 2^32 - 1".to_owned())
+}
+
 /// A number of threads.
 fn threads() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=MAX_THREADS as u64)
@@ -116,6 +126,10 @@ pub(crate) enum Command {
 pub(crate) struct InspectArgs {
     /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
     pub(crate) image: PathBuf,
+    /// More images, each with an answer of its own; the worst exit status counts. What the shell leaves of a pattern such as
+    /// 'images/*.raw' is looked up
+    #[arg(value_name = "IMAGE")]
+    pub(crate) more: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) unpack: UnpackArgs,
     /// Show everything that is known, with a map of the disk
@@ -133,7 +147,7 @@ pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) hash_offset: Option<u64>,
     /// Show what this image policy says to each partition: a policy, or a name such as sysext
     #[arg(long, value_name = "POLICY")]
@@ -154,6 +168,10 @@ pub(crate) struct InspectArgs {
 pub(crate) struct VerifyArgs {
     /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
     pub(crate) image: PathBuf,
+    /// More images, each with an answer of its own; the worst exit status counts. What the shell leaves of a pattern such as
+    /// 'images/*.raw' is looked up
+    #[arg(value_name = "IMAGE")]
+    pub(crate) more: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) unpack: UnpackArgs,
     #[command(flatten)]
@@ -172,7 +190,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) strict: bool,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) hash_offset: Option<u64>,
     /// Print JSON
     #[arg(long)]
@@ -221,10 +239,10 @@ pub(crate) struct ReadArgs {
     #[arg(long, short, value_name = "DESIGNATOR|NUMBER")]
     pub(crate) partition: String,
     /// Where in the partition to begin, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value_t = 0)]
     pub(crate) offset: u64,
     /// How many bytes [default: all to the end]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) size: Option<u64>,
     /// Write to this file, which appears when it is complete [default: standard output]
     #[arg(long, short, value_name = "FILE")]
@@ -240,7 +258,7 @@ pub(crate) struct ReadArgs {
     #[command(flatten)]
     pub(crate) parity: ParityArgs,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) hash_offset: Option<u64>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,

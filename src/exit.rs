@@ -16,7 +16,6 @@ pub(crate) enum ExitStatus {
 }
 
 impl ExitStatus {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for several images, which no command takes yet"))]
     /// The worse of two: what is bad is worse than what is not known, and that than what nobody vouches for.
     pub(crate) fn worst(self, other: Self) -> Self {
         let rank = |status| match status {

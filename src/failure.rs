@@ -1,5 +1,6 @@
 //! What a program that asked for JSON is told when there is no answer.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use crate::cli::{CheckCommand, Command, PolicyCommand, VerityCommand};
@@ -12,6 +13,13 @@ pub(crate) struct Asked {
 }
 
 impl Command {
+    /// Returns true if the command may take long, and tells nothing meanwhile.
+    pub(crate) fn is_silent_work(&self) -> bool {
+        let is_listed =
+            matches!(self, Command::Ls(_) | Command::Mtree(_) | Command::Cat(_) | Command::Read(_));
+        !is_listed || !std::io::stdout().is_terminal()
+    }
+
     /// What is asked for in JSON, if anything is.
     pub(crate) fn asked(&self) -> Option<Asked> {
         let (json, image) = match self {

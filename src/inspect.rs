@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ddi_core::steps::{Contents, DissectionRecord, ImageFile, ProveOptions, ReportOptions};
-use ddi_core::{PolicyEvaluation, Report};
+use ddi_core::{ImageKind, PolicyEvaluation, Report};
 use ddi_gpt::Designator;
 use ddi_os::SystemFacts;
 
@@ -71,7 +71,13 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
         let contents = Contents::new(&image, &dissection, &report.verity, &prove);
         args.keep.write(&args.image, &document, Some(Looked::files(&args.keep, &document, &contents)))?;
     }
-    Ok(if report.broken() || refused_table.is_some() { ExitStatus::Bad } else { ExitStatus::Good })
+    Ok(match report.kind {
+        _ if refused_table.is_some() => ExitStatus::Bad,
+        // as for all other commands: nobody can tell what it is
+        ImageKind::Unknown => ExitStatus::Unknown,
+        _ if report.broken() => ExitStatus::Bad,
+        _ => ExitStatus::Good,
+    })
 }
 
 impl InspectArgs {

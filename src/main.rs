@@ -10,6 +10,7 @@ mod cli;
 mod exit;
 mod failure;
 mod files;
+mod images;
 mod inspect;
 mod keep;
 mod output;
@@ -32,11 +33,11 @@ pub(crate) use crate::exit::ExitStatus;
 fn main() -> ExitCode {
     let Cli { command, color, quiet } = Cli::of_arguments();
     output::set(color, quiet);
-    begun::watch();
     let asked = command.asked();
+    let _activity = command.is_silent_work().then(output::Activity::new);
     let status = match command {
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Verify(args) => verify::run(&args),
+        Command::Inspect(mut args) => images::of_inspect(&mut args),
+        Command::Verify(mut args) => images::of_verify(&mut args),
         Command::Read(args) => read::run(&args),
         Command::Ls(args) => files::ls(&args),
         Command::Cat(args) => files::cat(&args),
@@ -46,8 +47,8 @@ fn main() -> ExitCode {
         Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
         Command::Check(CheckCommand::Portable(args)) => check::portable(&args),
         Command::Check(CheckCommand::Extension(args)) => check::extension(&args),
-        Command::Check(CheckCommand::Golden(args)) => check::golden(&args),
-        Command::Check(CheckCommand::Boot(args)) => check::boot::run(&args),
+        Command::Check(CheckCommand::Golden(mut args)) => images::of_golden(&mut args),
+        Command::Check(CheckCommand::Boot(mut args)) => images::of_boot(&mut args),
         Command::Check(CheckCommand::Update(args)) => check::update::run(&args),
         Command::Bake(args) => bake::run(&args),
         Command::Build(args) => build::run(&args),

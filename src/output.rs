@@ -14,6 +14,7 @@ mod picture;
 mod policy;
 mod progress;
 mod read;
+mod several;
 mod sign;
 mod signature;
 mod table;
@@ -44,13 +45,15 @@ pub(crate) use inspect::{Detail, Inspected, inspect};
 use name::hex;
 pub(crate) use name::{named, shown_name};
 pub(crate) use policy::{PolicyChecked, checked, policy};
-pub(crate) use progress::{Progress, clear as clear_progress};
+pub(crate) use progress::{Activity, Progress, clear as clear_progress};
 pub(crate) use read::{Unreadable, bytes, bytes_to};
+pub(crate) use several::Several;
 pub(crate) use sign::signed;
 use table::{Cell, Table};
 use term::term;
 pub(crate) use verify::{Verified, verify};
 pub(crate) use verity::{dump, formatted, refused, repaired, verified};
+use width::cut;
 
 /// Whether a JSON document is on stdout, or part of one: there is never a second.
 static ANSWERED: AtomicBool = AtomicBool::new(false);
@@ -86,8 +89,11 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Prints to stdout in one go what was asked for by name, even of a quiet command.
 fn print_asked(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    let write = || {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    };
+    match progress::around(write) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),
     }
@@ -101,6 +107,9 @@ pub(crate) fn markdown(text: &str) -> anyhow::Result<()> {
 /// Prints a JSON value to stdout, indented.
 fn print_json(value: &Value) -> anyhow::Result<()> {
     ANSWERED.store(true, Ordering::Relaxed);
+    if several::take(value) {
+        return Ok(());
+    }
     print_asked(&escape_json(&format!("{value:#}\n")))
 }
 
@@ -161,8 +170,11 @@ pub(crate) fn warning(text: &str) {
 }
 
 fn say(what: &str, text: impl Display) {
+    /// Columns of a line that somebody may have to read: what was given, or is in an image, may have any length.
+    const MAX: usize = 1000;
+    let text = cut(&escape_sentence(text), MAX, term());
     // there is nobody left to tell if this fails
-    let _ = writeln!(io::stderr(), "ddi: {what}: {}", escape_sentence(text));
+    let _ = progress::around(|| writeln!(io::stderr(), "ddi: {what}: {text}"));
 }
 
 /// Bytes as people say them, `184.0K`, in the form of `systemd-dissect`.

@@ -66,7 +66,7 @@ fn plan(args: &PlanArgs) -> Result<(), Stop> {
         .image(&args.files.image)
         .size(ImageSize::Bytes(size))
         .factory_reset(args.factory_reset);
-    if let Some(sector_size) = sector_size(&args.definitions)? {
+    if let Some(sector_size) = sector_size(args.files.unpack.sector_size)? {
         options = options.sector_size(sector_size);
     }
     let plan = Plan::new(&definitions, &options).map_err(anyhow::Error::from)?;

@@ -19,9 +19,13 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<ExitStatus> {
     if let Some(output) = &args.output {
         let beside = ddi_core::steps::sidecar_paths(&args.image);
         let trust = args.trust.files();
+        let given = args.unpack.files();
         let parity = &args.parity.fec_device;
         let others = beside.iter().chain(&trust).chain(parity).map(PathBuf::as_path);
-        overwrite::refuse(output, others.chain([args.image.as_path()]))?;
+        overwrite::refuse(
+            output,
+            others.chain(given.iter().map(PathBuf::as_path)).chain([args.image.as_path()]),
+        )?;
     }
     let image = open(&args.image, &args.unpack)?;
     let dissection = DissectionRecord::new(&image, &args.select.options(&image, &trusted, args.hash_offset)?);

@@ -70,10 +70,19 @@ impl CertificateArgs {
 
 /// A policy by its name or written out.
 pub(crate) fn policy(text: &str) -> anyhow::Result<ImagePolicy> {
-    match ImagePolicy::named(text) {
-        Some(policy) => Ok(policy),
-        None => text.parse().with_context(|| text.to_owned()),
+    if let Some(policy) = ImagePolicy::named(text) {
+        return Ok(policy);
     }
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    text.parse().with_context(|| match is_word {
+        // nothing of the language of policies is in it: a name was meant
+        true => {
+            let names = ImagePolicy::NAMED.map(|(name, _)| name).join(", ");
+            format!("{text} is not one of the policies with a name, which are {names}")
+        }
+        false => text.to_owned(),
+    })
 }
 
 /// From hexadecimal digits, or else from the file of that name.

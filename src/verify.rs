@@ -1,16 +1,21 @@
 //! `ddi verify`: proves every verity-protected partition.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use base64ct::{Base64, Encoding};
 use ddi_core::steps::{
-    DissectOptions, DissectionRecord, ImageFile, ProveOptions, Table, VeritySettings, prove,
+    DissectOptions, DissectionRecord, ImageFile, ProveOptions, Sidecars, Table, VeritySettings, prove,
 };
-use ddi_core::{Access, Damage, Image, PolicyEvaluation, Proof, TrustedRootHash};
-use ddi_gpt::{Architecture, Mode};
-use ddi_io::SpoolOptions;
+use ddi_core::{Access, Damage, Image, PolicyEvaluation, Proof, Role, TrustedRootHash};
+use ddi_gpt::{Architecture, BlockSize, Mode};
+use ddi_io::{FileSource, SpoolOptions, spool};
 use ddi_verity::{HashTree, Options, Placement, ReadAt, RootHash, Section, Superblock};
 
+use crate::build::sector_size;
 use crate::cli::{SelectArgs, UnpackArgs, VerifyArgs};
 use crate::keep::Looked;
 use crate::output::Verified;
@@ -117,7 +122,13 @@ fn guessed_wrong(image: &Image, proof: &Proof) -> Option<RootHash> {
 pub(crate) fn open(path: &Path, unpack: &UnpackArgs) -> anyhow::Result<Image> {
     if path == Path::new("-") {
         let mut stdin = std::io::stdin().lock();
-        return Image::from_stream(&mut stdin, &unpack.options()).context("standard input");
+        let (source, _) = spool(&mut stdin, &unpack.options())
+            .map_err(ddi_core::Error::Unpack)
+            .context("standard input")?;
+        let mut beside = Sidecars::default();
+        unpack.add_to(&mut beside)?;
+        return Image::with_sidecars(Box::new(source), None, beside, unpack.block_size()?)
+            .context("standard input");
     }
     let open = || {
         let file = ImageFile::open(path)?;
@@ -125,12 +136,41 @@ pub(crate) fn open(path: &Path, unpack: &UnpackArgs) -> anyhow::Result<Image> {
         let report = |done| progress.set(done, packed);
         let mut options = unpack.options();
         options.progress = Some(&report);
-        Image::from_file(file.unpack(&options)?)
+        file.unpack(&options)
     };
-    open().with_context(|| path.display().to_string())
+    let shown = || path.display().to_string();
+    let file = open().with_context(shown)?;
+    let mut beside = file.sidecars();
+    unpack.add_to(&mut beside)?;
+    let (source, name) = file.into_parts();
+    Image::with_sidecars(Box::new(source), Some(name), beside, unpack.block_size()?).with_context(shown)
 }
 
 impl UnpackArgs {
+    fn block_size(&self) -> anyhow::Result<Option<BlockSize>> {
+        sector_size(self.sector_size)
+    }
+
+    /// What was named takes the place of what was found beside the image.
+    fn add_to(&self, beside: &mut Sidecars) -> anyhow::Result<()> {
+        for (role, given) in [(Role::Root, &self.root_hash_sig), (Role::Usr, &self.usr_hash_sig)] {
+            if let Some(given) = given {
+                beside.name_signature(role, signature(given)?);
+            }
+        }
+        if let Some(path) = &self.verity_data {
+            let source = FileSource::open(path).with_context(|| path.display().to_string())?;
+            beside.name_verity(source);
+        }
+        Ok(())
+    }
+
+    /// The files that these options name, so that none of them is written to.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let signatures = [&self.root_hash_sig, &self.usr_hash_sig].into_iter().flatten().map(PathBuf::from);
+        signatures.chain(self.verity_data.clone()).filter(|path| path.exists()).collect()
+    }
+
     fn options(&self) -> SpoolOptions<'static> {
         let mut options = SpoolOptions::default();
         (options.max_size, options.max_ratio) = (self.max_size, self.max_ratio);
@@ -139,6 +179,25 @@ impl UnpackArgs {
         }
         options
     }
+}
+
+/// A PKCS#7 message, written out or in a file.
+fn signature(given: &OsStr) -> anyhow::Result<Vec<u8>> {
+    /// As of those beside an image.
+    const MAX: u64 = 1 << 20;
+    if let Some(text) = given.to_str().and_then(|given| given.strip_prefix("base64:")) {
+        return Base64::decode_vec(text)
+            .map_err(|error| anyhow::anyhow!("{error}"))
+            .context("what follows base64: is no base64");
+    }
+    let read = || {
+        let mut content = Vec::new();
+        File::open(given)?.take(MAX + 1).read_to_end(&mut content)?;
+        anyhow::ensure!(!content.is_empty(), "is empty");
+        anyhow::ensure!(content.len() as u64 <= MAX, "is larger than {MAX} bytes");
+        Ok(content)
+    };
+    read().with_context(|| Path::new(given).display().to_string())
 }
 
 /// Why a strict reader refuses the table, if there is a GPT and it does.

@@ -6,7 +6,7 @@ use clap::Args;
 use ddi_build::Compatibility;
 use ddi_gpt::{Architecture, Guid};
 
-use super::{FilesArgs, SignerArgs, threads};
+use super::{FilesArgs, SignerArgs, small_size, threads};
 
 /// Make a disk image from definitions of systemd-repart (repart.d), without root, in one pass
 ///
@@ -29,6 +29,9 @@ pub(crate) struct BuildArgs {
     /// Size of the image: auto, or bytes with K, M, G, T
     #[arg(long, value_name = "SIZE", default_value = "auto")]
     pub(crate) size: String,
+    /// Sector size of the table, of file systems and of hash trees: 512 to 4096
+    #[arg(long, value_name = "BYTES", value_parser = small_size)]
+    pub(crate) sector_size: Option<u32>,
     /// The architecture of every partition type that has one
     #[arg(long, value_name = "NAME")]
     pub(crate) architecture: Option<Architecture>,
@@ -108,9 +111,6 @@ pub(crate) struct DefinitionArgs {
     /// What all UUIDs and salts are derived from [default: random, and told]
     #[arg(long, value_name = "UUID")]
     pub(crate) seed: Option<Guid>,
-    /// Sector size of the table, of file systems and of hash trees: 512 to 4096
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) sector_size: Option<u32>,
     /// As if there were definitions of these types alone
     #[arg(long, value_name = "TYPE,...", value_delimiter = ',')]
     pub(crate) include_partitions: Vec<String>,

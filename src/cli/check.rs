@@ -98,6 +98,10 @@ pub(crate) struct ExtensionArgs {
 pub(crate) struct GoldenArgs {
     /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
     pub(crate) image: PathBuf,
+    /// More images, each with an answer of its own; the worst exit status counts. What the shell leaves of a pattern such as
+    /// 'images/*.raw' is looked up
+    #[arg(value_name = "IMAGE")]
+    pub(crate) more: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: CheckArgs,
 }
@@ -111,6 +115,10 @@ pub(crate) struct GoldenArgs {
 pub(crate) struct BootArgs {
     /// A disk image, which may be compressed (.xz, .zst, .gz), or a block device; - for standard input
     pub(crate) image: PathBuf,
+    /// More images, each with an answer of its own; the worst exit status counts. What the shell leaves of a pattern such as
+    /// 'images/*.raw' is looked up
+    #[arg(value_name = "IMAGE")]
+    pub(crate) more: Vec<PathBuf>,
     /// A unified kernel image that is to boot it, and is not in it; can be given more than once
     #[arg(long = "uki", value_name = "FILE")]
     pub(crate) ukis: Vec<PathBuf>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ParityArgs, SelectArgs, TrustArgs, UnpackArgs, threads};
+use super::{ParityArgs, SelectArgs, TrustArgs, UnpackArgs, size, threads};
 
 /// Which files are meant, and how far they must be relied upon.
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(crate) struct FilesArgs {
     #[command(flatten)]
     pub(crate) parity: ParityArgs,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) hash_offset: Option<u64>,
     #[command(flatten)]
     pub(crate) select: SelectArgs,

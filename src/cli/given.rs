@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use ddi_core::{DataSize, Role};
 
+use super::{size, small_size};
+
 /// Who is trusted to vouch for a root hash.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArgs {
@@ -38,7 +40,7 @@ pub(crate) struct CertificateArgs {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// How compressed images and standard input are read.
+/// How images are read, and what belongs to them.
 #[derive(Debug, Args)]
 pub(crate) struct UnpackArgs {
     /// Most bytes that a compressed image, or one from standard input, may have when it is unpacked
@@ -47,8 +49,21 @@ pub(crate) struct UnpackArgs {
     /// cannot be done without: an image has at its end, in the superblock of the hash tree, what is needed to check its
     /// beginning. Memory is bounded by 200 MiB: xz dictionaries and zstd windows of more than 128 MiB are refused. It ends
     /// while 1 GiB or 5 % of the file system is still free, whichever is less.
-    #[arg(long, value_name = "BYTES", default_value_t = ddi_io::MAX_UNPACKED_SIZE)]
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value_t = ddi_io::MAX_UNPACKED_SIZE)]
     pub(crate) max_size: u64,
+    /// Sector size of the image: 512 to 4096 [default: found by where the partition table is]
+    #[arg(long, value_name = "BYTES", value_parser = small_size)]
+    pub(crate) sector_size: Option<u32>,
+    /// The signature of the root hash of root, instead of a file beside the image: a file with a PKCS#7 message as DER, or
+    /// base64: and that
+    #[arg(long, value_name = "FILE|base64:SIGNATURE")]
+    pub(crate) root_hash_sig: Option<OsString>,
+    /// The same for usr
+    #[arg(long, value_name = "FILE|base64:SIGNATURE")]
+    pub(crate) usr_hash_sig: Option<OsString>,
+    /// The hash tree of an image without partition table, instead of a file beside the image
+    #[arg(long, value_name = "FILE")]
+    pub(crate) verity_data: Option<PathBuf>,
     /// Most times as large as it is packed that an image of more than 1 GiB may be
     #[arg(long, value_name = "N", default_value_t = ddi_io::MAX_UNPACKED_RATIO)]
     pub(crate) max_ratio: u64,
@@ -111,7 +126,7 @@ pub(crate) struct ParityArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "unverified")]
     pub(crate) fec_device: Option<PathBuf>,
     /// Where the parity starts, in bytes [default: as FILE.json says, else 0]
-    #[arg(long, value_name = "BYTES", requires = "fec_device")]
+    #[arg(long, value_name = "BYTES", value_parser = size, requires = "fec_device")]
     pub(crate) fec_offset: Option<u64>,
     /// Parity bytes for each codeword of 255, from 2 to 24 [default: as FILE.json says, else found out by trying]
     #[arg(long, value_name = "BYTES", requires = "fec_device")]
@@ -129,8 +144,8 @@ fn data_size(given: &str) -> Result<DataSize, String> {
         Some(_) => return Err("the role is root or usr".into()),
         None => (Role::Root, given),
     };
-    match bytes.parse() {
+    match size(bytes) {
         Ok(bytes) => Ok(DataSize { role, bytes }),
-        Err(error) => Err(format!("{bytes:?} is no number of bytes: {error}")),
+        Err(error) => Err(format!("{bytes:?} {error}")),
     }
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{EXIT_STATUS, SelectArgs, TrustArgs, UnpackArgs, threads};
+use super::{EXIT_STATUS, SelectArgs, TrustArgs, UnpackArgs, size, threads};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     Show(PolicyShowArgs),
-    Check(PolicyCheckArgs),
+    Check(Box<PolicyCheckArgs>),
 }
 
 /// What an image policy means for each designator, as systemd-analyze image-policy shows it
@@ -47,7 +47,7 @@ pub(crate) struct PolicyCheckArgs {
     #[arg(long)]
     pub(crate) systemd_reading: bool,
     /// For a bare file system with its hash tree behind it: where that starts, in bytes
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) hash_offset: Option<u64>,
     /// Print JSON
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
 
-use super::{EXIT_STATUS, threads};
+use super::{EXIT_STATUS, size, small_size, threads};
 
 const VERITY_VERIFY_EXIT_STATUS: &str = "\
 Exit status:
@@ -116,7 +116,7 @@ pub(crate) struct DumpArgs {
     /// Where the hash tree is
     pub(crate) hash: PathBuf,
     /// Where the superblock starts, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value_t = 0)]
     pub(crate) hash_offset: u64,
     /// Print JSON
     #[arg(long)]
@@ -136,16 +136,16 @@ pub(crate) struct ParamArgs {
     #[arg(long, short = 's', value_name = "HEX|-")]
     pub(crate) salt: Option<String>,
     /// Size of a data block [default: 4096]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = small_size)]
     pub(crate) data_block_size: Option<u32>,
     /// Size of a hash block [default: 4096]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = small_size)]
     pub(crate) hash_block_size: Option<u32>,
     /// Number of data blocks [default: all of the data device]
     #[arg(long, value_name = "BLOCKS")]
     pub(crate) data_blocks: Option<u64>,
     /// Where the hash area starts on the hash device, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value_t = 0)]
     pub(crate) hash_offset: u64,
     /// Hash type: 1 normal, 0 original Chrome OS [default: 1]
     #[arg(long, value_name = "NUMBER")]
@@ -157,7 +157,7 @@ pub(crate) struct ParamArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) fec_device: Option<PathBuf>,
     /// Where the parity starts on its device, in bytes [default: 0]
-    #[arg(long, value_name = "BYTES", requires = "fec_device")]
+    #[arg(long, value_name = "BYTES", value_parser = size, requires = "fec_device")]
     pub(crate) fec_offset: Option<u64>,
     /// Parity bytes for each codeword of 255, from 2 to 24 [default: 2; to verify and repair: as the record beside the parity says, else found out by trying]
     #[arg(long, value_name = "BYTES", requires = "fec_device")]

@@ -4,6 +4,10 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use ddi_core::steps::LeftOut;
@@ -11,8 +15,12 @@ use ddi_core::{Assurance, ExtractError, ExtractNotice, ExtractOptions, MountedTr
 use ddi_fs::FileType;
 
 use super::{MAX_TOLD, Opened, Stop, ended, not_proven, outcome_of, print_file};
+use crate::begun::Begun;
 use crate::cli::ExtractArgs;
 use crate::{ExitStatus, output, overwrite};
+
+/// The time that the removal of what is not complete may take when the command is interrupted.
+const REMOVAL: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &ExtractArgs) -> anyhow::Result<ExitStatus> {
     ended(&args.files, false, extract(args))
@@ -51,7 +59,20 @@ fn extract(args: &ExtractArgs) -> Result<ExitStatus, Stop> {
             }
         };
         overwrite::refuse(destination, [args.files.image.as_path()])?;
-        tree.extract(path, destination, options)
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ended, has_ended) = channel();
+        let begun = {
+            let stop = Arc::clone(&stop);
+            Begun::new(move || {
+                stop.store(true, Ordering::Relaxed);
+                // what is there is removed by who made it
+                let _ = has_ended.recv_timeout(REMOVAL);
+            })
+        };
+        let extracted = tree.extract(path, destination, options.until(&stop));
+        let _ = ended.send(());
+        drop(begun);
+        extracted
     };
     left_out.finish();
     match extracted {

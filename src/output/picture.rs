@@ -78,10 +78,13 @@ pub(super) struct Piece {
     pub(super) label: String,
 }
 
+/// Columns of a disk: more show no more.
+const MAX_DISK: usize = 160;
+
 /// The disk as a line to scale, under the labels of its pieces and over its size, with a legend of what is in it. Pieces that
 /// matter take a column at least, as long as there are columns for all of them.
 pub(super) fn disk(pieces: &[Piece], size: &str, indent: usize, term: &Term) -> String {
-    let columns = term.columns.saturating_sub(indent).max(8);
+    let columns = term.columns.saturating_sub(indent).clamp(8, MAX_DISK);
     let cells = cells(pieces, columns);
     let (mut labels, mut bar) = (String::new(), String::new());
     let mut turns = [0_usize; Fill::ALL.len()];

@@ -41,7 +41,7 @@ fn random_damage_is_never_verified_and_never_a_crash() {
         }
         let path = folder.write(&format!("{number}.raw"), &bytes);
         let inspected = ddi_quickly(["inspect", &path]);
-        assert!(matches!(inspected.code, Some(0 | 1)), "{number}: {inspected:?}");
+        assert!(matches!(inspected.code, Some(0..=2)), "{number}: {inspected:?}");
         assert_eq!(inspected.stderr, "", "{number}");
         let verified = ddi_quickly(["verify", &path, "--root-hash", &root]);
         assert!(verified.code.is_some() && verified.code != PANIC, "{number}: {verified:?}");

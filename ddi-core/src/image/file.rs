@@ -378,6 +378,32 @@ pub struct Sidecars {
 }
 
 impl Sidecars {
+    /// Takes this signature for `role` rather than what was found.
+    pub fn name_signature(&mut self, role: Role, pkcs7: Vec<u8>) {
+        let found = match role {
+            Role::Root => Sidecar::RootHashSignature,
+            Role::Usr => Sidecar::UsrHashSignature,
+        };
+        self.forget(found);
+        self.signatures.retain(|signature| signature.role != role);
+        self.signatures.push(SidecarSignature { role, pkcs7 });
+        self.signatures.sort_by_key(|signature| signature.role != Role::Root);
+    }
+
+    /// Takes this hash tree rather than what was found.
+    pub fn name_verity(&mut self, source: FileSource) {
+        self.forget(Sidecar::Verity);
+        self.verity = Some(source.into());
+        self.has_verity = true;
+    }
+
+    /// What was found in this place does not matter.
+    fn forget(&mut self, place: Sidecar) {
+        self.malformed.retain(|(_, what)| *what != place);
+        self.findings
+            .retain(|finding| !matches!(&finding.what, FindingKind::Sidecar { what, .. } if *what == place));
+    }
+
     fn problem(&mut self, what: Sidecar, problem: SidecarError) {
         self.findings.push(Finding::new(FindingKind::Sidecar { what, problem }));
     }

@@ -16,6 +16,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ddi_fs::{Budget, FileType, Place, Stat, Step, Walk, Xattr};
 use rustix::process::geteuid;
@@ -43,6 +44,7 @@ pub struct ExtractOptions<'a> {
     preserve: bool,
     budget: Budget,
     tell: Option<&'a mut dyn FnMut(&ExtractNotice)>,
+    until: Option<&'a AtomicBool>,
 }
 
 impl<'a> ExtractOptions<'a> {
@@ -58,6 +60,16 @@ impl<'a> ExtractOptions<'a> {
     #[must_use]
     pub fn budget(self, budget: Budget) -> Self {
         ExtractOptions { budget, ..self }
+    }
+
+    /// Ends with [`ExtractError::Write`], of [`io::ErrorKind::Interrupted`], soon after `stop` is true: nothing is left then.
+    #[must_use]
+    pub fn until(self, stop: &'a AtomicBool) -> Self {
+        ExtractOptions { until: Some(stop), ..self }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.until.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// Calls `tell` with each thing that is not as it is in the image, when it comes to that.

@@ -6,8 +6,10 @@ mod prove;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
-use crate::support::ddi;
+use crate::support::{DDI, run_within};
 
 const README: &str = include_str!("../../../README.md");
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sample.raw");
@@ -33,8 +35,14 @@ fn command_shows_what_the_readme_shows() {
     let shown = block("console");
     let (command, output) = shown.split_once('\n').unwrap();
     let args: Vec<_> = command.strip_prefix("$ cargo run --release -- ").unwrap().split(' ').collect();
-    let args = args.iter().map(|arg| if *arg == "tests/data/sample.raw" { SAMPLE } else { arg });
-    assert_eq!(ddi(args).stdout, output);
+    // as on a terminal of 80 columns
+    let mut command = Command::new("env");
+    command
+        .args(["LC_ALL=C.UTF-8", DDI])
+        .args(args)
+        .env("COLUMNS", "80")
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(run_within(command, Duration::from_secs(10)).stdout, output);
 }
 
 /// Files of the checkout, but for what the compiler leaves.

@@ -110,6 +110,9 @@ impl<'a, 'b> Writer<'a, 'b> {
             b"/" => (0, ITEM.as_bytes()),
             path => (path.iter().filter(|byte| **byte == b'/').count(), found.name()),
         };
+        if self.options.is_stopped() {
+            return Err(self.cannot("was interrupted", found, io::ErrorKind::Interrupted));
+        }
         self.leave(depth).map_err(|error| self.cannot("cannot complete a directory", found, error))?;
         let name = OsStr::from_bytes(name);
         // the content is there already, and the attributes are those of the file
@@ -243,6 +246,10 @@ impl<'a, 'b> Writer<'a, 'b> {
         let mut offset = 0_u64;
         let mut failed = None;
         let read = walk.content(&self.source.files.tree, found.place, &mut |bytes| {
+            if self.options.is_stopped() {
+                failed = Some(io::ErrorKind::Interrupted.into());
+                return Err(FileError::NotFound);
+            }
             for (_, stretch, is_zero) in stretches(bytes) {
                 if !is_zero && let Err(error) = file.write_all_at(stretch, offset) {
                     failed = Some(error);

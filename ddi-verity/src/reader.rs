@@ -25,10 +25,11 @@ pub(crate) mod cache;
 mod many;
 #[cfg(test)]
 mod tests;
+mod zeros;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ddi_io::ReadAt;
 
@@ -36,7 +37,7 @@ use crate::error::{Error, Storage};
 #[cfg(feature = "fec")]
 use crate::fec::{Damaged, Healing, Parity, ReadStats};
 use crate::geometry::CheckedTree;
-use crate::hash::{BlockHasher, RootHash};
+use crate::hash::{BlockHasher, Digest, RootHash};
 use crate::tree::{HashTree, read, spare_is_zero};
 use ahead::Ahead;
 use cache::Cache;
@@ -111,6 +112,8 @@ pub struct VerifiedReader<D, H> {
     recent: Cache,
     /// What was read ahead, if that was asked for.
     ahead: Option<Ahead>,
+    /// That of a block of zeros, once somebody has asked.
+    zero_digest: OnceLock<Digest>,
     #[cfg(feature = "fec")]
     healing: Option<Healing>,
 }
@@ -191,6 +194,7 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
             cache,
             recent,
             ahead: None,
+            zero_digest: OnceLock::new(),
             #[cfg(feature = "fec")]
             healing: None,
         })
@@ -417,8 +421,15 @@ impl<D: ReadAt, H: ReadAt> VerifiedReader<D, H> {
         false
     }
 
-    /// A proven hash block: a kept one, or read and proven from the nearest kept one above it, or healed.
-    pub(crate) fn hash_block(&self, level: usize, block: u64) -> Result<Arc<[u8]>, Error> {
+    /// A proven hash block: a kept one, or read and proven from the nearest kept one above it, or healed. Levels are those of
+    /// [`Layout`](crate::Layout), 0 is that of the data's digests.
+    ///
+    /// # Errors
+    /// [`Error::BlockMismatch`], also if there is no such block; [`Error::SpareNotZero`], [`Error::Io`].
+    pub fn hash_block(&self, level: usize, block: u64) -> Result<Arc<[u8]>, Error> {
+        if self.tree.layout().block_offset(level, block).is_none() {
+            return Err(Error::BlockMismatch { level: Some(level), block });
+        }
         self.hash_block_or(level, block, &mut |level, block, digest| self.heal(level, block, digest))
     }
 

@@ -147,18 +147,22 @@ impl Superblock {
             // without a tree nothing forces the source to go on
             return Ok(superblock);
         }
+        if end > hash.size() {
+            return too_short(end);
+        }
+        // at most 512 KiB, of which the usual 4096 in one read
+        let mut rest = [0; 8 * SUPERBLOCK_SIZE];
         let mut at = begin;
         while at < end {
-            if at.saturating_add(512) > hash.size() {
-                return too_short(end);
-            }
-            read_hash(hash, at, &mut bytes)?;
+            let len = usize::try_from(end.saturating_sub(at)).map_or(rest.len(), |len| len.min(rest.len()));
+            let rest = rest.get_mut(..len).unwrap_or_default();
+            read_hash(hash, at, rest)?;
             if let Some((position, &found)) =
-                (at.saturating_sub(offset)..).zip(&bytes).find(|(_, b)| **b != 0)
+                (at.saturating_sub(offset)..).zip(&*rest).find(|(_, b)| **b != 0)
             {
                 return Err(Error::Padding { offset: position, found });
             }
-            at = at.saturating_add(512);
+            at = at.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
         }
         Ok(superblock)
     }

@@ -109,7 +109,8 @@ impl Meter {
         }))
     }
 
-    /// Lets the whole account have `work` units, and not what it had before.
+    /// Lets the whole account have `work` units, and not what it had before. With [`u64::MAX`] there is no bound any more, nor one of
+    /// time: for whoever serves an image for as long as it is asked for.
     pub fn set_limit(&self, work: u64) {
         self.0.limit.store(work, Ordering::Relaxed);
     }
@@ -162,6 +163,9 @@ impl Meter {
     }
 
     fn look_at_clock(&self) {
+        if self.0.limit.load(Ordering::Relaxed) == u64::MAX {
+            return;
+        }
         let mut start = self.0.start.lock().unwrap_or_else(PoisonError::into_inner);
         if start.get_or_insert_with(Instant::now).elapsed() > self.0.time {
             self.stop(TIME_SPENT);

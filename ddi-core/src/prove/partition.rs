@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ddi_io::ReadAt;
@@ -32,6 +33,8 @@ use ddi_io::ReadOnce;
 /// That they match the root hash is certain; whose root hash that is, [`trusted`](Self::trusted) says.
 pub struct ProvenPartition {
     reader: Arc<VerifiedReader<Piece, Piece>>,
+    data: Extent,
+    hash: Extent,
     content: Option<Box<fs::Probe>>,
     root_hash: KnownRootHash,
     trusted: Option<TrustedRootHash>,
@@ -73,6 +76,8 @@ impl ProvenPartition {
         let reader = VerifiedReader::open(data_source, hash_source, checked, &root_hash.hash);
         let mut proven = ProvenPartition {
             reader: Arc::new(reader.map_err(failed)?),
+            data,
+            hash: set.hash,
             content: None,
             root_hash,
             trusted: set.trusted(options.trusted),
@@ -139,6 +144,46 @@ impl ProvenPartition {
         self.content.as_deref()
     }
 
+    /// Where its data is.
+    pub fn data(&self) -> Extent {
+        self.data
+    }
+
+    /// Where its hash tree is.
+    pub fn hash(&self) -> Extent {
+        self.hash
+    }
+
+    /// The hash tree: its parameters, and which block is where.
+    pub fn tree(&self) -> &HashTree {
+        self.reader.tree()
+    }
+
+    /// A block of the hash tree, proven. Level 0 holds the digests of the data.
+    ///
+    /// # Errors
+    /// As [`VerifiedReader::hash_block`].
+    pub fn hash_block(&self, level: usize, block: u64) -> Result<Arc<[u8]>, ddi_verity::Error> {
+        self.reader.hash_block(level, block)
+    }
+
+    /// Parts of `range`, in bytes, that read as zeros: whole blocks, by their proven digests, cut to the range. No data is read.
+    ///
+    /// # Errors
+    /// As [`ReadAt::read_exact_at`].
+    pub fn zeros(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        if range.start > range.end || range.end > self.size() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let block_size = u64::from(self.tree().params().data_block_size());
+        let first = range.start.checked_div(block_size).unwrap_or(0);
+        let blocks = first..range.end.div_ceil(block_size);
+        let zeros = self.reader.zeros(blocks).map_err(into_io)?;
+        let bytes = |block: u64| block.saturating_mul(block_size).clamp(range.start, range.end);
+        let cut = zeros.into_iter().map(|blocks| bytes(blocks.start)..bytes(blocks.end));
+        Ok(cut.filter(|zeros| !zeros.is_empty()).collect())
+    }
+
     /// How many damaged blocks were healed so far; `None` without parity.
     #[cfg(feature = "fec")]
     pub fn stats(&self) -> Option<&ReadStats> {
@@ -149,6 +194,15 @@ impl ProvenPartition {
     pub fn exceptions(&self) -> &[Exception] {
         &self.exceptions
     }
+}
+
+/// As the reader gives it out.
+fn into_io(error: ddi_verity::Error) -> io::Error {
+    let kind = match &error {
+        ddi_verity::Error::Io { error, .. } => error.kind(),
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, error)
 }
 
 /// A block that is not what the root hash says, or a source that failed.

@@ -192,7 +192,9 @@ fn plan(
     let Some((number, bytes)) = set.and_then(|set| signature(disk, set)) else { return Ok(()) };
     let partition_type = type_of(role.signature())?;
     planned.push(Planned {
-        guid: partition_type.guid().map_or(Guid::NIL, |type_guid| Seed::new(hash_guid).partition_guid(type_guid, 0)),
+        guid: partition_type
+            .guid()
+            .map_or(Guid::NIL, |type_guid| Seed::new(hash_guid).partition_guid(type_guid, 0)),
         partition_type,
         of: number,
         size: wide(bytes.len()),
@@ -338,5 +340,126 @@ impl Content for SyntheticDisk {
 impl fmt::Debug for SyntheticDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SyntheticDisk").field("size", &self.size).field("parts", &self.parts.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ddi_core::{Image, Trust};
+    use ddi_testing::{Disk, Set, erofs};
+
+    use super::*;
+
+    /// All of it, and that reading it in pieces, from anywhere, comes to the same.
+    fn bytes(disk: &SyntheticDisk) -> Vec<u8> {
+        let mut all = vec![0; disk.size() as usize];
+        disk.read_exact_at(0, &mut all).unwrap();
+        let mut at = 0;
+        for length in (1..).map(|n| n * 977 % 70_001) {
+            let end = (at + length).min(all.len());
+            let mut piece = vec![0xaa; end - at];
+            disk.read_exact_at(at as u64, &mut piece).unwrap();
+            assert!(piece == all[at..end], "{at}..{end}");
+            at = end;
+            if at == all.len() {
+                break;
+            }
+        }
+        assert!(disk.read_exact_at(disk.size() - 1, &mut [0; 2]).is_err());
+        assert!(disk.read_exact_at(u64::MAX, &mut [0; 2]).is_err());
+        let zeros = disk.zeros(0..disk.size()).unwrap();
+        assert!(zeros.iter().all(|zeros| !zeros.is_empty()));
+        assert!(zeros.windows(2).all(|pair| pair[0].end < pair[1].start));
+        for zeros in zeros {
+            assert!(all[zeros.start as usize..zeros.end as usize].iter().all(|byte| *byte == 0));
+        }
+        assert!(disk.zeros(0..disk.size() + 1).is_err());
+        all
+    }
+
+    #[test]
+    fn what_is_proven_is_there_and_nothing_else() {
+        let root = Set::new(erofs(300, 1));
+        let usr = Set::new(erofs(40, 2));
+        let secret = b"not proven, so not served".repeat(200);
+        let disk = Disk::new()
+            .part("esp", "boot", &secret)
+            .set("root-x86-64", "os_1", &root)
+            .part("home", "data", &secret)
+            .set("usr-x86-64", "usr_1", &usr);
+        let open = |bytes: Vec<u8>, trust: &Trust| Image::new(Box::new(bytes)).unwrap().dissect(trust);
+        let trust = Trust::root_hash(root.root).and_root_hash(Role::Usr, usr.root);
+        let synthetic = SyntheticDisk::new(&open(disk.bytes(), &trust)).unwrap();
+        let served = bytes(&synthetic);
+        assert!(!served.windows(25).any(|window| window == &secret[..25]));
+
+        // a client proves it again, with the same root hashes
+        let again = open(served.clone(), &trust);
+        assert!(again.verify().unwrap().is_authentic());
+        let Table::Gpt(gpt) = again.image().table() else { panic!("there is a table") };
+        let labels: Vec<_> = gpt.partitions().iter().map(|part| part.name.label().unwrap()).collect();
+        assert_eq!(labels, ["os_1", "os_1", "usr_1", "usr_1"]);
+        assert!(gpt.other_error().is_none() && gpt.differences().is_empty());
+        let (data, hash) = root.guids();
+        assert_eq!((gpt.partitions()[0].guid, gpt.partitions()[1].guid), (data, hash));
+        // the same each time, and the same of what was served
+        assert!(bytes(&SyntheticDisk::new(&again).unwrap()) == served);
+
+        // of two, the one that is trusted
+        let synthetic = SyntheticDisk::new(&open(disk.bytes(), &Trust::usr_hash(usr.root))).unwrap();
+        let again = open(bytes(&synthetic), &Trust::usr_hash(usr.root));
+        assert_eq!(again.image().partition_numbers().count(), 2);
+        assert!(again.verify().unwrap().is_authentic());
+        let nobody = SyntheticDisk::new(&open(disk.bytes(), &Trust::nobody())).unwrap_err();
+        assert!(matches!(nobody, Error::NothingProven));
+    }
+
+    #[test]
+    fn damage_is_an_error_where_it_is() {
+        let root = Set::new(erofs(300, 1));
+        let good = Disk::new().set("root-x86-64", "os", &root);
+        let dissect =
+            |disk: &Disk| Image::new(Box::new(disk.bytes())).unwrap().dissect(&Trust::root_hash(root.root));
+        let expected = bytes(&SyntheticDisk::new(&dissect(&good)).unwrap());
+        // block 150 of the data, and the second block of level 0, behind the superblock and level 1
+        for (number, offset) in [(1, 150 * 4096 + 9), (2, 3 * 4096 + 9)] {
+            let damaged = good.clone().edit_number(number, |part| part.content[offset] ^= 1);
+            let disk = SyntheticDisk::new(&dissect(&damaged)).unwrap();
+            let mut failed = 0;
+            for at in (0..disk.size()).step_by(4096) {
+                let mut block = [0; 4096];
+                match disk.read_exact_at(at, &mut block) {
+                    Ok(()) => assert!(block[..] == expected[at as usize..][..4096], "{at}"),
+                    Err(error) => {
+                        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+                        failed += 1;
+                    }
+                }
+            }
+            // 128 data blocks hang on one hash block, which is there itself
+            assert_eq!(failed, if number == 1 { 1 } else { 129 });
+        }
+    }
+
+    /// A signature is served if it was verified, and is as good as the image's own.
+    #[test]
+    fn signatures_that_were_verified() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data");
+        let trust = Trust::certificate_file(data.join("sample.crt")).unwrap();
+        let image = Image::open(data.join("sample.raw")).unwrap().dissect(&trust);
+        let served = bytes(&SyntheticDisk::new(&image).unwrap());
+        let again = Image::new(Box::new(served)).unwrap().dissect(&trust);
+        assert_eq!(again.image().partition_numbers().count(), 3);
+        assert_eq!(again.verify().unwrap().to_string(), image.verify().unwrap().to_string());
+        assert!(again.verify().unwrap().is_authentic());
+        // without a certificate there is none
+        let root = image.verity_sets()[0].root_hash.unwrap().hash;
+        let image = Image::open(data.join("sample.raw")).unwrap().dissect(&Trust::root_hash(root));
+        let disk = SyntheticDisk::new(&image).unwrap();
+        let again = Image::new(Box::new(bytes(&disk))).unwrap().dissect(&Trust::root_hash(root));
+        assert_eq!(again.image().partition_numbers().count(), 2);
+        assert!(again.verify().unwrap().is_authentic());
     }
 }

@@ -72,7 +72,9 @@ impl fmt::Display for Error {
         match self {
             Error::NoExport => write!(f, "there is nothing to serve"),
             Error::DuplicateName(name) => write!(f, "two exports have the name {name:?}"),
-            Error::TooLong(bytes) => write!(f, "the name or description of an export has {bytes} bytes; at most 4096"),
+            Error::TooLong(bytes) => {
+                write!(f, "the name or description of an export has {bytes} bytes; at most 4096")
+            }
             Error::BlockSize(size) => write!(f, "block size {size} is not a power of two from 512 to 32 MiB"),
             Error::NotLoopback(address) => {
                 write!(f, "{address} can be reached from other machines, and there is no encryption")
@@ -83,7 +85,9 @@ impl fmt::Display for Error {
             Error::TooLarge => write!(f, "the parts of the disk are too large together"),
             Error::Tree(error) => error.fmt(f),
             Error::Image(error) => error.fmt(f),
-            Error::NothingProven => write!(f, "nothing in the image is proven by a root hash that is trusted"),
+            Error::NothingProven => {
+                write!(f, "nothing in the image is proven by a root hash that is trusted")
+            }
             Error::Io { step, error } => write!(f, "{step}: {error}"),
         }
     }

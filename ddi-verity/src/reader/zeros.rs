@@ -83,13 +83,16 @@ mod tests {
         for (block_size, salt) in [(512_u32, &b""[..]), (512, b"salt"), (1024, b"")] {
             let size = block_size as usize;
             let zero = |block: u64| block % 7 < 3 || (100..200).contains(&block) || block == 299;
-            let data: Vec<u8> =
-                (0..300).flat_map(|block| vec![if zero(block) { 0 } else { block as u8 | 1 }; size]).collect();
+            let data: Vec<u8> = (0..300)
+                .flat_map(|block| vec![if zero(block) { 0 } else { block as u8 | 1 }; size])
+                .collect();
             let (hash, tree, root) = build(&data, block_size, salt);
             // nothing is read: there is nothing to read
             let none = vec![0xff; data.len()];
             let reader = VerifiedReader::open(none, hash, tree, &root).unwrap();
-            for (start, end) in [(0, 300), (0, u64::MAX), (1, 5), (16, 17), (150, 299), (299, 300), (300, 400), (9, 9)] {
+            for (start, end) in
+                [(0, 300), (0, u64::MAX), (1, 5), (16, 17), (150, 299), (299, 300), (300, 400), (9, 9)]
+            {
                 let found = reader.zeros(start..end).unwrap();
                 let mut expected = Vec::new();
                 for block in (start..end.min(300)).filter(|block| zero(*block)) {

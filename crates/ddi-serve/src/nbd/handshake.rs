@@ -64,7 +64,8 @@ pub(super) fn shake(shared: &Shared, input: &mut Input<'_>) -> io::Result<Option
         let mut header = [0; 16];
         input.read_exact(&mut header)?;
         let mut fields = Fields(&header);
-        let (Some(wire::OPTION), Some(option), Some(length)) = (fields.u64(), fields.u32(), fields.u32()) else {
+        let (Some(wire::OPTION), Some(option), Some(length)) = (fields.u64(), fields.u32(), fields.u32())
+        else {
             return Ok(None);
         };
         let Some(length) = usize::try_from(length).ok().filter(|length| *length <= MAX_OPTION) else {

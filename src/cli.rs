@@ -5,6 +5,7 @@ mod check;
 mod files;
 mod given;
 mod policy;
+mod serve;
 mod sign;
 mod table;
 mod verity;
@@ -20,6 +21,7 @@ pub(crate) use self::check::*;
 pub(crate) use self::files::*;
 pub(crate) use self::given::*;
 pub(crate) use self::policy::*;
+pub(crate) use self::serve::*;
 pub(crate) use self::sign::*;
 pub(crate) use self::table::*;
 pub(crate) use self::verity::*;
@@ -104,6 +106,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Check(CheckCommand),
     Bake(BakeArgs),
+    Serve(ServeArgs),
     Build(BuildArgs),
     Sign(SignArgs),
     Plan(PlanArgs),
@@ -253,7 +256,7 @@ pub(crate) struct ReadArgs {
     #[arg(long)]
     pub(crate) integrity_only: bool,
     /// Read the bytes as they are, and prove nothing
-    #[arg(long, conflicts_with_all = ["integrity_only", "root_hash", "usr_hash", "data_sizes", "require_bound_size", "files"])]
+    #[arg(long, conflicts_with_all = ["integrity_only", "fec_device", "root_hash", "usr_hash", "data_sizes", "require_bound_size", "files"])]
     pub(crate) unverified: bool,
     #[command(flatten)]
     pub(crate) parity: ParityArgs,

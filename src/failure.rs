@@ -40,6 +40,7 @@ impl Command {
             Command::Bake(args) => (args.json, Some(&*args.output)),
             Command::Build(args) => (args.json, Some(&*args.output)),
             Command::Table(args) => (args.json, Some(&*args.image)),
+            Command::Serve(args) => (args.json, Some(&*args.image)),
             Command::Plan(args) => (args.json, Some(&*args.files.image)),
             Command::Bench(args) => (args.json, args.file.as_deref()),
             Command::Verity(VerityCommand::Format(args)) => (args.json, Some(&*args.data)),

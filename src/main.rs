@@ -19,6 +19,7 @@ mod parity;
 mod plan;
 mod policy;
 mod read;
+mod serve;
 mod sign;
 mod table;
 mod trust;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Check(CheckCommand::Update(args)) => check::update::run(&args),
         Command::Bake(args) => bake::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Table(args) => table::run(&args),

@@ -15,6 +15,7 @@ mod policy;
 mod progress;
 mod read;
 mod several;
+mod serve;
 mod sign;
 mod signature;
 mod table;
@@ -48,6 +49,7 @@ pub(crate) use policy::{PolicyChecked, checked, policy};
 pub(crate) use progress::{Activity, Progress, clear as clear_progress};
 pub(crate) use read::{Unreadable, bytes, bytes_to};
 pub(crate) use several::Several;
+pub(crate) use serve::{owners_text, served, served_text};
 pub(crate) use sign::signed;
 use table::{Cell, Table};
 use term::term;
@@ -167,6 +169,11 @@ fn chain(error: &anyhow::Error) -> String {
 /// Says on stderr what the reader of the result should know.
 pub(crate) fn warning(text: &str) {
     say("warning", text);
+}
+
+/// Something that happens while a command goes on.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "ddi: {}", escape_sentence(text));
 }
 
 fn say(what: &str, text: impl Display) {

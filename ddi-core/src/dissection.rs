@@ -1,6 +1,7 @@
 //! An image, whom the caller trusts, and what comes of the two: [`Dissection`].
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::dissect::{DissectOptions, DissectionRecord, VeritySettings};
@@ -238,6 +239,12 @@ impl Dissection {
     pub fn damage(&self, assessment: &Assessment) -> Vec<Option<Damage>> {
         Damage::find_in(&self.inner.image, self.verity_sets(), &assessment.proofs)
     }
+
+    /// Which files lie in data blocks of `partition`, which is of this image and in which they were found corrupt: `blocks`,
+    /// ascending.
+    pub fn damage_in(&self, partition: &ProvenPartition, blocks: &[Range<u64>]) -> Damage {
+        Damage::found(&self.inner.image, self.verity_sets(), partition, blocks)
+    }
 }
 
 impl fmt::Debug for Dissection {
@@ -287,6 +294,10 @@ mod tests {
         assert_eq!(intact.code(), "intact-unvouched");
         let damaged = disk.edit_number(1, |part| part.content[9000] ^= 1);
         let damaged = damaged.image().dissect(&trusting(&set));
+        let partition = damaged.partition(Role::Root).unwrap();
+        assert!(partition.read_exact_at(9000, &mut [0]).is_err());
+        let found = damaged.damage_in(&partition, std::slice::from_ref(&(2..3)));
+        assert_eq!((found.blocks[0].blocks.clone(), found.owners.unwrap().ranges.len()), (2..3, 1));
         let assessment = damaged.verify().unwrap();
         assert_eq!(assessment.to_string(), "do not trust this image");
         assert_eq!(damaged.damage(&assessment)[0].as_ref().unwrap().blocks[0].blocks, 2..3);

@@ -25,7 +25,7 @@ pub(crate) struct FilesArgs {
     #[arg(long)]
     pub(crate) authenticated: bool,
     /// Read the bytes as they are, and prove nothing
-    #[arg(long, conflicts_with_all = ["authenticated", "root_hash", "usr_hash", "data_sizes", "require_bound_size", "files"])]
+    #[arg(long, conflicts_with_all = ["authenticated", "fec_device", "root_hash", "usr_hash", "data_sizes", "require_bound_size", "files"])]
     pub(crate) unverified: bool,
     /// Take the path as it is, also if it looks like an escaped one: as ls -0 prints it
     #[arg(long)]

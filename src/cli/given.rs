@@ -123,7 +123,7 @@ pub(crate) struct ParityArgs {
     /// Heal damaged blocks by the parity in this file, as `ddi verity format` or veritysetup made it. It need not be trusted:
     /// what is healed is proven like any block. If it is the image itself, the parity is behind the hash tree, and offsets
     /// count from the start of the hash partition
-    #[arg(long, value_name = "FILE", conflicts_with = "unverified")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) fec_device: Option<PathBuf>,
     /// Where the parity starts, in bytes [default: as FILE.json says, else 0]
     #[arg(long, value_name = "BYTES", value_parser = size, requires = "fec_device")]

@@ -127,6 +127,28 @@ pub struct Statistics {
     pub p99: Option<Duration>,
 }
 
+#[cfg(feature = "json")]
+impl Statistics {
+    /// As a document `ddi.serve/1`. Times are in microseconds.
+    pub fn to_json(&self) -> serde_json::Value {
+        let micros = |time: Option<Duration>| time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        serde_json::json!({
+            "schema": "ddi.serve/1",
+            "connections": self.connections,
+            "openConnections": self.open_connections,
+            "refusedConnections": self.refused_connections,
+            "requests": self.requests,
+            "bytes": self.bytes,
+            "zeroBytes": self.zero_bytes,
+            "corruptReads": self.corrupt,
+            "failedReads": self.failed,
+            "invalidRequests": self.invalid,
+            "latencyP50": micros(self.p50),
+            "latencyP99": micros(self.p99),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use crate::dissect::DissectionRecord;
 use crate::error::Error;
 use crate::image::Image;
 use crate::mount::MountError;
+use crate::prove::partition::ProvenPartition;
 use crate::prove::sources::metered_sources;
 use crate::prove::{Proof, ProveOptions};
 use crate::verity_set::{VeritySet, verity_sets};
@@ -82,6 +83,31 @@ impl Damage {
             (!blocks.is_empty()).then(|| Damage::of(image, sets, proof, blocks))
         };
         proofs.iter().map(find).collect()
+    }
+
+    /// For data blocks of a partition that were found corrupt when they were read: `blocks`, ascending.
+    pub(crate) fn found(
+        image: &Image,
+        sets: &[VeritySet],
+        partition: &ProvenPartition,
+        blocks: &[Range<u64>],
+    ) -> Self {
+        let blocks = blocks.iter().map(|blocks| DamagedBlocks { blocks: blocks.clone(), corrupt: true });
+        let mut damage = Damage {
+            kind: None,
+            blocks: blocks.collect(),
+            is_truncated: false,
+            owners: Err(MountError::Unrecognised),
+        };
+        let is_its = |set: &&VeritySet| {
+            (set.data, set.hash) == (Some(partition.data()), partition.hash())
+                && set.root_hash.is_some_and(|known| known.hash == partition.root_hash().hash)
+        };
+        image.meter().restart_clock();
+        if let Some(set) = sets.iter().find(is_its) {
+            damage.owners = damage.owners(image, set);
+        }
+        damage
     }
 
     fn of(image: &Image, sets: &[VeritySet], proof: &Proof, blocks: Vec<DamagedBlocks>) -> Self {

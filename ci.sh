@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 packages=(cryptsetup-bin gdisk fdisk util-linux systemd-container erofs-utils squashfs-tools e2fsprogs dosfstools mtools openssl attr
-    btrfs-progs xfsprogs f2fs-tools strace jq binutils gpgv time 7zip
+    btrfs-progs xfsprogs f2fs-tools strace jq binutils gpgv time 7zip libarchive-tools libnbd-bin
     gcc g++ clang valgrind pkg-config golang-go qemu-utils android-sdk-libsparse-utils)
 here=../shared/corpus/make-corpus.sh
 [ ! -x $here ] || packages+=(mmdebstrap)

@@ -28,7 +28,7 @@ for target in "${targets[@]}"; do
     case $target in
         superblock) len=513 ;;
         words | escape | kernels | verity_verify | verified_reader | parity) len=200 ;;
-        policy | env_file | format | boot_record) len=512 ;;
+        policy | env_file | format | boot_record | nbd_session) len=512 ;;
         gpt_header | signature_json | certificate) len=2048 ;;
         compressed) len=4096 limit=300 ;;
         *) len=6000 ;;

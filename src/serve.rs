@@ -22,6 +22,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::cli::{ExportName, OnCorrupt, ServeArgs};
+use crate::failure::Asked;
 use crate::verify::open;
 use crate::{ExitStatus, output};
 
@@ -53,7 +54,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitStatus> {
         Ok(served) => served,
         Err(error) => {
             let status = status_of(&error);
-            output::error(&error.context(args.image.display().to_string()));
+            let image = args.image.display().to_string();
+            let asked = args.json.then(|| Asked { image: Some(image.clone()) });
+            output::failed(&error.context(image), asked.as_ref());
             return Ok(status);
         }
     };

@@ -36,6 +36,7 @@ fn main() {
     tables(to);
     images(to);
     shapes(to);
+    clients(to);
 }
 
 fn write(to: &Path, target: &str, name: &str, bytes: Vec<u8>) {
@@ -347,4 +348,43 @@ fn shapes(to: &Path) {
         write(to, "format", &format!("mixed-{n}"), bytes.clone());
         write(to, "gpt_rewrite", &format!("made-{n}"), [&[0], &bytes[..]].concat());
     }
+}
+
+/// Sessions of clients, old and new.
+fn clients(to: &Path) {
+    let option = |option: u32, data: &[u8]| {
+        [b"IHAVEOPT", &option.to_be_bytes()[..], &(data.len() as u32).to_be_bytes(), data].concat()
+    };
+    let request = |command: u16, flags: u16, offset: u64, length: u32| {
+        let mut bytes = 0x2560_9513_u32.to_be_bytes().to_vec();
+        bytes.extend([flags.to_be_bytes(), command.to_be_bytes()].concat());
+        bytes.extend([7_u64.to_be_bytes(), offset.to_be_bytes()].concat());
+        bytes.extend(length.to_be_bytes());
+        bytes
+    };
+    let flags = 3_u32.to_be_bytes().to_vec();
+    let name = b"\0\0\0\x04root";
+    let go = [&name[..], b"\0\x02\0\x01\0\x02"].concat();
+    let context = [&name[..], b"\0\0\0\x01\0\0\0\x0fbase:allocation"].concat();
+    let structured = [
+        flags.clone(),
+        option(3, b""),
+        option(8, b""),
+        option(9, &context),
+        option(10, &context),
+        option(6, &go),
+        option(7, &go),
+        request(0, 0, 1000, 5000),
+        request(0, 0, 200_000, 650_000),
+        request(0, 4, 299_990, 20),
+        request(7, 0, 0, 1 << 20),
+        request(7, 8, 290_000, 20_000),
+        request(1, 0, 0, 3),
+        b"abc".to_vec(),
+        request(0, 0, 899_000, 2000),
+        request(2, 0, 0, 0),
+    ];
+    write(to, "nbd_session", "structured", structured.concat());
+    let simple = [flags, option(1, b"usr"), request(0, 0, 0, 1000), request(6, 0, 0, 10), request(0, 0, 1000, 1)];
+    write(to, "nbd_session", "simple", simple.concat());
 }

@@ -11,6 +11,7 @@ mod gpt;
 mod image;
 mod input;
 mod model;
+mod nbd;
 mod pki;
 mod probe;
 mod text;
@@ -22,6 +23,7 @@ pub use fec::parity;
 pub use files::{fs_btrfs, fs_erofs, fs_ext4, fs_squashfs, fs_vfat, fs_xfs};
 pub use gpt::{boot_record, gpt_crate, gpt_disk, gpt_header, gpt_rewrite};
 pub use image::{format, image};
+pub use nbd::nbd_session;
 pub use pki::{certificate, pkcs7, signature_json};
 pub use probe::probe;
 pub use text::{env_file, escape, policy, unfit_for_a_terminal, words};
@@ -61,4 +63,5 @@ pub const TARGETS: &[Target] = &[
     ("update", update),
     ("image", image),   // F15
     ("format", format), // F16
+    ("nbd_session", nbd_session),
 ];

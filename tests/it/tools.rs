@@ -3,6 +3,7 @@
 mod corpus;
 mod edges;
 mod made_images;
+mod nbd;
 mod owners;
 mod partition_tools;
 mod tar;

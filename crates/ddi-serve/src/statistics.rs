@@ -131,7 +131,8 @@ pub struct Statistics {
 impl Statistics {
     /// As a document `ddi.serve/1`. Times are in microseconds.
     pub fn to_json(&self) -> serde_json::Value {
-        let micros = |time: Option<Duration>| time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        let micros =
+            |time: Option<Duration>| time.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         serde_json::json!({
             "schema": "ddi.serve/1",
             "connections": self.connections,

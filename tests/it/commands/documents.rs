@@ -189,9 +189,10 @@ fn a11_plans_and_images_are_what_their_schemas_say() {
 /// Each command that prints JSON, for a file; whether any bytes will do for it.
 fn commands<'a>(folder: &'a Folder, file: &'a str) -> Vec<(Vec<String>, bool)> {
     let release = folder.write("os-release", b"ID=x\n");
+    let socket = folder.file("socket");
     let [hash, parity, out] = ["hash", "parity", "out"].map(|name| folder.write(name, b""));
     fs::remove_file(&out).unwrap();
-    let asked: [(&[&str], bool); 15] = [
+    let asked: [(&[&str], bool); 16] = [
         (&["inspect", file], false),
         (&["verify", file], false),
         (&["ls", file], false),
@@ -202,6 +203,7 @@ fn commands<'a>(folder: &'a Folder, file: &'a str) -> Vec<(Vec<String>, bool)> {
         (&["check", "golden", file], false),
         (&["check", "boot", file], false),
         (&["check", "update", "--match", "a_@v", file], false),
+        (&["serve", file, "--intact", "--socket", &socket], false),
         (&["bench", file], true),
         (&["verity", "format", file, &hash], true),
         (&["verity", "verify", file, &hash, HASH], false),

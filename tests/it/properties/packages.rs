@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-const PUBLISHED: [&str; 11] = [
+const PUBLISHED: [&str; 12] = [
     "ddi-build",
     "ddi-capi",
     "ddi-cli",
@@ -13,6 +13,7 @@ const PUBLISHED: [&str; 11] = [
     "ddi-io",
     "ddi-os",
     "ddi-report",
+    "ddi-serve",
     "ddi-signature",
     "ddi-verity",
 ];

@@ -95,6 +95,7 @@ impl Damage {
         let blocks = blocks.iter().map(|blocks| DamagedBlocks { blocks: blocks.clone(), corrupt: true });
         let mut damage = Damage {
             kind: None,
+            block_size: Some(partition.tree().params().data_block_size()),
             blocks: blocks.collect(),
             is_truncated: false,
             owners: Err(MountError::Unrecognised),

@@ -173,7 +173,7 @@ pub(crate) fn warning(text: &str) {
 
 /// Something that happens while a command goes on.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "ddi: {}", escape_sentence(text));
+    let _ = progress::around(|| writeln!(io::stderr(), "ddi: {}", escape_sentence(text)));
 }
 
 fn say(what: &str, text: impl Display) {

@@ -3,6 +3,7 @@
 //! Files without a name go by themselves. What has a name already is told here by whoever makes it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
@@ -14,6 +15,9 @@ use crate::output;
 
 /// Something that is there and not complete.
 type Undo = Box<dyn FnOnce() + Send>;
+
+/// Somebody else sees to interrupts.
+static LEFT: AtomicBool = AtomicBool::new(false);
 
 static BEGUN: Mutex<Vec<(u64, Undo)>> = Mutex::new(Vec::new());
 
@@ -52,11 +56,19 @@ pub(crate) fn watch() {
     ONCE.call_once(start);
 }
 
+/// From here on, the command sees to interrupts by itself.
+pub(crate) fn leave() {
+    LEFT.store(true, Ordering::SeqCst);
+}
+
 fn start() {
     // without, an interrupt ends the command at once, and only the terminal shows it
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     thread::spawn(move || {
         for signal in &mut signals {
+            if LEFT.load(Ordering::SeqCst) {
+                continue;
+            }
             output::clear_progress();
             // kept: nothing more is begun, nor completed
             let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);

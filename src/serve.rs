@@ -21,6 +21,7 @@ use listenfd::ListenFd;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+use crate::begun::{self, Begun};
 use crate::cli::{ExportName, OnCorrupt, ServeArgs};
 use crate::failure::Asked;
 use crate::verify::open;
@@ -31,6 +32,7 @@ const MAX_FAULTS: usize = 64;
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitStatus> {
     let place = Place::new(args)?;
+    let begun = place.socket().map(|socket| Begun::file(socket.path().to_owned()));
     let image = open(&args.image, &args.unpack)?;
     let trusted = args.trust.root_hashes()?;
     let options = args.select.options(&image, &trusted, args.hash_offset)?;
@@ -62,6 +64,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitStatus> {
     };
     // it is read for as long as it is wanted
     disk.image().meter().set_limit(u64::MAX);
+    let _begun = begun;
     serve(args, place, &disk, served)
 }
 
@@ -111,6 +114,13 @@ impl Place {
             }
         }
         bail!("say where to serve: --socket PATH, --listen ADDRESS:PORT, or -- COMMAND")
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        match self {
+            Place::Socket(socket) => Some(socket),
+            Place::Tcp(_) | Place::Unix(_) => None,
+        }
     }
 
     /// What clients are told to connect to.
@@ -222,6 +232,7 @@ fn serve(args: &ServeArgs, place: Place, disk: &Dissection, served: Served) -> a
     let uri = place.uri(only.as_deref())?;
     let server = Server::new(served.exports, &options)?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).context("signals")?;
+    begun::leave();
     let ends = signals.handle();
     let mut child = start(args, uri.as_deref(), &place)?;
     if child.is_none()
@@ -281,7 +292,7 @@ fn start(args: &ServeArgs, uri: Option<&str>, place: &Place) -> anyhow::Result<O
     let Some((program, rest)) = args.command.split_first() else { return Ok(None) };
     let mut command = Command::new(program);
     command.args(rest).env("DDI_NBD_URI", uri.unwrap_or_default());
-    if let Place::Socket(socket) = place {
+    if let Some(socket) = place.socket() {
         command.env("DDI_NBD_SOCKET", socket.path());
     }
     let shown = || Path::new(program).display().to_string();

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::hostile::faults::{FAULTS, assert_at_least, assert_told, at_every_call};
 use crate::hostile::format_faults::strace_works;
-use crate::support::{DDI, Ended, Folder, ddi, require_tool, run};
+use crate::support::{DDI, Ended, Folder, ddi, require_tool, run, run_within};
 
+const README: &str = include_str!("../../../README.md");
 const SEED: &str = "11111111-2222-4333-8444-555555555555";
 
 fn key() -> [String; 2] {
@@ -138,6 +140,67 @@ fn bare_images_have_what_belongs_to_them_beside_them() {
         assert_eq!(fs::read(folder.file(&format!("bare/{name}"))).unwrap(), b"precious");
         assert_eq!(fs::read_dir(folder.file("bare")).unwrap().count(), 1);
     }
+}
+
+/// What the README shows, run: the same words, but for those with numbers in them, which other seeds, machines and versions of
+/// mksquashfs make.
+#[test]
+fn the_readme_shows_what_bake_does() {
+    if !require_tool("mksquashfs") {
+        return;
+    }
+    let folder = Folder::new();
+    for (release, files) in [
+        ("app-1.0", &[("usr/bin/app", "#!/bin/sh\n"), ("README", "read me\n")][..]),
+        (
+            "service-2.0",
+            &[
+                ("usr/lib/systemd/system/service.service", "[Service]\nExecStart=/usr/bin/service\n"),
+                ("usr/lib/os-release", "ID=service\nVERSION_ID=2.0\n"),
+                ("etc/resolv.conf", ""),
+                ("etc/machine-id", ""),
+            ],
+        ),
+    ] {
+        for (path, text) in files {
+            let path = format!("{release}/{path}");
+            fs::create_dir_all(folder.path().join(&path).parent().unwrap()).unwrap();
+            folder.write(&path, text.as_bytes());
+        }
+        if release == "service-2.0" {
+            for path in ["proc", "sys", "dev", "run", "tmp", "var/tmp"] {
+                fs::create_dir_all(folder.path().join(release).join(path)).unwrap();
+            }
+        }
+        let archive = folder.file(&format!("{release}.tar.gz"));
+        run("tar", ["-czf", &archive, "-C", &folder.file(""), release]).unwrap();
+    }
+    let [key, certificate] = key();
+    fs::copy(key, folder.file("os.key")).unwrap();
+    fs::copy(certificate, folder.file("os.crt")).unwrap();
+    folder.write("os-release", b"ID=debian\nVERSION_ID=13\n");
+
+    let (_, shown) = README.split_once("## From a release tarball").unwrap();
+    let shown = shown.split_once("```console\n").unwrap().1.split_once("```").unwrap().0;
+    let shown = shown.replace("\\\n", "");
+    let mut asked = Vec::new();
+    for part in shown.strip_prefix("$ ddi ").unwrap().split("\n$ ddi ") {
+        let (line, output) = part.split_once('\n').unwrap();
+        let args: Vec<_> = line.split_whitespace().collect();
+        let mut command = Command::new(DDI);
+        command.args(&args).current_dir(folder.path()).env("COLUMNS", "80");
+        let ended = run_within(command, Duration::from_secs(60));
+        assert!(ended.ok(), "{line}: {ended:?}");
+        assert_eq!(words(&(ended.stderr + &ended.stdout)), words(output), "{line}");
+        asked.push(args[1]);
+    }
+    assert_eq!(asked, ["sysext", "extension", "portable", "portable"]);
+}
+
+/// The words of each line; those with digits are alike.
+fn words(text: &str) -> Vec<Vec<&str>> {
+    let alike = |word| if str::contains(word, |c: char| c.is_ascii_digit()) { "#" } else { word };
+    text.trim_end().lines().map(|line| line.split_whitespace().map(alike).collect()).collect()
 }
 
 #[test]

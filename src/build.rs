@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use ddi_build::{
-    Archive, ArchiveOptions, ContentOptions, Contents, DefinitionOptions, Definitions, Empty, Error,
-    ErrorKind, ImageSize, Owners, Plan, PlanOptions, Root, Signing, Specifiers, Tools, WriteOptions,
-    parse_size,
+    Archive, ArchiveOptions, ContentOptions, Contents, DefinitionOptions, Definitions, Empty, ImageSize, Owners,
+    Plan, PlanOptions, Root, Signing, Specifiers, Tools, WriteOptions, parse_size,
 };
 use ddi_gpt::{Architecture, BlockSize, Gpt, Guid, Mode, PartitionType};
 use ddi_io::{FileSource, ReadAt};
@@ -19,7 +18,6 @@ use sha2::{Digest, Sha256};
 
 use crate::ExitStatus;
 use crate::cli::{BuildArgs, DefinitionArgs, EmptyMode, SignerArgs};
-use crate::failure::Asked;
 use crate::output::{self, Made, Planned};
 use crate::verity::destination::write_text;
 
@@ -27,17 +25,8 @@ use crate::verity::destination::write_text;
 const MAX_SMALL_FILE: u64 = 64 << 10;
 
 pub(crate) fn run(args: &BuildArgs) -> anyhow::Result<ExitStatus> {
-    match build(args) {
-        Ok(()) => Ok(ExitStatus::Good),
-        Err(error) => match error.downcast_ref::<Error>().map(Error::kind) {
-            Some(ErrorKind::Definition | ErrorKind::Unsupported | ErrorKind::Plan) => {
-                let asked = args.json.then(|| Asked { image: Some(args.output.display().to_string()) });
-                output::failed(&error, asked.as_ref());
-                Ok(ExitStatus::Bad)
-            }
-            _ => Err(error),
-        },
-    }
+    build(args)?;
+    Ok(ExitStatus::Good)
 }
 
 /// Where files are copied from.

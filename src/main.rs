@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     status
         .unwrap_or_else(|error| {
             output::failed(&error, asked.as_ref());
-            ExitStatus::Unknown
+            failure::status(&error)
         })
         .into()
 }

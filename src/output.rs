@@ -30,12 +30,11 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use ddi_core::json::Failure;
 use ddi_gpt::Escaped;
 use serde_json::Value;
 
 use crate::cli::ColorChoice;
-use crate::failure::Asked;
+use crate::failure::{self, Asked};
 
 pub(crate) use bench::{Measured, Speed, bench};
 pub(crate) use build::{Made, Planned, baked, built, planned};
@@ -144,7 +143,7 @@ pub(crate) fn failed(reason: &anyhow::Error, asked: Option<&Asked>) {
     if let Some(rest) = image.as_ref().and_then(|image| message.strip_prefix(image)?.strip_prefix(": ")) {
         message = rest.to_owned();
     }
-    let document = Failure::of(reason.as_ref()).message(message).image(image.clone()).to_json();
+    let document = failure::of(reason).message(message).image(image.clone()).to_json();
     // what was to be told is on stderr
     let _ = print_json(&document);
 }

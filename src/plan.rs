@@ -1,16 +1,14 @@
 //! `ddi plan`: what becomes of a disk when the image on it is first started.
 
 use anyhow::{Context, anyhow};
-use ddi_build::{
-    DefinitionOptions, Definitions, Error, ErrorKind, ImageSize, Plan, PlanOptions, Specifiers, parse_size,
-};
+use ddi_build::{DefinitionOptions, Definitions, ImageSize, Plan, PlanOptions, Specifiers, parse_size};
 use ddi_core::steps::Table;
 use ddi_gpt::Architecture;
 
 use crate::ExitStatus;
 use crate::build::{sector_size, seed, with_arguments};
 use crate::cli::PlanArgs;
-use crate::failure::Asked;
+use crate::failure::{self, Asked};
 use crate::files::{self, Stop};
 use crate::output::{self, Planned};
 use crate::verify::open;
@@ -22,8 +20,9 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<ExitStatus> {
     };
     let asked = args.json.then(|| Asked { image: Some(args.files.image.display().to_string()) });
     let (outcome, error) = stop.into_parts();
-    let outcome = match error.downcast_ref::<Error>().map(Error::kind) {
-        Some(ErrorKind::Definition | ErrorKind::Unsupported | ErrorKind::Plan) => ExitStatus::Bad,
+    // whose outcome is known already: of files
+    let outcome = match failure::status(&error) {
+        ExitStatus::Bad => ExitStatus::Bad,
         _ => outcome,
     };
     output::failed(&error.context(args.files.image.display().to_string()), asked.as_ref());

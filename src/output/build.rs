@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ddi_build::{Content, Plan, PlannedPartition, Written};
+use ddi_build::json::{BuildDocument, PlanDocument};
+use ddi_build::{Plan, PlannedPartition, Written};
 use ddi_gpt::Guid;
-use serde_json::{Map, Value, json};
 
 use super::{escape, human_size, print, print_json};
 
@@ -29,11 +29,8 @@ pub(crate) fn built(made: &Made<'_>) -> anyhow::Result<()> {
     let plan = &made.written.plan;
     let shown = |path: &Path| path.display().to_string();
     if made.json {
-        let mut document = document("ddi.build/1", plan, made.seed)?;
-        document.insert("tools".into(), json!(made.tools));
-        document.insert("split".into(), made.written.split.iter().map(|path| shown(path)).collect());
-        document.insert("sums".into(), made.sums.map(shown).into());
-        return print_json(&Value::Object(document));
+        let document = BuildDocument::new(made.written, made.seed).tools(made.tools).sums(made.sums);
+        return print_json(&document.to_json());
     }
     let mut text = plan.to_string();
     text.push_str(&facts(plan, made.seed));
@@ -63,7 +60,7 @@ pub(crate) fn baked(image: &Path, baked: &ddi_build::Baked) -> anyhow::Result<()
 
 pub(crate) fn planned(planned: &Planned<'_>) -> anyhow::Result<()> {
     if planned.json {
-        return print_json(&Value::Object(document("ddi.plan/1", planned.plan, planned.seed)?));
+        return print_json(&PlanDocument::new(planned.plan, planned.seed).to_json());
     }
     let mut text = planned.plan.to_string();
     text.push_str(&facts(planned.plan, planned.seed));
@@ -111,62 +108,4 @@ fn facts(plan: &Plan, seed: Guid) -> String {
         ));
     }
     text
-}
-
-fn document(schema: &str, plan: &Plan, seed: Guid) -> anyhow::Result<Map<String, Value>> {
-    let mut partitions = serde_json::to_value(plan)?;
-    for (row, partition) in partitions.as_array_mut().into_iter().flatten().zip(plan.partitions()) {
-        row["attributes"] = format!("{:#018x}", partition.attributes.0).into();
-        row["deferred"] = partition.deferred.into();
-        let (format, encrypted) = match &partition.content {
-            Content::FileSystem { format, encrypted, .. } => (Some(format.name()), *encrypted),
-            _ => (None, false),
-        };
-        row["format"] = format.into();
-        row["encrypted"] = encrypted.into();
-    }
-    let geometry = plan.geometry();
-    let trees: Vec<Value> = plan
-        .trees()
-        .iter()
-        .map(|tree| {
-            json!({
-                "rootHash": tree.root_hash.map(|root_hash| root_hash.to_string()),
-                "algorithm": tree.params.algorithm().to_string(),
-                "dataBlockSize": tree.params.data_block_size(),
-                "hashBlockSize": tree.params.hash_block_size(),
-                "dataBlocks": tree.params.data_blocks(),
-                "salt": tree.params.salt().to_string(),
-                "uuid": tree.uuid.to_string(),
-                "dataPartition": plan.partitions()[tree.data].number,
-                "hashPartition": plan.partitions()[tree.hash].number,
-                "signaturePartition": tree.signature.map(|at| plan.partitions()[at].number),
-            })
-        })
-        .collect();
-    let dropped: Vec<Value> = plan
-        .dropped()
-        .iter()
-        .map(|it| json!({ "file": it.file.display().to_string(), "priority": it.priority, "minSize": it.min_size }))
-        .collect();
-    let document = json!({
-        "schema": schema,
-        "image": plan.image().display().to_string(),
-        "seed": seed.to_string(),
-        "diskUuid": plan.disk_guid().to_string(),
-        "size": geometry.size,
-        "sectorSize": geometry.sector_size.bytes(),
-        "firstUsableLba": geometry.usable.first.0,
-        "lastUsableLba": geometry.usable.last.0,
-        "neededSize": plan.needed_size(),
-        "compatible": plan.compatibility().to_string(),
-        "partitions": partitions,
-        "trees": trees,
-        "dropped": dropped,
-        "notices": plan.notices().iter().map(ToString::to_string).collect::<Vec<_>>(),
-    });
-    match document {
-        Value::Object(map) => Ok(map),
-        _ => Ok(Map::new()),
-    }
 }

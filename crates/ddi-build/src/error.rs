@@ -198,6 +198,33 @@ impl Error {
         }
     }
 
+    /// Stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Definition { fault: DefinitionFault::Unsupported { .. }, .. } => "definition-unsupported",
+            Self::Definition { .. } => "definition-invalid",
+            Self::TooMany { .. } => "definitions-too-many",
+            Self::Plan(_) => "plan-impossible",
+            Self::Source { fault: SourceFault::Io(_), .. }
+            | Self::Changed { fault: SourceFault::Io(_), .. }
+            | Self::Read { .. }
+            | Self::Write { .. } => "io",
+            Self::Source { .. } => "source-unfit",
+            Self::Changed { .. } => "source-changed",
+            Self::Tool { fault, .. } => match fault {
+                ToolFault::Missing { .. } => "tool-missing",
+                ToolFault::TooOld { .. } => "tool-too-old",
+                ToolFault::Run { .. } | ToolFault::Failed { .. } => "tool-failed",
+                ToolFault::Nonsense { .. } => "tool-nonsense",
+            },
+            Self::FileSystemDoesNotFit { .. } => "file-system-does-not-fit",
+            Self::OutputIsSource { .. } => "output-is-source",
+            Self::Verity(error) => error.code(),
+            Self::NoSigner { .. } => "no-signer",
+            Self::Sign(error) => error.code(),
+        }
+    }
+
     /// The line of a definition that it is about.
     pub fn place(&self) -> Option<&Place> {
         match self {

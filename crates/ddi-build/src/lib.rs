@@ -85,6 +85,8 @@ mod copy;
 mod definitions;
 mod error;
 mod geometry;
+#[cfg(feature = "json")]
+pub mod json;
 mod output;
 mod plan;
 mod root;

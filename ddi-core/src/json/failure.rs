@@ -8,6 +8,8 @@ use ddi_signature::{CertificateFileError, SignatureError};
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "files")]
+use crate::mount::ExtractError;
 use crate::mount::{MountError, ReadError};
 use crate::policy::ParseError;
 use crate::trust::Assurance;
@@ -60,6 +62,13 @@ impl Failure {
         self
     }
 
+    /// For an error of a crate that this one does not know: kind, one of those of the schema, and code.
+    #[must_use]
+    pub fn known_as(mut self, kind: &'static str, code: &'static str) -> Self {
+        self.known = Known::new(kind, code);
+        self
+    }
+
     /// Of which image, as it was named.
     #[must_use]
     pub fn image(mut self, image: Option<String>) -> Self {
@@ -94,6 +103,8 @@ macro_rules! document {
 }
 
 document!(Error, MountError, ReadError, ParseError);
+#[cfg(feature = "files")]
+document!(ExtractError);
 
 fn known(error: &(dyn core::error::Error + 'static)) -> Option<Known> {
     if let Some(error) = error.downcast_ref() {
@@ -119,6 +130,10 @@ fn known(error: &(dyn core::error::Error + 'static)) -> Option<Known> {
                 Known { partition: *number, ..Known::new("mismatch", code) }
             }
         });
+    }
+    #[cfg(feature = "files")]
+    if let Some(error) = error.downcast_ref::<ExtractError>() {
+        return of_extract(error);
     }
     if let Some(error) = error.downcast_ref() {
         return Some(of_file(error));
@@ -169,6 +184,20 @@ fn of_error(error: &Error) -> Known {
         _ => None,
     };
     Known { kind, code: error.code(), partition: error.partition(), offset }
+}
+
+/// `None`: its source says more.
+#[cfg(feature = "files")]
+fn of_extract(error: &ExtractError) -> Option<Known> {
+    let kind = match (error, error.kind()) {
+        (ExtractError::Read { .. }, _) => return None,
+        (_, ErrorKind::Corrupt) => "corrupt",
+        (_, ErrorKind::Unsupported) => "unsupported",
+        (_, ErrorKind::Mismatch) => "mismatch",
+        (_, ErrorKind::Io) => "io",
+        (_, ErrorKind::Usage) => "usage",
+    };
+    Some(Known::new(kind, error.code()))
 }
 
 fn of_file(error: &FileError) -> Known {
@@ -225,6 +254,24 @@ mod tests {
         assert_eq!(known_as(&io())[..2], ["io", "io"].map(Value::from));
         assert_eq!(known_as(&FileError::NotFound)[..2], ["absent", "not-found"].map(Value::from));
         assert_eq!(known_as(&core::fmt::Error)[..2], ["usage", "usage"].map(Value::from));
+    }
+
+    #[test]
+    fn why_files_are_not_extracted() {
+        let path = || b"/a".to_vec();
+        let read = |error| ExtractError::Read { path: path(), error: ReadError::File(error) };
+        for (error, kind, code) in [
+            (read(FileError::NotFound), "absent", "not-found"),
+            (read(FileError::DirectoryLoop), "corrupt", "directory-loop"),
+            (
+                ExtractError::Impossible { path: path(), what: "impossible name" },
+                "corrupt",
+                "corrupt-file-system",
+            ),
+            (ExtractError::Stream(io::Error::other("full")), "io", "io"),
+        ] {
+            assert_eq!(known_as(&error)[..2], [kind, code].map(Value::from), "{error}");
+        }
     }
 
     /// `io::Error::source` skips what it holds.

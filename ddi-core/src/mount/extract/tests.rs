@@ -12,6 +12,9 @@ use super::*;
 use crate::mount::Mounted;
 use crate::trust::Assurance;
 
+/// Name, type, and content or target.
+type NewFile<'a> = (&'a [u8], FileType, &'a [u8]);
+
 /// A root directory, numbers of files and their names, and what each of these is.
 #[derive(Debug)]
 struct Memory {
@@ -20,7 +23,7 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(files: &[(&[u8], FileType, &[u8])]) -> Self {
+    fn new(files: &[NewFile<'_>]) -> Self {
         let names = files.iter().zip(1..).map(|((name, ..), number)| (name.to_vec(), number)).collect();
         let content = files.iter().map(|(_, kind, content)| (*kind, content.to_vec())).collect();
         Memory { names, content }
@@ -90,7 +93,7 @@ fn mounted(fs: Memory, designator: Designator, assurance: Assurance) -> Mounted 
     Mounted { designator, number: Some(1), kind, assurance, trusted, read_only: true, fs, touched }
 }
 
-fn tree(files: &[(&[u8], FileType, &[u8])]) -> MountedTree {
+fn tree(files: &[NewFile<'_>]) -> MountedTree {
     let root = mounted(Memory::new(files), Designator::Root, Assurance::Authenticated);
     MountedTree::new(Files::from(root), Assurance::Authenticated)
 }
@@ -186,7 +189,7 @@ fn of_the_root_every_file_system_has_to_be_proven() {
 #[test]
 fn impossible_files_leave_nothing() {
     let folder = Folder::new("impossible");
-    let files: [&[(&[u8], FileType, &[u8])]; 8] = [
+    let files: [&[NewFile<'_>]; 8] = [
         &[(b"..", REGULAR, b"x")],
         &[(b".", FileType::Directory, b"")],
         &[(b"../x", REGULAR, b"x")],

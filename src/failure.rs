@@ -111,8 +111,8 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<(&'static str, &'s
             _ => Some(("corrupt", error.code())),
         };
     }
-    let error = error.downcast_ref::<ddi_os::sysupdate::Error>()?;
     use ddi_os::sysupdate::Error;
+    let error = error.downcast_ref::<Error>()?;
     match error {
         Error::Io(_) => None,
         Error::TooManyFiles => Some(("limit", error.code())),
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(missing, unknown("unsupported", "tool-missing"));
         assert_eq!(tool(ToolFault::Nonsense { what: "nothing" }), unknown("unsupported", "tool-nonsense"));
         let verity = ddi_verity::Error::BlockTwice { block: 7 };
-        let (kind, code) = (build_kind(&Error::Verity(verity.clone())), verity.code());
+        let (kind, code) = (build_kind(&Error::Verity(ddi_verity::Error::BlockTwice { block: 7 })), verity.code());
         assert_eq!(told(Error::Verity(verity)), bad(kind, code));
     }
 

@@ -205,10 +205,16 @@ impl Error {
             Self::Definition { .. } => "definition-invalid",
             Self::TooMany { .. } => "definitions-too-many",
             Self::Plan(_) => "plan-impossible",
-            Self::Source { fault: SourceFault::Io(_), .. }
+            Self::Archive { fault: ArchiveFault::Io(_), .. }
+            | Self::Source { fault: SourceFault::Io(_), .. }
             | Self::Changed { fault: SourceFault::Io(_), .. }
             | Self::Read { .. }
             | Self::Write { .. } => "io",
+            Self::Archive { .. } => "archive-invalid",
+            Self::Unpack { error, .. } => match **error {
+                UnpackError::Read { .. } | UnpackError::Write { .. } | UnpackError::NoRoom { .. } => "io",
+                _ => "unpack",
+            },
             Self::Source { .. } => "source-unfit",
             Self::Changed { .. } => "source-changed",
             Self::Tool { fault, .. } => match fault {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use ddi_build::{
-    Archive, ArchiveOptions, ContentOptions, Contents, DefinitionOptions, Definitions, Empty, ImageSize, Owners,
-    Plan, PlanOptions, Root, Signing, Specifiers, Tools, WriteOptions, parse_size,
+    Archive, ArchiveOptions, ContentOptions, Contents, DefinitionOptions, Definitions, Empty, ImageSize,
+    Owners, Plan, PlanOptions, Root, Signing, Specifiers, Tools, WriteOptions, parse_size,
 };
 use ddi_gpt::{Architecture, BlockSize, Gpt, Guid, Mode, PartitionType};
 use ddi_io::{FileSource, ReadAt};

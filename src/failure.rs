@@ -181,7 +181,8 @@ mod tests {
         assert_eq!(missing, unknown("unsupported", "tool-missing"));
         assert_eq!(tool(ToolFault::Nonsense { what: "nothing" }), unknown("unsupported", "tool-nonsense"));
         let verity = ddi_verity::Error::BlockTwice { block: 7 };
-        let (kind, code) = (build_kind(&Error::Verity(ddi_verity::Error::BlockTwice { block: 7 })), verity.code());
+        let (kind, code) =
+            (build_kind(&Error::Verity(ddi_verity::Error::BlockTwice { block: 7 })), verity.code());
         assert_eq!(told(Error::Verity(verity)), bad(kind, code));
     }
 

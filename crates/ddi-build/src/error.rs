@@ -211,6 +211,7 @@ impl Error {
             | Self::Read { .. }
             | Self::Write { .. } => "io",
             Self::Archive { .. } => "archive-invalid",
+            Self::Bake { .. } => "bake-unfit",
             Self::Unpack { error, .. } => match **error {
                 UnpackError::Read { .. } | UnpackError::Write { .. } | UnpackError::NoRoom { .. } => "io",
                 _ => "unpack",

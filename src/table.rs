@@ -6,23 +6,17 @@ mod undo;
 
 pub(crate) use undo::Piece;
 
-use anyhow::Context;
 use ddi_gpt::{BlockSize, Condition, Examination, Gpt, Mode};
 use ddi_io::ReadAt;
 
+use crate::build::sector_size;
 use crate::cli::TableArgs;
 use crate::failure::Asked;
 use crate::verify::open;
 use crate::{ExitStatus, output};
 
 pub(crate) fn run(args: &TableArgs) -> anyhow::Result<ExitStatus> {
-    let block_size = match args.sector_size {
-        Some(bytes) => Some(
-            BlockSize::from_bytes(bytes)
-                .with_context(|| format!("--sector-size {bytes}: is no power of two from 512 to 4096"))?,
-        ),
-        None => None,
-    };
+    let block_size = sector_size(args.unpack.sector_size)?;
     if args.repair {
         return repair::run(args, block_size);
     }
@@ -30,14 +24,7 @@ pub(crate) fn run(args: &TableArgs) -> anyhow::Result<ExitStatus> {
         return undo::restore(args, path);
     }
     let image = open(&args.image, &args.unpack)?;
-    let own;
-    let examination = match block_size {
-        None => image.examination(),
-        Some(_) => {
-            own = examine(image.source(), block_size).with_context(|| args.image.display().to_string())?;
-            &own
-        }
-    };
+    let examination = image.examination();
     let table = match examination.gpt(Mode::Tolerant) {
         Ok(table) => table,
         Err(error) => return Ok(refuse(args, &error)),

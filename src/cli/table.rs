@@ -41,9 +41,6 @@ pub(crate) struct TableArgs {
     /// Put back what a repair wrote over, from its file
     #[arg(long, value_name = "FILE", conflicts_with = "repair")]
     pub(crate) restore: Option<PathBuf>,
-    /// Bytes of a block [default: found]
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) sector_size: Option<u32>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,6 +7,7 @@ mod given;
 mod policy;
 mod serve;
 mod sign;
+mod split;
 mod table;
 mod verity;
 
@@ -23,6 +24,7 @@ pub(crate) use self::given::*;
 pub(crate) use self::policy::*;
 pub(crate) use self::serve::*;
 pub(crate) use self::sign::*;
+pub(crate) use self::split::*;
 pub(crate) use self::table::*;
 pub(crate) use self::verity::*;
 
@@ -110,6 +112,7 @@ pub(crate) enum Command {
     Build(BuildArgs),
     Sign(SignArgs),
     Plan(PlanArgs),
+    Split(SplitArgs),
     Table(TableArgs),
     Bench(BenchArgs),
     /// dm-verity hash trees, with the arguments of veritysetup

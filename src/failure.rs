@@ -44,6 +44,7 @@ impl Command {
             Command::Check(CheckCommand::Update(args)) => (args.json, Some(&*args.set)),
             Command::Bake(args) => (args.json, Some(&*args.output)),
             Command::Build(args) => (args.json, Some(&*args.output)),
+            Command::Split(args) => (args.json, Some(&*args.image)),
             Command::Table(args) => (args.json, Some(&*args.image)),
             Command::Serve(args) => (args.json, Some(&*args.image)),
             Command::Plan(args) => (args.json, Some(&*args.files.image)),

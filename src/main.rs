@@ -21,6 +21,7 @@ mod policy;
 mod read;
 mod serve;
 mod sign;
+mod split;
 mod table;
 mod trust;
 mod verify;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Split(args) => split::run(&args),
         Command::Table(args) => table::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verity(VerityCommand::Format(args)) => verity::format::run(&args),

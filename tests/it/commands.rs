@@ -18,6 +18,7 @@ mod read;
 mod repair;
 mod screens;
 mod sign;
+mod split;
 mod stream;
 mod table;
 mod update;

@@ -91,6 +91,7 @@ mod output;
 mod plan;
 mod root;
 mod specifiers;
+mod split;
 mod tools;
 mod write;
 
@@ -110,5 +111,6 @@ pub use plan::{
 };
 pub use root::Root;
 pub use specifiers::{SpecifierFault, Specifiers};
+pub use split::{Split, SplitFile};
 pub use tools::Tools;
 pub use write::{Signing, WriteOptions, Written, write};

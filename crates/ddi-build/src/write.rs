@@ -162,7 +162,7 @@ pub(crate) fn commit_all(outputs: Vec<(PathBuf, Output)>) -> Result<(), Error> {
 }
 
 /// Files that were to come together with one that could not.
-fn remove(paths: &[PathBuf]) {
+pub(crate) fn remove(paths: &[PathBuf]) {
     for path in paths {
         let _ = std::fs::remove_file(path);
     }

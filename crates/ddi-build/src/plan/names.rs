@@ -221,23 +221,17 @@ fn settable(kind: PartitionType, is_new: bool) -> Attributes {
 
 impl PlannedPartition {
     /// The name as it is so far; `%U` stands in it for a GUID that is not known.
-    fn split_file_name(&self, prefix: &str, suffix: &str) -> Option<String> {
+    fn split_name(&self) -> Option<String> {
         let name = self.split_name.as_ref()?;
         let guid = self.guid.map_or_else(|| "%U".to_owned(), hex);
-        let name = name.template.replace(GUID_MARK, &guid);
-        Some(format!("{prefix}{name}{suffix}"))
+        Some(name.template.replace(GUID_MARK, &guid))
     }
 }
 
 impl Plan {
     /// The file that this partition becomes with `--split`. While its GUID is to follow from a root hash, `%U` stands for it.
     pub fn split_path(&self, partition: &PlannedPartition) -> Option<PathBuf> {
-        let name = self.image.file_name()?.to_str()?;
-        let (base, suffix) = match name.strip_suffix(".raw") {
-            Some(base) => (base, ".raw"),
-            None => (name, ""),
-        };
-        let name = partition.split_file_name(&format!("{base}."), suffix)?;
+        let name = crate::split::file_name(self.image.file_name()?, &partition.split_name()?);
         Some(self.image.with_file_name(name))
     }
 

@@ -1,7 +1,7 @@
 //! `ddi build`: an image from definitions.
 
 use std::fs;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
@@ -14,12 +14,11 @@ use ddi_io::{FileSource, ReadAt};
 use ddi_os::metadata::EnvFile;
 use ddi_signature::Certificate;
 use ddi_signature::sign::Signer;
-use sha2::{Digest, Sha256};
 
-use crate::ExitStatus;
 use crate::cli::{BuildArgs, DefinitionArgs, EmptyMode, SignerArgs};
 use crate::output::{self, Made, Planned};
 use crate::verity::destination::write_text;
+use crate::{ExitStatus, sums};
 
 /// Bytes of an os-release file, and of a passphrase file.
 const MAX_SMALL_FILE: u64 = 64 << 10;
@@ -143,7 +142,10 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     if args.dry_run {
         return output::planned(&Planned { plan: &plan, seed, json: args.json });
     }
-    let sums = sums_path(args, folder)?;
+    let sums = sums::path(args.sums.as_deref(), folder)?;
+    if let Some(path) = &sums {
+        ensure!(*path != args.output, "--sums {}: is the image", path.display());
+    }
 
     let mut write_options = WriteOptions::new().replace(there.is_some()).leave_unsigned(args.defer_signature);
     if let Some(threads) = args.threads {
@@ -155,7 +157,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let written = ddi_build::write(&plan, &definitions, &contents, &write_options)?;
     if let Some(path) = &sums {
         let files: Vec<&Path> = written.split.iter().map(PathBuf::as_path).chain([&*args.output]).collect();
-        write_text(path, &sums_of(&files)?).with_context(|| path.display().to_string())?;
+        write_text(path, &sums::of(&files, args.threads)?).with_context(|| path.display().to_string())?;
     }
     output::built(&Made {
         written: &written,
@@ -282,41 +284,4 @@ pub(crate) fn keys(args: &SignerArgs) -> anyhow::Result<Option<(Signer, Certific
     let certificate = args.certificate()?;
     let signer = args.signer(&certificate)?.context("--certificate needs --private-key or --sign-command")?;
     Ok(Some((signer, certificate)))
-}
-
-/// Where the sums go, if they are asked for: beside the image.
-fn sums_path(args: &BuildArgs, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let Some(name) = &args.sums else { return Ok(None) };
-    ensure!(
-        !name.is_empty() && !name.contains('/') && name != "." && name != "..",
-        "--sums {name}: is no file name"
-    );
-    let path = folder.join(name);
-    ensure!(path != args.output, "--sums {name}: is the image");
-    Ok(Some(path))
-}
-
-/// `HEX *NAME`, sorted by name, as mkosi writes them and systemd-sysupdate reads them.
-fn sums_of(files: &[&Path]) -> anyhow::Result<String> {
-    let mut lines = Vec::new();
-    for path in files {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let is_plain = |name: &&str| !name.chars().any(|letter| letter.is_control() || letter == '\\');
-        let name = name
-            .filter(is_plain)
-            .with_context(|| format!("{}: has no name for a list of sums", path.display()))?;
-        let mut file = fs::File::open(path).with_context(|| path.display().to_string())?;
-        let mut digest = Sha256::new();
-        let mut piece = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut piece).with_context(|| path.display().to_string())? {
-                0 => break,
-                len => digest.update(&piece[..len]),
-            }
-        }
-        let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        lines.push((name.to_owned(), format!("{hex} *{name}\n")));
-    }
-    lines.sort();
-    Ok(lines.into_iter().map(|(_, line)| line).collect())
 }

@@ -22,6 +22,7 @@ mod read;
 mod serve;
 mod sign;
 mod split;
+mod sums;
 mod table;
 mod trust;
 mod verify;

@@ -1,6 +1,7 @@
 //! `ddi split`: each partition of an image as a file of its own.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -11,7 +12,8 @@ use ddi_gpt::{Condition, Mode};
 use crate::cli::SplitArgs;
 use crate::failure::Asked;
 use crate::verify::open;
-use crate::{ExitStatus, output};
+use crate::verity::destination::write_text;
+use crate::{ExitStatus, output, sums};
 
 /// What standard input is called.
 const NO_NAME: &str = "image.raw";
@@ -45,9 +47,31 @@ pub(crate) fn run(args: &SplitArgs) -> anyhow::Result<ExitStatus> {
     let folder = args.output.as_deref().unwrap_or(beside);
     ensure!(folder.is_dir(), "{}: is no folder", folder.display());
     let split = Split::new(&table, name, folder);
+    let sums = sums::path(args.sums.as_deref(), folder)?;
+    if let Some(path) = &sums {
+        ensure!(path.symlink_metadata().is_err(), "{}: is there already", path.display());
+        for file in split.files() {
+            ensure!(file.path != *path, "--sums {}: is the file of a partition", path.display());
+            sums::name(&file.path)?;
+        }
+    }
     split.write(image.source(), &args.image)?;
-    output::split(&args.image, &split, args.json)?;
+    if let Some(path) = &sums
+        && let Err(error) = write_sums(path, &split)
+    {
+        // it may have its name, and not be known to be on the disk
+        for made in split.files().iter().map(|file| &file.path).chain([path]) {
+            let _ = fs::remove_file(made);
+        }
+        return Err(error.context(path.display().to_string()));
+    }
+    output::split(&args.image, &split, sums.as_deref(), args.json)?;
     Ok(ExitStatus::Good)
+}
+
+fn write_sums(path: &Path, split: &Split) -> anyhow::Result<()> {
+    let files: Vec<&Path> = split.files().iter().map(|file| file.path.as_path()).collect();
+    write_text(path, &sums::of(&files, None)?)
 }
 
 /// The name without that of the compression.

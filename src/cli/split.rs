@@ -21,6 +21,9 @@ pub(crate) struct SplitArgs {
     /// The folder for the files [default: that of the image; the current one for standard input]
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+    /// Also write the SHA-256 of every file, as systemd-sysupdate reads it [default name: SHA256SUMS]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "SHA256SUMS")]
+    pub(crate) sums: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

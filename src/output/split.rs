@@ -5,16 +5,17 @@ use std::path::Path;
 use ddi_build::{Split, SplitFile};
 use serde_json::{Value, json};
 
-use super::{Cell, Table, human_size, print, print_json};
+use super::{Cell, Table, escape, human_size, print, print_json};
 
 /// The files that were made.
-pub(crate) fn split(image: &Path, split: &Split, as_json: bool) -> anyhow::Result<()> {
+pub(crate) fn split(image: &Path, split: &Split, sums: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         let files: Vec<Value> = split.files().iter().map(file).collect();
         return print_json(&json!({
             "schema": "ddi.split/1",
             "image": image.display().to_string(),
             "files": files,
+            "sums": sums.map(|path| path.display().to_string()),
         }));
     }
     let mut rows = Table::new(&[">  NO", ">SIZE", "TYPE", "FILE"]);
@@ -27,7 +28,11 @@ pub(crate) fn split(image: &Path, split: &Split, as_json: bool) -> anyhow::Resul
             path.display().to_string().into(),
         ]);
     }
-    print(&rows.render())
+    let mut text = rows.render();
+    if let Some(path) = sums {
+        text.push_str(&format!("Also made {}\n", escape(&path.display().to_string())));
+    }
+    print(&text)
 }
 
 fn file(file: &SplitFile) -> Value {

@@ -166,6 +166,37 @@ fn build_makes_the_same_files() {
     }
 }
 
+/// As sha256sum reads them, and last.
+#[test]
+fn sums_are_those_of_the_files() {
+    if !require_tool("sha256sum") {
+        return;
+    }
+    let folder = Folder::new();
+    let image = folder.write("disk.raw", &disk(8 << 20));
+    let out = out(&folder);
+    let ended = split(&image, &out, &["--sums", "--json"]);
+    assert!(ended.ok(), "{ended:?}");
+    assert_eq!(SCHEMAS.check_stdout(&ended, "split"), ["split"].into());
+    let sums = format!("{out}/SHA256SUMS");
+    assert_eq!(ended.json()["sums"], *sums);
+    let text = fs::read_to_string(&sums).unwrap();
+    let listed: Vec<_> = text.lines().map(|line| line.split_once(" *").unwrap().1).collect();
+    assert!(listed.is_sorted() && listed.len() == 5, "{text}");
+    let script = "cd \"$1\" && sha256sum --strict -c SHA256SUMS";
+    run("sh", ["-c", script, "sh", &out]).unwrap();
+    // refused before anything is made
+    for name in ["SHA256SUMS", "disk.esp.raw", "a/b", ".."] {
+        for (_, name) in names() {
+            let _ = fs::remove_file(format!("{out}/{name}"));
+        }
+        let ended = split(&image, &out, &[&format!("--sums={name}")]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert_eq!(fs::read_to_string(&sums).unwrap(), text);
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "{name}");
+    }
+}
+
 #[test]
 fn compressed_images_and_streams() {
     if !require_tool("xz") {
@@ -293,7 +324,8 @@ fn large_holes_are_not_read() {
 
 const CALLS: [&str; 5] = ["pwrite64", "ftruncate", "fsync", "linkat", "pread64"];
 
-/// Killed at every call, and with every call that fails: a file that is there is whole, and after an error none is there.
+/// Killed at every call, and with every call that fails: a file that is there is whole, the sums come last, and after an error
+/// there is none.
 #[test]
 fn k1_k2_k3_each_file_is_complete_or_absent() {
     if !strace_works() {
@@ -306,7 +338,8 @@ fn k1_k2_k3_each_file_is_complete_or_absent() {
     let whole_folder = out(&folder);
     split(&image, &whole_folder, &[]).unwrap();
     let whole = names().map(|(_, name)| fs::read(format!("{whole_folder}/{name}")).unwrap());
-    let args = ["split", &image, "--output", &whole_folder];
+    let args = ["split", &image, "--output", &whole_folder, "--sums"];
+    let sums = format!("{whole_folder}/SHA256SUMS");
     let prepare = || drop(out(&folder));
     for kind in FAULTS {
         let faults = at_every_call(kind, &folder, (&CALLS, &args), prepare, |ended, fault| {
@@ -316,14 +349,15 @@ fn k1_k2_k3_each_file_is_complete_or_absent() {
                 assert!(found.as_ref().is_none_or(|found| found == whole), "{what}");
             }
             let there = fs::read_dir(&whole_folder).unwrap().count();
-            assert_eq!(there, found.iter().flatten().count(), "{what}");
-            assert!(!ended.ok() || there == 5, "{what}");
+            let has_sums = fs::exists(&sums).unwrap();
+            assert_eq!(there - usize::from(has_sums), found.iter().flatten().count(), "{what}");
+            assert!(!(ended.ok() || has_sums) || there == 6, "{what}");
             if fault.is_error() && fault.call != "pread64" {
                 assert_told(ended, fault);
             }
             assert!(ended.code.is_none() || ended.ok() || there == 0, "{what}");
             assert!(fs::read(&image).unwrap() == bytes, "{what}");
         });
-        assert_at_least(&faults, &[("pwrite64", 6), ("ftruncate", 5), ("fsync", 10), ("linkat", 5)]);
+        assert_at_least(&faults, &[("pwrite64", 6), ("ftruncate", 5), ("fsync", 12), ("linkat", 6)]);
     }
 }

@@ -141,3 +141,18 @@ impl SplitFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bytes_and_end_as_that_of_the_image() {
+        let name = |image: &[u8]| file_name(OsStr::from_bytes(image), "usr").into_encoded_bytes();
+        assert_eq!(name(b"os_1.raw"), b"os_1.usr.raw");
+        assert_eq!(name(b"os.img"), b"os.img.usr");
+        assert_eq!(name(b"\xff.raw"), b"\xff.usr.raw");
+        assert_eq!(name(b".raw"), b".usr.raw");
+        assert_eq!(name(b"raw"), b"raw.usr");
+    }
+}

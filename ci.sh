@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 
 packages=(cryptsetup-bin gdisk fdisk util-linux systemd-container erofs-utils squashfs-tools e2fsprogs dosfstools mtools openssl attr
     btrfs-progs xfsprogs f2fs-tools strace jq binutils gpgv time 7zip libarchive-tools libnbd-bin
-    gcc g++ clang valgrind pkg-config golang-go qemu-utils android-sdk-libsparse-utils)
+    gcc g++ clang valgrind pkg-config golang-go qemu-utils android-sdk-libsparse-utils chromium python3-jsonschema)
 here=../shared/corpus/make-corpus.sh
 [ ! -x $here ] || packages+=(mmdebstrap)
 

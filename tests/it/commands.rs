@@ -16,6 +16,7 @@ mod healing;
 mod policy;
 mod read;
 mod repair;
+mod report;
 mod screens;
 mod sign;
 mod split;

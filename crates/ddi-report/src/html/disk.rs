@@ -282,9 +282,11 @@ fn table(html: &mut Html, partitions: &[Value]) {
         };
         let bytes = |key| uint(partition, key).map_or_else(|| "–".to_owned(), size);
         cell("No.", "n", &mut |html| {
+            html.open("span", &[]);
             html.open("i", &[("class", &format_args!("key {}", class_of(partition)))]);
             html.close("i");
             html.text(uint(partition, "number").unwrap_or(0));
+            html.close("span");
         });
         cell("Type", "", &mut |html| {
             html.text(

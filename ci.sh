@@ -10,7 +10,8 @@ cd "$(dirname "$0")"
 
 packages=(cryptsetup-bin gdisk fdisk util-linux systemd-container erofs-utils squashfs-tools e2fsprogs dosfstools mtools openssl attr
     btrfs-progs xfsprogs f2fs-tools strace jq binutils gpgv time 7zip libarchive-tools libnbd-bin
-    gcc g++ clang valgrind pkg-config golang-go qemu-utils android-sdk-libsparse-utils chromium python3-jsonschema)
+    gcc g++ clang valgrind pkg-config golang-go qemu-utils android-sdk-libsparse-utils chromium python3-jsonschema
+    mandoc zsh fish)
 here=../shared/corpus/make-corpus.sh
 [ ! -x $here ] || packages+=(mmdebstrap)
 
@@ -58,6 +59,13 @@ if [ -x $here ] && [ "$(id -u)" = 0 ]; then
         unset DDI_CORPUS
     }
 fi
+
+# what a page must be for everybody who reads it, by axe-core, where it can be had
+if [ "${1:-}" != --no-install ] && command -v npm >/dev/null && [ ! -f target/tools/axe/package/axe.min.js ]; then
+    mkdir -p target/tools/axe
+    (cd target/tools/axe && npm pack --silent axe-core@4.14.1 >/dev/null && tar xzf axe-core-4.14.1.tgz) || echo "no axe-core"
+fi
+[ ! -f target/tools/axe/package/axe.min.js ] || export DDI_AXE="$PWD/target/tools/axe/package/axe.min.js"
 
 # A tree of a real system, packed by each tool and compared file by file: programs, and links to them.
 export DDI_TREE=${DDI_TREE:-/usr/sbin}

@@ -101,7 +101,6 @@ fn title(html: &str) -> &str {
 
 /// Names of elements in that HTML, as a browser wrote it down.
 fn elements(html: &str) -> BTreeSet<&str> {
-    let html = html.split("</script>").last().map_or(html, |_| html);
     html.split('<')
         .skip(1)
         .filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))

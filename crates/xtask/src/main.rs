@@ -1,12 +1,13 @@
 //! `cargo xtask man [DIR]` and `cargo xtask completions [DIR]`: what packages install beside the command.
 //!
-//! The definitions of arguments are those of the command, the same files: `src/cli.rs` and what is below it are links here. The command
+//! The definitions of arguments are those of the command, the same files: `src/cli.rs`, what is below it, and `src/exit.rs` are links here. The command
 //! itself has neither a library target for it nor what makes pages and completions, and is built as before.
 #![forbid(unsafe_code)]
 
 #[expect(dead_code, reason = "only the definitions count here, not what is done with the values")]
 mod cli;
 mod examples;
+mod exit;
 mod man;
 
 use std::fs;

@@ -6,6 +6,7 @@ use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 use crate::cli::Cli;
 use crate::examples::EXAMPLES;
+use crate::exit::CAUSES;
 
 /// Of the release, as a page has to have one: the same sources give the same pages.
 const DATE: &str = "2026-11-30";
@@ -15,29 +16,21 @@ pub(crate) fn pages() -> Vec<(String, String)> {
     let mut command = Cli::command();
     command.build();
     let mut pages = Vec::new();
-    let exit_status = exit_status(&command).expect("ddi itself says what its exit status means");
-    add(&mut pages, &command, "ddi", "ddi", &exit_status);
+    add(&mut pages, &command, "ddi", "ddi");
     pages
 }
 
-/// The page of a command and those of its subcommands, each of which says what its parent does not say for it.
-fn add(
-    pages: &mut Vec<(String, String)>,
-    command: &Command,
-    name: &str,
-    typed: &str,
-    usual: &[(String, String)],
-) {
-    let own = exit_status(command);
-    let meant = own.as_deref().unwrap_or(usual);
-    pages.push((format!("{name}.1"), page(command, name, typed, meant)));
-    for sub in command.get_subcommands() {
+/// The page of a command and those of its subcommands.
+fn add(pages: &mut Vec<(String, String)>, command: &Command, name: &str, typed: &str) {
+    pages.push((format!("{name}.1"), page(command, name, typed)));
+    // those called help say what the pages say
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         let (name, typed) = (format!("{name}-{}", sub.get_name()), format!("{typed} {}", sub.get_name()));
-        add(pages, sub, &name, &typed, usual);
+        add(pages, sub, &name, &typed);
     }
 }
 
-fn page(command: &Command, name: &str, typed: &str, meant: &[(String, String)]) -> String {
+fn page(command: &Command, name: &str, typed: &str) -> String {
     // leaked, as the definitions of arguments want names that live as long as the program, which is short
     let leak = |text: &str| -> &'static str { text.to_owned().leak() };
     let shown = command.clone().name(leak(name)).bin_name(leak(typed)).display_name(leak(name));
@@ -54,7 +47,7 @@ fn page(command: &Command, name: &str, typed: &str, meant: &[(String, String)]) 
         if command.get_arguments().next().is_some() {
             man.render_options_section(&mut page)?;
         }
-        let subs: Vec<_> = command.get_subcommands().collect();
+        let subs: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
         if !subs.is_empty() {
             let mut roff = Roff::new();
             roff.control("SH", ["COMMANDS"]);
@@ -66,8 +59,18 @@ fn page(command: &Command, name: &str, typed: &str, meant: &[(String, String)]) 
         }
         let mut roff = Roff::new();
         roff.control("SH", ["EXIT STATUS"]);
-        for (status, meaning) in meant {
+        let own = exit_status(command);
+        for (status, meaning) in &own {
             entry(&mut roff, status, meaning);
+        }
+        if !own.is_empty() {
+            roff.control("SS", ["Causes"]);
+        }
+        roff.text([roman(
+            "The same of all commands. Of several causes the worst counts: 1, then 2, then 3.",
+        )]);
+        for cause in CAUSES {
+            entry(&mut roff, &(cause.status as u8).to_string(), cause.what);
         }
         let examples: Vec<_> = EXAMPLES.iter().filter(|(line, _)| command_of(command, typed, line)).collect();
         if !examples.is_empty() {
@@ -83,7 +86,8 @@ fn page(command: &Command, name: &str, typed: &str, meant: &[(String, String)]) 
         roff.to_writer(&mut page)
     };
     write().expect("memory can be written to");
-    String::from_utf8(page).expect("pages are text")
+    // an empty line between two breaks is one space: mandoc says so
+    String::from_utf8(page).expect("pages are text").replace("\n.br\n\n.br\n", "\n.sp\n")
 }
 
 fn entry(roff: &mut Roff, title: &str, text: &str) {
@@ -105,22 +109,25 @@ fn command_of(command: &Command, typed: &str, line: &str) -> bool {
     command.is_subcommand_required_set() || !command.get_subcommands().any(|sub| sub.get_name() == next)
 }
 
-/// What the numbers mean, as `--help` has it at its end.
-fn exit_status(command: &Command) -> Option<Vec<(String, String)>> {
-    let text = command.get_after_help()?.to_string();
-    let mut lines = text.lines().skip_while(|line| *line != "Exit status:").skip(1);
+/// What the numbers mean for this command, as `--help` has it at its end.
+fn exit_status(command: &Command) -> Vec<(String, String)> {
+    let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let lines = text.lines().skip_while(|line| *line != "Exit status:").skip(1);
     let mut meant: Vec<(String, String)> = Vec::new();
-    for line in &mut lines {
+    for line in lines {
+        if line.is_empty() {
+            break;
+        }
         match line.trim_start().split_once("  ").filter(|(number, _)| number.parse::<u8>().is_ok()) {
             Some((number, meaning)) => meant.push((number.to_owned(), meaning.trim().to_owned())),
             None => {
-                let (_, meaning) = meant.last_mut()?;
+                let Some((_, meaning)) = meant.last_mut() else { continue };
                 meaning.push(' ');
                 meaning.push_str(line.trim());
             }
         }
     }
-    (!meant.is_empty()).then_some(meant)
+    meant
 }
 
 fn see_also(name: &str) -> Vec<Inline> {
@@ -173,6 +180,12 @@ mod tests {
         }
         let (_, verify) = pages.iter().find(|(name, _)| name == "ddi-verify.1").unwrap();
         assert!(verify.contains("\\-\\-certificate"), "{verify}");
-        assert!(verify.contains("nobody vouches for"), "{verify}");
+        // the whole table, on each page
+        for (name, page) in &pages {
+            for cause in CAUSES {
+                let shown = cause.what.replace('-', "\\-");
+                assert!(page.contains(&shown), "{name}: {shown}");
+            }
+        }
     }
 }

@@ -72,7 +72,11 @@ fn page_of_verify_reads_well() {
     let text = String::from_utf8(shown.stdout).unwrap();
     let mut plain = String::new();
     for c in text.chars() {
-        if c == '\u{8}' { drop(plain.pop()) } else { plain.push(c) }
+        if c == '\u{8}' {
+            let _ = plain.pop();
+        } else {
+            plain.push(c)
+        }
     }
     for wanted in [
         "NAME",

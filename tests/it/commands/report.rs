@@ -408,6 +408,25 @@ fn html_names_damaged_files() {
     assert!(damage.contains("<path class=\"c-corrupt\" d=\"M20 0h9v9h-9z\">"), "{damage}");
 }
 
+/// What nothing is proven of is said where the proof is; and what cannot be told is not told.
+#[test]
+fn html_tells_what_is_not_protected() {
+    let folder = Folder::new();
+    let image = ImageBuilder::new()
+        .verity("root-x86-64", "os", erofs(8, 1))
+        .partition("home", "home", vec![0; 4096])
+        .build();
+    let whole = folder.write("whole.raw", &image.bytes);
+    let page = page_of(&folder, &["verify", &whole, "--architecture", "x86-64"]);
+    let trust = page.split_once("<section id=\"trust\"").unwrap().1.split_once("</section>").unwrap().0;
+    assert!(trust.contains("<h3>Not protected</h3>"), "{trust}");
+    assert!(trust.contains("partition 3, home: used, and nothing of it is proven"), "{trust}");
+    let damaged = folder.write("damaged.raw", &image.damage(image.partitions[0].offset).bytes);
+    let page = page_of(&folder, &["inspect", &damaged, "--architecture", "x86-64"]);
+    let uses = page.split_once("<section id=\"use\"").unwrap().1.split_once("</section>").unwrap().0;
+    assert!(uses.contains("It cannot be told: ") && !uses.contains("Nothing that systemd"), "{uses}");
+}
+
 /// A report is complete or absent, and no command writes over what it reads.
 #[test]
 fn reports_are_complete_or_absent() {

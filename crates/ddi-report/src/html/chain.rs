@@ -153,7 +153,9 @@ pub(super) fn chains(html: &mut Html, documents: &Documents<'_>) {
     let sets = sets(documents);
     html.markup("<section id=\"trust\" aria-labelledby=\"trust-h\"><h2 id=\"trust-h\">Chain of trust</h2>");
     if sets.is_empty() {
-        html.markup("<p>There is no hash tree: nothing of this image can be proven. All that it says is a claim.</p></section>");
+        html.markup("<p>There is no hash tree: nothing of this image can be proven, and all that it says is a claim.</p>");
+        unproven(html, documents);
+        html.markup("</section>");
         return;
     }
     html.markup("<ul class=\"legend\">");
@@ -177,7 +179,41 @@ pub(super) fn chains(html: &mut Html, documents: &Documents<'_>) {
             format_args!("and {}", count(u64::try_from(more).unwrap_or(u64::MAX), "more hash tree")),
         );
     }
+    unproven(html, documents);
     html.markup("</section>");
+}
+
+/// What some systemd would use, and nothing is proven of.
+fn unproven(html: &mut Html, documents: &Documents<'_>) {
+    let unproven = documents.verify.map_or(&[][..], |verify| list(verify, "unproven"));
+    if unproven.is_empty() {
+        return;
+    }
+    html.markup("<article class=\"chain\"><h3>Not protected</h3><ul class=\"plain\">");
+    for partition in unproven.iter().take(MAX_SETS) {
+        html.markup("<li>");
+        tag(html, State::Claimed);
+        html.text(format_args!(
+            " partition {}, {}",
+            uint(partition, "partition").unwrap_or(0),
+            text(partition, "designator")
+        ));
+        if let Some(architecture) = some_text(partition, "architecture") {
+            html.text(" ");
+            html.text(architecture);
+        }
+        html.text(match is(partition, "used") {
+            true => ": used, and nothing of it is proven",
+            false => ": used by other machines or versions, and nothing of it is proven",
+        });
+        html.markup("</li>");
+    }
+    html.markup("</ul>");
+    let more = unproven.len().saturating_sub(MAX_SETS);
+    if more > 0 {
+        html.leaf("p", "note", format_args!("and {more} more, in the document below"));
+    }
+    html.markup("</article>");
 }
 
 fn tag(html: &mut Html, state: State) {

@@ -108,7 +108,13 @@ pub(super) fn uses(html: &mut Html, documents: &Documents<'_>) {
     html.markup("<section id=\"use\" aria-labelledby=\"use-h\"><h2 id=\"use-h\">Use as</h2>");
     let all = USES.iter().filter(|(key, _)| is(inspect, key));
     let mut names = all.map(|(_, name)| *name).peekable();
-    if names.peek().is_none() {
+    let unreadable = member(inspect, "inside").and_then(|inside| member(inside, "unreadable"));
+    if let Some(why) = unreadable {
+        html.within("p", &[], |html| {
+            html.text("It cannot be told: ");
+            html.quoted(text(why, "message"));
+        });
+    } else if names.peek().is_none() {
         html.markup("<p>Nothing that systemd boots, attaches or merges.</p>");
     } else {
         html.markup("<ul class=\"chips\">");

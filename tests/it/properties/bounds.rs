@@ -17,7 +17,7 @@ const LINTS: [&str; 8] = [
     "string_slice",
 ];
 
-const LIBRARIES: [&str; 10] = [
+const LIBRARIES: [&str; 11] = [
     "ddi-gpt",
     "ddi-verity",
     "ddi-core",
@@ -26,6 +26,7 @@ const LIBRARIES: [&str; 10] = [
     "crates/ddi-fs",
     "crates/ddi-io",
     "crates/ddi-os",
+    "crates/ddi-report",
     "crates/ddi-serve",
     "crates/ddi-signature",
 ];

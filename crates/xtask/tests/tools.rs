@@ -4,13 +4,16 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder that goes away with its content.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new(task: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("ddi-xtask-{}-{task}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("ddi-xtask-{}-{number}", std::process::id()));
         let made = Command::new(env!("CARGO_BIN_EXE_xtask")).arg(task).arg(&path).output().unwrap();
         assert!(made.status.success(), "{made:?}");
         Folder(path)

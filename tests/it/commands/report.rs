@@ -420,7 +420,7 @@ fn html_tells_what_is_not_protected() {
     let page = page_of(&folder, &["verify", &whole, "--architecture", "x86-64"]);
     let trust = page.split_once("<section id=\"trust\"").unwrap().1.split_once("</section>").unwrap().0;
     assert!(trust.contains("<h3>Not protected</h3>"), "{trust}");
-    assert!(trust.contains("partition 3, home: used, and nothing of it is proven"), "{trust}");
+    assert!(trust.contains("partition 4, home: used, and nothing of it is proven"), "{trust}");
     let damaged = folder.write("damaged.raw", &image.damage(image.partitions[0].offset).bytes);
     let page = page_of(&folder, &["inspect", &damaged, "--architecture", "x86-64"]);
     let uses = page.split_once("<section id=\"use\"").unwrap().1.split_once("</section>").unwrap().0;

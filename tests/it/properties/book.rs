@@ -76,12 +76,11 @@ fn pages_show_what_commands_print() {
             fs::copy(root.join("tests/data").join(name), folder.path().join(name)).unwrap();
         }
         let programs = Path::new(DDI).parent().unwrap();
-        let path_of_programs = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let mut status = 0;
         for (line, shown) in steps {
             let mut command = Command::new("bash");
-            let run = format!("exec 2>&1; (exit {status}); {line}");
-            command.args(["-c", &run]).current_dir(folder.path()).env("PATH", &path_of_programs);
+            let run = format!("exec 2>&1; PATH='{}':$PATH; (exit {status}); {line}", programs.display());
+            command.args(["-c", &run]).current_dir(folder.path());
             let ended = run_within(command, Duration::from_secs(60));
             status = ended.code.unwrap();
             assert!(

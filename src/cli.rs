@@ -269,3 +269,16 @@ pub(crate) struct ReadArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    /// Names that clash, and conflicts with what is not there, show only when a command is used.
+    #[test]
+    fn the_arguments_of_all_commands_are_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -171,7 +171,7 @@ fn plan(
     };
     let number = |extent: Extent| if extent.external { None } else { extent.number };
 
-    let params = partition.tree().params().clone();
+    let params = *partition.tree().params();
     planned.push(Planned {
         partition_type: type_of(role.data())?,
         guid: data_guid,

@@ -116,7 +116,8 @@ mod tests {
         }
         go.send(()).unwrap();
         go.send(()).unwrap();
-        (ends.recv().unwrap(), ends.recv().unwrap());
+        ends.recv().unwrap();
+        ends.recv().unwrap();
         // one that panics does not take its thread with it
         while pool.offer(Box::new(|_| panic!("once"))).is_err() {}
         for _ in 0..3 {

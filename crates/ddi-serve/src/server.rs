@@ -28,6 +28,9 @@ const MAX_THREADS: usize = 16;
 /// How long no client is accepted if there is no descriptor for it.
 const SHORTAGE: Duration = Duration::from_millis(100);
 
+/// Whoever is told of reads that failed.
+type OnFault = Arc<dyn Fn(&Fault<'_>) + Send + Sync>;
+
 /// Limits, and what is told of.
 #[derive(Clone)]
 pub struct ServerOptions {
@@ -38,7 +41,7 @@ pub struct ServerOptions {
     pub(crate) write_time: Duration,
     pub(crate) idle_time: Option<Duration>,
     pub(crate) once: bool,
-    pub(crate) on_fault: Option<Arc<dyn Fn(&Fault<'_>) + Send + Sync>>,
+    pub(crate) on_fault: Option<OnFault>,
 }
 
 impl Default for ServerOptions {

@@ -68,13 +68,13 @@ mod tests {
 
     use super::*;
 
-    fn build(data: &Vec<u8>, block_size: u32, salt: &[u8]) -> (Vec<u8>, CheckedTree, RootHash) {
+    fn build(data: &[u8], block_size: u32, salt: &[u8]) -> (Vec<u8>, CheckedTree, RootHash) {
         let blocks = data.len() as u64 / u64::from(block_size);
         let salt = Salt::new(salt).unwrap();
         let params = Params::new(HashType::Normal, Algorithm::Sha256, block_size, block_size, blocks, salt);
         let tree = HashTree::new(params.unwrap(), Placement::Bare(0)).unwrap().vouched();
         let hash = Mutex::new(Vec::new());
-        let root = tree.build(data, &hash, &Options::new()).unwrap();
+        let root = tree.build(&data, &hash, &Options::new()).unwrap();
         (hash.into_inner().unwrap(), tree, root)
     }
 
@@ -108,10 +108,10 @@ mod tests {
 
     #[test]
     fn of_a_single_block_the_root_hash_says_it() {
-        for (data, zeros) in [(vec![0; 4096], vec![0..1]), (vec![1; 4096], vec![])] {
+        for (data, zeros) in [(vec![0; 4096], Some(0..1)), (vec![1; 4096], None)] {
             let (hash, tree, root) = build(&data, 4096, b"");
             let reader = VerifiedReader::open(data, hash, tree, &root).unwrap();
-            assert_eq!(reader.zeros(0..9).unwrap(), zeros);
+            assert_eq!(reader.zeros(0..9).unwrap().first(), zeros.as_ref());
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
         let mut damaged = hash.clone();
         damaged[first + 9] ^= 1;
         let reader = VerifiedReader::open(data, damaged, tree, &root).unwrap();
-        assert_eq!(reader.zeros(0..16).unwrap(), [0..16]);
+        assert_eq!(reader.zeros(0..16).unwrap().first(), Some(&(0..16)));
         assert!(matches!(
             reader.zeros(0..17).unwrap_err(),
             Error::BlockMismatch { level: Some(0), block: 1 }

@@ -170,7 +170,7 @@ impl Handshake<'_> {
             return refuse(out, option, rep::ERR_UNKNOWN, "there is no export of that name");
         };
         let lists = |query: &&[u8]| !is_set && **query == *b"base:";
-        if queries.iter().any(|query| *query == wire::ALLOCATION || lists(&query))
+        if queries.iter().any(|query| *query == wire::ALLOCATION || lists(query))
             || !is_set && queries.is_empty()
         {
             let mut context = if is_set { wire::ALLOCATION_ID } else { 0 }.to_be_bytes().to_vec();

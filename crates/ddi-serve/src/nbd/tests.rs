@@ -27,7 +27,7 @@ impl Pattern {
     fn fill(&self, offset: u64, buf: &mut [u8]) {
         // a prime, so that no block is like another
         static BYTES: LazyLock<Vec<u8>> =
-            LazyLock::new(|| (0..65_521_u32).map(|n| (n * n >> 7) as u8 | 1).collect());
+            LazyLock::new(|| (0..65_521_u32).map(|n| ((n * n) >> 7) as u8 | 1).collect());
         let mut done = 0;
         while done < buf.len() {
             let from = &BYTES[((offset + done as u64) % 65_521) as usize..];

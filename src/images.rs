@@ -69,17 +69,19 @@ impl Named {
     /// stands for one, so that a program knows what it gets.
     fn each(self, mut one: impl FnMut(PathBuf) -> anyhow::Result<ExitStatus>) -> anyhow::Result<ExitStatus> {
         if let [path] = &self.paths[..]
-            && !is_pattern(path)
+            && (!is_pattern(path) || expand(path)?.is_empty())
         {
             return one(path.clone());
         }
         ensure!(!self.is_kept, "--html and --sarif are reports on one image");
         let mut paths = Vec::new();
         for path in self.paths {
-            match is_pattern(&path) {
-                true => expand(&path, &mut paths)?,
-                false => paths.push(path),
+            let mut found = if is_pattern(&path) { expand(&path)? } else { Vec::new() };
+            // as a shell does: a name of nothing, of which opening says that it is not there
+            if found.is_empty() {
+                found.push(path);
             }
+            paths.append(&mut found);
         }
         let (mut several, mut worst) = (Several::new(self.is_json, paths.len())?, ExitStatus::Good);
         for path in paths {
@@ -103,7 +105,7 @@ fn has_wildcard(name: &OsStr) -> bool {
 }
 
 /// The files that a pattern stands for, by name. What begins with a dot is meant only by a pattern that does, as in a shell.
-fn expand(pattern: &Path, paths: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+fn expand(pattern: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         let Component::Normal(name) = component else {
@@ -131,9 +133,7 @@ fn expand(pattern: &Path, paths: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         }
         found = next;
     }
-    ensure!(!found.is_empty(), "{}: no file has a name like that", pattern.display());
-    paths.append(&mut found);
-    Ok(())
+    Ok(found)
 }
 
 /// Returns true if `name` is as `pattern` says: `*` is anything, `?` one character, `[a-z]` one of these, `[!a-z]` another one.

@@ -74,7 +74,11 @@ pub(crate) fn run(args: &InspectArgs) -> anyhow::Result<ExitStatus> {
     Ok(match report.kind {
         _ if refused_table.is_some() => ExitStatus::Bad,
         // as for all other commands: nobody can tell what it is
-        ImageKind::Unknown => ExitStatus::Unknown,
+        ImageKind::Unknown if matches!(dissection.outcome, Err(ddi_core::Error::NothingRecognised)) => {
+            ExitStatus::Unknown
+        }
+        // there is too much to be recognised, or it is refused
+        ImageKind::Unknown => ExitStatus::Bad,
         _ if report.broken() => ExitStatus::Bad,
         _ => ExitStatus::Good,
     })

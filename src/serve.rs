@@ -63,7 +63,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitStatus> {
         }
     };
     // it is read for as long as it is wanted
-    disk.image().meter().set_limit(u64::MAX);
+    disk.image().meter().lift();
     let _begun = begun;
     serve(args, place, &disk, served)
 }

@@ -294,13 +294,21 @@ mod tests {
         assert_eq!(intact.code(), "intact-unvouched");
         let damaged = disk.edit_number(1, |part| part.content[9000] ^= 1);
         let damaged = damaged.image().dissect(&trusting(&set));
-        let partition = damaged.partition(Role::Root).unwrap();
-        assert!(partition.read_exact_at(9000, &mut [0]).is_err());
-        let found = damaged.damage_in(&partition, std::slice::from_ref(&(2..3)));
-        assert_eq!((found.blocks[0].blocks.clone(), found.owners.unwrap().ranges.len()), (2..3, 1));
         let assessment = damaged.verify().unwrap();
         assert_eq!(assessment.to_string(), "do not trust this image");
         assert_eq!(damaged.damage(&assessment)[0].as_ref().unwrap().blocks[0].blocks, 2..3);
+    }
+
+    /// Blocks that were met when they were read, and not by proving all of them.
+    #[test]
+    fn damage_that_a_reader_met() {
+        let set = Set::new(erofs(300, 1));
+        let disk = Disk::new().set("root-x86-64", "os", &set);
+        let disk = disk.edit_number(1, |part| part.content[250 * 4096] ^= 1).image().dissect(&trusting(&set));
+        let partition = disk.partition(Role::Root).unwrap();
+        assert!(partition.read_exact_at(250 * 4096, &mut [0]).is_err());
+        let found = disk.damage_in(&partition, std::slice::from_ref(&(250..251)));
+        assert_eq!((found.blocks[0].blocks.clone(), found.owners.unwrap().ranges.len()), (250..251, 1));
     }
 
     #[test]

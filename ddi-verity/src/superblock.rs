@@ -147,14 +147,15 @@ impl Superblock {
             // without a tree nothing forces the source to go on
             return Ok(superblock);
         }
-        if end > hash.size() {
-            return too_short(end);
-        }
         // at most 512 KiB, of which the usual 4096 in one read
         let mut rest = [0; 8 * SUPERBLOCK_SIZE];
         let mut at = begin;
         while at < end {
-            let len = usize::try_from(end.saturating_sub(at)).map_or(rest.len(), |len| len.min(rest.len()));
+            let there = end.min(hash.size()).saturating_sub(at);
+            let len = usize::try_from(there).map_or(rest.len(), |len| len.min(rest.len()));
+            if len == 0 {
+                return too_short(end);
+            }
             let rest = rest.get_mut(..len).unwrap_or_default();
             read_hash(hash, at, rest)?;
             if let Some((position, &found)) =

@@ -7,7 +7,7 @@
 //! is opened in. When it is spent, each further call ends with [`Error::Budget`].
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,7 @@ pub struct Meter(Arc<Inner>);
 
 struct Inner {
     limit: AtomicU64,
+    lifted: AtomicBool,
     time: Duration,
     start: Mutex<Option<Instant>>,
     work: AtomicU64,
@@ -96,6 +97,7 @@ impl Meter {
     pub fn new(work: u64, time: Duration) -> Self {
         Meter(Arc::new(Inner {
             limit: AtomicU64::new(work),
+            lifted: AtomicBool::new(false),
             time,
             start: Mutex::new(None),
             work: AtomicU64::new(0),
@@ -109,10 +111,15 @@ impl Meter {
         }))
     }
 
-    /// Lets the whole account have `work` units, and not what it had before. With [`u64::MAX`] there is no bound any more, nor one of
-    /// time: for whoever serves an image for as long as it is asked for.
+    /// Lets the whole account have `work` units, and not what it had before.
     pub fn set_limit(&self, work: u64) {
         self.0.limit.store(work, Ordering::Relaxed);
+    }
+
+    /// Takes all bounds away, that of time too: for whoever serves an image for as long as it is asked for.
+    pub fn lift(&self) {
+        self.0.lifted.store(true, Ordering::Relaxed);
+        self.set_limit(u64::MAX);
     }
 
     /// Lets the time begin with the next work: what was done in between had another budget.
@@ -163,7 +170,7 @@ impl Meter {
     }
 
     fn look_at_clock(&self) {
-        if self.0.limit.load(Ordering::Relaxed) == u64::MAX {
+        if self.0.lifted.load(Ordering::Relaxed) {
             return;
         }
         let mut start = self.0.start.lock().unwrap_or_else(PoisonError::into_inner);

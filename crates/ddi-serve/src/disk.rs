@@ -77,7 +77,7 @@ impl SyntheticDisk {
         if planned.is_empty() {
             return Err(Error::NothingProven);
         }
-        disk.image().meter().set_limit(u64::MAX);
+        disk.image().meter().lift();
         Self::assemble(disk, planned)
     }
 

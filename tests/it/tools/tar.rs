@@ -392,6 +392,10 @@ fn what_was_extracted_is_built_again_as_it_was() {
     ] {
         folder.write(&format!("definitions/{name}"), format!("[Partition]\n{text}").as_bytes());
     }
+    let options = "--definitions definitions --dry-run --copy-source tree none.raw";
+    if shell(&folder, &format!("$DDI build {options}")).stderr.contains("is too old") {
+        return say_skipped("mkfs.erofs reads no tar stream");
+    }
     let build = |from: &str, image: &str| {
         let options = "--definitions definitions --keep-owners --seed 11111111-2222-4333-8444-555555555555";
         let ended = shell(&folder, &format!("$DDI build {options} --copy-source {from} {image}"));

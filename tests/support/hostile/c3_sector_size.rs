@@ -93,7 +93,9 @@ pub(crate) fn images() -> Class {
     with_mbr("an MBR without records, and headers of a GPT", &[], 1, "nothing-usable");
     let plain = |records: &[(u8, u32, u32)]| Media::new(2 << 20).with(446, mbr(records));
     let mut only_mbr = |what: &str, records: &[(u8, u32, u32)], answer| {
-        class.add(what, plain(records), "inspect", 1, answer);
+        // what nobody recognises is not refused
+        let status = if answer == "nothing-recognised" { 2 } else { 1 };
+        class.add(what, plain(records), "inspect", status, answer);
     };
     only_mbr("an MBR partition past the end of the disk", &[(0x83, 64, 1 << 20)], "mbr-outside-disk");
     only_mbr("an MBR partition that starts at 2^32-1", &[(0x83, u32::MAX, u32::MAX)], "mbr-outside-disk");

@@ -180,7 +180,7 @@ fn headers(class: &mut Class) {
         media.set_raw(copy, SIGNATURE, 0);
         media.repair_header(copy);
     }
-    class.add("no signature in either header", media, "inspect", 1, "nothing-recognised");
+    class.add("no signature in either header", media, "inspect", 2, "nothing-recognised");
     class.add("no protective MBR", base().with(446, [0; 66]), "inspect", 1, "gpt-mbr-signature");
     let mut media = base();
     for copy in BOTH {
@@ -326,10 +326,10 @@ fn remains(class: &mut Class) {
         media.size = size;
         media
     };
-    class.add("one byte", Media::new(1).with(0, *b"x"), "inspect", 1, "nothing-recognised");
-    class.add("511 bytes", cut(511), "inspect", 1, "nothing-recognised");
-    class.add("the protective MBR alone", cut(512), "inspect", 1, "nothing-recognised");
-    class.add("cut off behind half a header", cut(512 + 46), "inspect", 1, "nothing-recognised");
+    class.add("one byte", Media::new(1).with(0, *b"x"), "inspect", 2, "nothing-recognised");
+    class.add("511 bytes", cut(511), "inspect", 2, "nothing-recognised");
+    class.add("the protective MBR alone", cut(512), "inspect", 2, "nothing-recognised");
+    class.add("cut off behind half a header", cut(512 + 46), "inspect", 2, "nothing-recognised");
     class.add("cut off behind the header", cut(1024), "inspect", 1, "gpt-usable-beyond-disk");
     class.add("cut off within the entry array", cut(1024 + 4096), "inspect", 1, "gpt-usable-beyond-disk");
     class.add(
@@ -360,14 +360,14 @@ fn remains(class: &mut Class) {
         0,
         "gpt-partial-block",
     );
-    class.add("4 MiB of zeros", Media::new(4 << 20), "inspect", 1, "nothing-recognised");
+    class.add("4 MiB of zeros", Media::new(4 << 20), "inspect", 2, "nothing-recognised");
     let noise = crate::support::Chance(0x5eed).bytes(1 << 20);
-    class.add("1 MiB of chance", Media::new(1 << 20).with(0, noise), "inspect", 1, "nothing-recognised");
+    class.add("1 MiB of chance", Media::new(1 << 20).with(0, noise), "inspect", 2, "nothing-recognised");
     class.add(
         "16 TiB less one block of zeros",
         Media::new((16 << 40) - 4096),
         "inspect",
-        1,
+        2,
         "nothing-recognised",
     );
     class.add(

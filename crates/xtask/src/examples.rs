@@ -3,7 +3,7 @@
 /// A command line, and what it does.
 type Example = (&'static str, &'static str);
 
-pub(crate) const EXAMPLES: [Example; 30] = [
+pub(crate) const EXAMPLES: [Example; 35] = [
     ("ddi inspect image.raw", "Show what an image is, and what is odd about it."),
     (
         "ddi inspect image.raw --certificate vendor.crt --html report.html",
@@ -67,6 +67,20 @@ pub(crate) const EXAMPLES: [Example; 30] = [
     ("ddi policy show root=signed+verity:=ignore", "Say what a policy that is written out allows."),
     ("ddi check golden image.raw --markdown", "Print a summary for the page of a CI run."),
     ("ddi verity format --fec-device parity data.img hash.img", "Make a hash tree with parity to heal from."),
+    (
+        "ddi bake sysext tree -o tool.raw --certificate vendor.crt --private-key vendor.key",
+        "Make a signed system extension from a folder.",
+    ),
+    (
+        "ddi serve image.raw --certificate vendor.crt --socket image.socket",
+        "Serve an image to QEMU and others, each byte proven before it is sent.",
+    ),
+    (
+        "ddi split image.raw --output parts --sums",
+        "Write each partition into a file of its own, with their SHA-256.",
+    ),
+    ("ddi table image.raw", "Show what is where, free space included."),
+    ("ddi table image.raw --repair --yes", "Make both copies of the partition table good again."),
 ];
 
 #[cfg(test)]

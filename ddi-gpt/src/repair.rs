@@ -160,7 +160,7 @@ impl Examination {
     /// let repair = examination.repair(RepairOptions::new())?;
     /// assert_eq!(
     ///     repair.steps()[0].to_string(),
-    ///     "the primary copy is written from the backup copy: primary header: no signature at byte 512"
+    ///     "the primary copy is written from the backup copy: primary header: no EFI PART at byte 512"
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -276,9 +276,9 @@ impl Examination {
     }
 }
 
-/// Returns true if it is no more than where the table ends, which follows from the size of the disk.
+/// Returns true if it is no more than where the copies are, or where the table ends, which follows from the size of the disk.
 fn is_about_the_end(difference: &Difference) -> bool {
-    matches!(difference.field, Field::BackupLba | Field::LastUsableLba)
+    matches!(difference.field, Field::PrimaryLba | Field::BackupLba | Field::LastUsableLba)
 }
 
 /// Where the backup header is by what a header says.
@@ -665,6 +665,19 @@ mod tests {
             }
             let _ = repaired(&disk.bytes, block_size, options);
         }
+    }
+
+    /// The only good copy says wrongly where the other one is. Interrupted halfway, both are good and differ in that alone.
+    #[test]
+    fn a_backup_that_does_not_know_where_the_primary_is() {
+        let mut disk = TestDisk::new(BlockSize::B512);
+        let start = disk.header_offset(Side::Backup);
+        disk.bytes[start + 33] ^= 8;
+        disk.repair(Side::Backup);
+        let start = disk.array_offset(Side::Primary);
+        disk.bytes[start] ^= 1;
+        let (_, steps) = repaired(&disk.bytes, BlockSize::B512, RepairOptions::new()).unwrap();
+        assert!(!steps.is_empty());
     }
 
     #[test]

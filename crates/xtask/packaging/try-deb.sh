@@ -1,9 +1,9 @@
 #!/bin/bash
-# Installs the packages of deb.sh in a clean Debian tree, and uses them there: packaging/try-deb.sh FOLDER SUITE…
+# Installs the packages of deb.sh in a clean Debian tree, and uses them there: crates/xtask/packaging/try-deb.sh FOLDER SUITE…
 # Needs root and mmdebstrap.
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2s/^# //p' "$0" >&2; exit 2; }
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../../.." && pwd)
 debs=$(cd "$1" && pwd)
 shift
 folder=$(mktemp -d)
@@ -23,6 +23,9 @@ for suite in "$@"; do
         dpkg -l ddi libddi0 libddi-dev | tail -n 3
         cd /tmp
         ddi --version
+        # the tree of a container leaves manual pages out
+        dpkg -L ddi | grep -q "man1/ddi-verify.1.gz$"
+        test -e /usr/share/bash-completion/completions/ddi
         ddi inspect sample.raw --certificate sample.crt | head -n 3
         ddi verify sample.raw --certificate sample.crt | head -n 1
         cc -Wall -Werror /usr/share/doc/libddi-dev/examples/gate-update.c $(pkg-config --cflags --libs ddi) -o gate-update

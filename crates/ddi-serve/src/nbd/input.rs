@@ -14,11 +14,13 @@ pub(super) struct Input<'a> {
     start: usize,
     end: usize,
     deadline: Option<Instant>,
+    /// What the link was told last, so that it is not told again for each request.
+    timeout: Option<Option<Duration>>,
 }
 
 impl<'a> Input<'a> {
     pub(super) fn new(link: &'a dyn Link) -> Self {
-        Input { link, buffer: vec![0; BUFFER].into(), start: 0, end: 0, deadline: None }
+        Input { link, buffer: vec![0; BUFFER].into(), start: 0, end: 0, deadline: None, timeout: None }
     }
 
     pub(super) fn link(&self) -> &'a dyn Link {
@@ -28,7 +30,15 @@ impl<'a> Input<'a> {
     /// All that is read from now on must come within this time; `None`: whenever it comes.
     pub(super) fn within(&mut self, time: Option<Duration>) -> io::Result<()> {
         self.deadline = time.and_then(|time| Instant::now().checked_add(time));
-        self.link.set_read_timeout(time)
+        self.set_timeout(time)
+    }
+
+    fn set_timeout(&mut self, time: Option<Duration>) -> io::Result<()> {
+        if self.timeout != Some(time) {
+            self.link.set_read_timeout(time)?;
+            self.timeout = Some(time);
+        }
+        Ok(())
     }
 
     /// Returns true if something is here already.
@@ -42,7 +52,7 @@ impl<'a> Input<'a> {
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            self.link.set_read_timeout(Some(left))?;
+            self.set_timeout(Some(left))?;
         }
         (self.start, self.end) = (0, 0);
         self.end = loop {

@@ -94,6 +94,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let table = empty(args.empty).choose(there.as_ref().and_then(|there| there.table.as_ref()))?;
     let deferred = types("--defer-partitions", &args.defer_partitions, &options)?;
     let has_signer = signing.is_some() || args.defer_signature;
+    // with a table that is there, the plan says whether a signature is still to be made
     if !has_signer && table.is_none() {
         definitions.check_signer(&deferred)?;
     }
@@ -117,6 +118,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     if let Some(sector_size) = sector_size {
         content = content.sector_size(sector_size.bytes());
     }
+    // before the plan: how large partitions must be depends on what goes into them
     let contents = Contents::prepare(&definitions, content)?;
 
     let mut plan_options = PlanOptions::new(seed)
@@ -136,6 +138,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     for notice in plan.notices().iter().chain(contents.notices()) {
         output::warning(&notice.to_string());
     }
+    // in JSON the seed is told in any case
     if is_random && !args.json {
         output::warning(&format!("the seed is random, and the image another one each time: --seed {seed}"));
     }

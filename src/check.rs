@@ -160,6 +160,7 @@ impl Trust {
                 report
             }
         };
+        // a check that failed anyway needs no second reason
         if self.demanded && report.assurance != Assurance::Authenticated && report.passed() {
             report.find(
                 Severity::Error,
@@ -179,6 +180,7 @@ impl Trust {
                 let about = (&opened.image, &opened.dissection);
                 anyhow::Ok(Looked::new(&args.keep, path, about, &dissect, &self.options()))
             };
+            // of several images, none is the one to look at
             let looked = opened.map(look).transpose()?;
             args.keep.write(path, &report.to_json(&path.display().to_string()), looked)?;
         }

@@ -161,6 +161,7 @@ impl Opened {
         options.require_bound_size = args.trust.require_bound_size;
         options.hash_offset = args.hash_offset;
         let sets = verity_sets(&image, &dissection, &options.bind());
+        // parity is of one tree, so it must be known first which
         let wanted = args.partition.as_deref().and_then(|name| role_of(name, &sets));
         let parity = args.parity.open(&args.image, usual(&sets, wanted))?;
         options.fec = parity.devices();
@@ -179,6 +180,7 @@ impl Opened {
             }
         };
         let names: Vec<Vec<u8>> = files.tree.file_systems().map(|(name, _)| name.to_vec()).collect();
+        // who says what is to be trusted wants nothing that rests on less
         let authenticated = args.authenticated
             || args.trust.root_hash.is_some()
             || args.trust.usr_hash.is_some()

@@ -34,6 +34,7 @@ fn plan(args: &PlanArgs) -> Result<(), Stop> {
     let Table::Gpt(table) = image.table() else {
         return Err(anyhow!("has no GUID partition table").into());
     };
+    // that of the machine which starts the image, and need not be this one
     let native = match &args.files.select.architecture {
         Some(name) => Some(name.parse().with_context(|| format!("architecture {name} is not known"))?),
         None => Architecture::NATIVE,
@@ -45,6 +46,7 @@ fn plan(args: &PlanArgs) -> Result<(), Stop> {
     let definitions = match &args.definitions.definitions[..] {
         [] => {
             let found = files::definitions(&args.files)?;
+            // after `native`, which sets the specifiers anew
             if let Some(os_release) = &found.os_release {
                 options = options.specifiers(Specifiers::new(native).os_release(os_release));
             }

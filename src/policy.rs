@@ -35,12 +35,14 @@ pub(crate) fn check(args: &PolicyCheckArgs) -> anyhow::Result<ExitStatus> {
     options.data_sizes = args.trust.data_sizes()?;
     options.require_bound_size = args.trust.require_bound_size;
     options.hash_offset = args.hash_offset;
+    // who names a machine does not ask what others would do with the image
     options.one_architecture = args.select.architecture.is_some();
     options.progress = Some(&report);
     if let Some(threads) = args.threads {
         options.engine = Options::new().threads(threads);
     }
     let assessment = prove(&image, &dissection, &options);
+    // its line must be gone before anything is printed
     drop(progress);
 
     let judgement = PolicyEvaluation::new(&image, &dissection, &dissect, &assessment);

@@ -61,6 +61,7 @@ pub(crate) fn unproven(
     let is_told =
         |number| proofs.iter().any(|proof| proof.data.is_some_and(|data| data.number == Some(number)));
     let found: Vec<(u32, Designator, Option<Architecture>)> = match image.table() {
+        // the file system is all there is, as a table behind it is not used
         _ if dissection.outcome.as_ref().is_ok_and(|dissected| dissected.bare) => Vec::new(),
         Table::Gpt(gpt) => {
             let of = |partition: &ddi_gpt::Partition| match partition.partition_type() {
@@ -73,6 +74,7 @@ pub(crate) fn unproven(
             };
             gpt.partitions().iter().filter_map(of).collect()
         }
+        // types of an MBR name no architecture: each machine makes the same choice
         _ => Designator::ALL
             .into_iter()
             .filter_map(|designator| Some((dissection.chosen(designator)?, designator, None)))
@@ -85,6 +87,7 @@ pub(crate) fn unproven(
         .into_iter()
         .filter(|(number, designator, _)| is_mounted(*designator) && !is_told(*number))
         .map(|(number, designator, architecture)| {
+            // what was proven and names no architecture may be for that very machine
             let is_foreign = architecture.is_some()
                 && proven().next().is_some()
                 && proven().all(|of| of.is_some() && of != architecture);

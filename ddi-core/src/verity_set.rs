@@ -455,6 +455,7 @@ fn beside(image: &Image, known: &KnownRootHash, options: &BindOptions<'_>) -> Op
 /// file system that such an image is taken for.
 fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
     let size = image.source().size();
+    // such an image is taken for root, so a root hash for root comes before others
     let named = options.trusted.iter().find(|trusted| trusted.role() == Role::Root);
     let root_hash = named.map(|&trusted| trusted.into()).or_else(|| known(image, options).next());
     let role = root_hash.map_or(Role::Root, |known: KnownRootHash| known.role);
@@ -488,6 +489,7 @@ fn bare_set(image: &Image, options: &BindOptions<'_>) -> Option<VeritySet> {
     match (root_hash, set.tree_root) {
         (None, _) => set.fail(Error::RootHashUnknown { role }),
         (Some(known), Some(found)) if found != known.hash => {
+            // no failure here: the proof finds the block and can name it
             set.note(BindingError::Tree { partition: None, expected: known.hash, found });
         }
         _ => {}

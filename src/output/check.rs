@@ -21,6 +21,7 @@ fn report_text(name: &str, report: &CheckReport) -> String {
     let mut text = String::new();
     let assurance = [report.assurance.name().to_owned()];
     let facts = report.facts.iter().map(|(name, values)| (*name, &values[..]));
+    // first: it says how far the others can be relied upon
     let facts: Vec<_> = [("assurance", &assurance[..])].into_iter().chain(facts).collect();
     let width = facts.iter().map(|(name, _)| name.chars().count() + 1).max().unwrap_or(0);
     for (name, values) in facts {

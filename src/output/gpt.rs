@@ -37,6 +37,7 @@ pub(crate) fn map(image: &Path, examination: &Examination, table: &Gpt, as_json:
         table.disk_guid(),
         table.condition()
     );
+    // the condition says that a copy is bad, but not why
     for copy in [&examination.primary, &examination.backup] {
         if let Err(error) = &copy.outcome {
             text.push_str(&format!("  {} copy: {}\n", copy.side, escape_sentence(error)));
@@ -47,6 +48,7 @@ pub(crate) fn map(image: &Path, examination: &Examination, table: &Gpt, as_json:
     }
     text.push_str(&format!("{}\n", picture(table)));
     let mut rows = Table::new(&[">  NO", ">OFFSET", ">SIZE", "TYPE", "UUID", "LABEL", "ATTRIBUTES"]);
+    // as in the picture above: the order of numbers need not be that of places
     let mut places: Vec<(LbaRange, Option<&Partition>)> =
         table.partitions().iter().map(|it| (it.lbas, Some(it))).collect();
     places.extend(free(table).into_iter().map(|lbas| (lbas, None)));

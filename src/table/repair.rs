@@ -51,6 +51,7 @@ pub(super) fn run(args: &TableArgs, block_size: Option<BlockSize>) -> anyhow::Re
         undo: undo.as_deref(),
         written: false,
     };
+    // JSON is one document, which says at its end whether anything was written
     if !args.json {
         output::repair(&repaired)?;
     }
@@ -58,9 +59,11 @@ pub(super) fn run(args: &TableArgs, block_size: Option<BlockSize>) -> anyhow::Re
         let destination = Destination::open(&args.image).with_context(shown)?;
         let is_same = is_same_file(source.file(), destination.file()).with_context(shown)?;
         ensure!(is_same, "{}: was replaced meanwhile", shown());
+        // the way back is on the disk before the first byte of the image changes
         undo::write(undo, &args.image, source.size(), &pieces)?;
         for piece in &pieces {
             destination.file().write_all_at(&piece.new, piece.offset).with_context(shown)?;
+            // before the next piece: whenever this is interrupted, there is a good copy
             destination.file().sync_all().with_context(shown)?;
         }
         let after = examine(source, block_size).with_context(shown)?;

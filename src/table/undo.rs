@@ -106,6 +106,7 @@ pub(super) fn restore(args: &TableArgs, path: &Path) -> anyhow::Result<ExitStatu
         source.size(),
         path.display()
     );
+    // all are compared before one is written: another image must not be changed in part
     let mut left = Vec::new();
     for piece in &pieces {
         let mut found = vec![0; piece.old.len()];
@@ -118,6 +119,7 @@ pub(super) fn restore(args: &TableArgs, path: &Path) -> anyhow::Result<ExitStatu
             piece.offset,
             path.display()
         );
+        // of a repair or a restore that was interrupted, some is as it was already
         if found != piece.old {
             left.push(piece);
         }
@@ -127,6 +129,7 @@ pub(super) fn restore(args: &TableArgs, path: &Path) -> anyhow::Result<ExitStatu
         let destination = Destination::open(&args.image).with_context(shown)?;
         let is_same = is_same_file(source.file(), destination.file()).with_context(shown)?;
         ensure!(is_same, "{}: was replaced meanwhile", shown());
+        // backwards through the states that the repair went through, each of which has a good copy
         for piece in left.iter().rev() {
             destination.file().write_all_at(&piece.old, piece.offset).with_context(shown)?;
             destination.file().sync_all().with_context(shown)?;

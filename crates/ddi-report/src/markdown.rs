@@ -114,6 +114,7 @@ fn proofs(out: &mut String, documents: &Documents<'_>) {
             list(proof, "signatures").iter().find(|signature| text(signature, "state") == "verified");
         let signer = match signer.and_then(|signature| member(signature, "signer")) {
             Some(signer) => code(text(signer, "subject")),
+            // trusted without a signature: by a root hash from the caller
             None if is(proof, "trusted") => "given by you".to_owned(),
             None => "nobody you trust".to_owned(),
         };
@@ -132,6 +133,7 @@ fn proofs(out: &mut String, documents: &Documents<'_>) {
         let (first, last) = (uint(run, "first").unwrap_or(0), uint(run, "last").unwrap_or(0));
         let files = list(run, "files");
         let mut names: Vec<_> = files.iter().map(|file| code(text(file, "path"))).collect();
+        // the document itself lists only some files of a run
         let more =
             uint(run, "fileCount").unwrap_or(0).saturating_sub(u64::try_from(files.len()).unwrap_or(0));
         if more > 0 {

@@ -222,9 +222,11 @@ impl<'a> Dissector<'a> {
             _ => return skip(Skipped::NotDiscoverable),
         };
         let attributes = partition.attributes;
+        // in systemd's order; what is skipped before the policy counts as absent, by the policy as unused
         if partition.name.is_empty_slot() {
             return skip(Skipped::EmptySlot);
         }
+        // a generic partition can become nothing but root
         let filtered = designator.unwrap_or(Designator::Root);
         if !self.options.filter.matches(filtered, &partition.name.label().unwrap_or_default()) {
             return skip(Skipped::Filter);
@@ -310,6 +312,7 @@ impl<'a> Dissector<'a> {
     ) -> Result<Option<Skipped>, Error> {
         if let Some(role) = Role::of(designator) {
             let is_data = role.data() == designator;
+            // only its tree and signature are of no use then: the data may still be used as it is
             if !is_data && self.options.verity.is_none() {
                 return Ok(Some(Skipped::VerityNotWanted));
             }
@@ -331,12 +334,14 @@ impl<'a> Dissector<'a> {
             if let Some(known) = self.options.verity.and_then(|verity| verity.root_hash(role))
                 && role.signature() == designator
             {
+                // as since systemd 259: a signature that cannot be read is an error, not one to skip
                 let found = self.image.signature(partition.number)?.root_hash;
                 if found != known.hash {
                     return Ok(Some(Skipped::OtherSignature { found }));
                 }
             }
         }
+        // without a machine id `/var` may be anybody's: only who mounts it for a host has to match it
         if let (Designator::Var, Some(machine_id)) = (designator, self.options.machine_id) {
             let expected = ddi_gpt::var_guid(machine_id);
             if expected != partition.guid {

@@ -101,6 +101,7 @@ impl Report {
         let whole = whole_content(image, &mut findings);
         let partitions = partitions(image, dissection, &mut findings);
         let kind = match image.table() {
+            // as systemd looks at the whole image first, a file system there wins over a table
             _ if bare => ImageKind::FileSystem,
             Table::Gpt(_) => ImageKind::Gpt,
             Table::Mbr(..) => ImageKind::Mbr,
@@ -129,6 +130,7 @@ impl Report {
             size: image.source().size(),
             kind,
             block_size: image.block_size(),
+            // a table behind a file system is not used, and its GUID is not that of the image
             uuid: fs_uuid.or(gpt.filter(|_| !bare).map(|gpt| gpt.disk_guid())),
             architecture: architecture_of(Designator::Root).or_else(|| architecture_of(Designator::Usr)),
             examination: image.examination().clone(),
@@ -315,6 +317,7 @@ fn content(
         findings.push(Finding::new(what).partition(number).at(range.offset));
         Content::Unclear
     };
+    // its type says what it is, and systemd does not probe it either; a free slot may hold anything
     let is_signature = Role::ALL.iter().any(|role| Some(role.signature()) == entry.designator());
     if is_signature && !entry.is_empty_slot() && image.range(number).is_some() {
         return match image.signature(number) {
@@ -326,6 +329,7 @@ fn content(
     let only_here;
     let looked = match image.probe(number) {
         Some(looked) => looked,
+        // a broken table gives the image no partitions, and yet what it says can be looked at
         None => match Section::new(image.metadata(), range.offset, range.size) {
             Ok(section) => {
                 only_here = ProbeResult::new(&section, &[]);

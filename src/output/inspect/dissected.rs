@@ -39,6 +39,7 @@ pub(super) fn table(path: &Path, report: &Report) -> Table {
             Cell::shown(rw(mount)),
             Cell::shown(mount.designator),
             Cell::shown(option(mount.partition_uuid)),
+            // of a generic partition that became root, systemd keeps no label
             match report.partitions.iter().find(|partition| Some(partition.number) == mount.number) {
                 Some(partition) if mount.partition_label.is_some() => label(&partition.entry, usize::MAX),
                 _ => "".into(),

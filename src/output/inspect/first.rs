@@ -178,10 +178,12 @@ impl Screen<'_> {
     fn partitions(&mut self, report: &Report, most: usize) {
         let is_whole = |partition: &&PartitionReport| partition.range.is_some();
         let is_broken = report.kind == ImageKind::BrokenTable;
+        // an entry of a broken table that is nowhere on the disk is most likely noise
         let mut shown: Vec<_> =
             report.partitions.iter().filter(|partition| !is_broken || is_whole(partition)).collect();
         let more = shown.len().saturating_sub(most);
         shown.truncate(most);
+        // that other types are not used needs no words: nobody mounts them from an image
         let is_left_out = |partition: &&&PartitionReport| {
             partition.entry.designator().is_some()
                 && matches!(partition.selection, Some(Selection::Skipped(_)))

@@ -213,6 +213,7 @@ fn verity_set(set: &VeritySet) -> String {
     for signature in &set.signatures {
         line("signature", &signature_text(signature));
     }
+    // what the tree has is worth a line only where somebody says otherwise
     if let (Some(known), Some(root)) = (&set.root_hash, &set.tree_root)
         && known.hash != *root
     {
@@ -240,6 +241,7 @@ fn verity_set(set: &VeritySet) -> String {
                 line("tree", &format_args!("{blocks} in {levels}"));
             }
         }
+        // without a superblock that is good, what stands there may show what is wrong with it
         (None, _, Some(examined)) => line("superblock", &examined_text(examined)),
         (None, ..) => {}
     }

@@ -98,6 +98,7 @@ pub(super) fn text(report: &Report, inside: &Inner, term: &Term) -> String {
     };
     let metadata = &inside.metadata;
     lines("Hostname", &mut value(&metadata.hostname).map(|name| escape(name)).into_iter());
+    // where there is none, one is made at boot, and there is nothing to show
     let id = value(&metadata.machine_id).filter(|id| id.id().is_some());
     lines("Machine ID", &mut id.map(ToString::to_string).into_iter());
     for (name, fields) in [
@@ -109,6 +110,7 @@ pub(super) fn text(report: &Report, inside: &Inner, term: &Term) -> String {
     ] {
         lines(name, &mut fields.into_iter().flat_map(pairs).map(|pair| escape(&pair)));
     }
+    // of what nobody could look into it cannot be said either that it lacks something
     if inside.mounted.is_empty() {
         return text;
     }

@@ -29,10 +29,12 @@ fn pieces(report: &Report) -> Vec<Piece> {
         tables.flatten().map(|range| (range.offset, range.size, Fill::Table, String::new())).collect();
     let is_cut_short = report.findings.iter().any(|finding| finding.code() == "gpt-disk-truncated");
     for partition in &report.partitions {
+        // where the disk is cut short, what is missing is shown too, as far as the table tells
         let whole = || is_cut_short.then(|| entry_range(report, partition.number)).flatten();
         let Some(range) = partition.range.or_else(whole) else { continue };
         let is_used = matches!(partition.selection, Some(Selection::Chosen(_)));
         let fill = if is_used { Fill::Used } else { Fill::Unused };
+        // a superblock may claim more than the partition has
         let covered = covered(report, partition).unwrap_or(range.size).min(range.size);
         areas.push((range.offset, covered, fill, partition.number.to_string()));
         areas.push((range.offset.saturating_add(covered), range.size - covered, Fill::Tail, String::new()));
@@ -50,6 +52,7 @@ fn pieces(report: &Report) -> Vec<Piece> {
         let start = offset.max(at);
         let inside = end.min(report.size);
         let is_outside = start >= report.size;
+        // the number stands once: in what is missing only if nothing else is left
         add(fill, inside.saturating_sub(start), if is_outside { String::new() } else { label.clone() });
         add(
             Fill::Missing,

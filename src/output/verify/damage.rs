@@ -45,6 +45,7 @@ pub(super) fn text(damage: &Damage) -> String {
     let mut text = String::new();
     let owners = match &damage.owners {
         Ok(owners) => owners,
+        // a block that is not proven cannot be read; here it is the one that all depends on
         Err(MountError::FileSystem(error @ FileError::Io { offset: ..SUPERBLOCK_END, .. })) => {
             let _ = writeln!(
                 text,
@@ -61,6 +62,7 @@ pub(super) fn text(damage: &Damage) -> String {
     for (damaged, found) in damage.blocks.iter().zip(&owners.ranges).take(SHOWN) {
         let _ = write!(text, "    {}", blocks_text(damaged));
         if found.count == 0 && found.system.is_empty() {
+            // where not all could be told, the range may be that of a file that is not known
             text.push_str(match owners.is_complete() {
                 true => ": not in use\n",
                 false => ": no file known\n",

@@ -275,6 +275,7 @@ fn vouchers(html: &mut Html, set: &Set<'_>) {
         link(html, "You", State::Proven, |html| line(html, "gave the root hash to the command"));
     }
     let signatures = set.signatures();
+    // a root hash from the caller needs no signature, so none is missing
     if signatures.is_empty() && !by_caller {
         link(html, "Certificate", State::Missing, |html| line(html, "nobody signed"));
         link(html, "Signature", State::Missing, |_| {});
@@ -315,6 +316,7 @@ fn vouchers(html: &mut Html, set: &Set<'_>) {
                 });
             }
             "not-trusted" => {
+                // who made it is what the signature says itself: no trusted key bears it out
                 let claims = signature.get("claims").unwrap_or(&Value::Null);
                 link(html, "Certificate", State::Missing, |html| {
                     line(html, "none that you trust has this key");
@@ -379,6 +381,7 @@ fn tree(html: &mut Html, set: &Set<'_>) {
     let (state, what) = match set.verdict() {
         Some(verdict) => {
             let bad: u64 = list(verdict, "levels").iter().map(corrupt).fold(0, u64::saturating_add);
+            // the root hash first: below a top that is another one, blocks that match prove nothing
             match (is(verdict, "rootHashMatches"), bad) {
                 (false, _) => (State::Broken, "the top of the tree does not match the root hash".to_owned()),
                 (true, 0) => {
@@ -396,6 +399,7 @@ fn tree(html: &mut Html, set: &Set<'_>) {
             _ => (State::Open, String::new()),
         },
     };
+    // a tree that has a problem is not just one that nobody looked at
     let state = if problem.is_some() && state == State::Open { State::Broken } else { state };
     link(html, "Hash tree", state, |html| {
         line(html, what);

@@ -76,12 +76,14 @@ fn cells(blocks: u64, unproven: &[(u64, u64)], corrupt: &[(u64, u64)]) -> (u64, 
 fn map(html: &mut Html, verdict: &Value, block_size: Option<u64>) {
     let blocks = uint(verdict, "dataBlocks").unwrap_or(0);
     let (corrupt, unproven) = (runs(verdict, "corruptDataBlocks"), runs(verdict, "unprovenDataBlocks"));
+    // not from the runs: where there are too many of them, the document does not list all
     let number = |key| verdict.get(key).and_then(|blocks| uint(blocks, "count")).unwrap_or(0);
     let (bad, open) = (number("corruptDataBlocks"), number("unprovenDataBlocks"));
     let (per_cell, cells) = cells(blocks, &unproven, &corrupt);
     if cells.is_empty() {
         return;
     }
+    // the picture is as wide as the page, and a few cells would be huge
     let columns = COLUMNS.min(u64::try_from(cells.len()).unwrap_or(COLUMNS)).max(16);
     let rows = u64::try_from(cells.len()).unwrap_or(0).div_ceil(columns);
     let described = format!(
@@ -94,6 +96,7 @@ fn map(html: &mut Html, verdict: &Value, block_size: Option<u64>) {
     for (state, class) in
         [(Cell::Good, "c-good"), (Cell::Unproven, "c-unproven"), (Cell::Corrupt, "c-corrupt")]
     {
+        // not an element for each cell: there can be `COLUMNS` times `ROWS` of them
         let mut path = String::new();
         for (index, _) in (0u64..).zip(&cells).filter(|(_, cell)| **cell == state) {
             let row = index.checked_div(columns).unwrap_or(0);
@@ -150,6 +153,7 @@ fn owners(html: &mut Html, damage: &Value) {
     }
     html.markup("</tbody></table></div>");
     let more = u64::try_from(found.len().saturating_sub(MAX_RUNS)).unwrap_or(0);
+    // without a number: how many runs the document left out is not known
     if more > 0 || is(damage, "truncated") {
         html.leaf("p", "note", "There are more runs of damaged blocks than are listed here.");
     }

@@ -44,6 +44,7 @@ pub(super) fn disk(html: &mut Html, documents: &Documents<'_>) {
         size(total),
         parts
             .iter()
+            // the number before it is of partitions, and tables are none
             .filter(|part| !part.class.starts_with("gpt"))
             .map(|part| part.short.as_str())
             .collect::<Vec<_>>()
@@ -91,6 +92,7 @@ fn parts<'a>(inspect: &'a Value, partitions: &'a [Value], total: u64) -> Vec<Par
             let number = |key| of.and_then(|header| uint(header, key)).unwrap_or(0);
             let array = number("numberOfPartitionEntries").saturating_mul(number("sizeOfPartitionEntry"));
             let start = header.min(entries);
+            // a header that is not good may say anything, also that its array is behind the end
             let end = header.saturating_add(block).max(entries.saturating_add(array)).min(total);
             if let Some(size) = end.checked_sub(start).filter(|size| *size > 0) {
                 let class = if member(copy, "error").is_some() { "gpt torn" } else { "gpt" };
@@ -277,6 +279,7 @@ fn table(html: &mut Html, partitions: &[Value]) {
     );
     for partition in partitions.iter().take(MAX_LISTED) {
         html.markup("<tr>");
+        // on a narrow screen the head of the table is gone, and each cell bears its own title
         let mut cell = |label: &'static str, class: &'static str, fill: &mut dyn FnMut(&mut Html)| {
             html.within("td", &[("data-l", &label), ("class", &class)], |html| fill(html));
         };

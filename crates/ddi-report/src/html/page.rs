@@ -142,6 +142,7 @@ impl<'a> Page<'a> {
             if let Some(system) = system {
                 fact("System", "", &mut |html| html.quoted(system));
             }
+            // in the order in which systemd names the version of a portable service
             let version = os_field(inspect, "IMAGE_VERSION").or_else(|| os_field(inspect, "VERSION_ID"));
             if let Some(version) = version {
                 fact("Version", "", &mut |html| html.quoted(version));

@@ -63,6 +63,7 @@ fn one(html: &mut Html, documents: &Documents<'_>, finding: &Value) {
     html.open("li", &[("class", &severity)]);
     html.leaf("span", "sev", severity);
     html.markup("<div><p>");
+    // findings about an image have a message and an authority, those of a check a reason and a rule
     html.quoted(some_text(finding, "message").unwrap_or_else(|| text(finding, "reason")));
     html.markup("</p><p class=\"meta\">");
     if let Some(number) = uint(finding, "partition") {
@@ -86,6 +87,7 @@ fn one(html: &mut Html, documents: &Documents<'_>, finding: &Value) {
             html.text(" · ");
         }
     }
+    // one that names no place of its own is about the partition as a whole
     let offset = uint(finding, "offset").or_else(|| {
         let number = uint(finding, "partition")?;
         uint(documents.partition(number)?, "offset")
@@ -109,6 +111,7 @@ pub(super) fn uses(html: &mut Html, documents: &Documents<'_>) {
     let all = USES.iter().filter(|(key, _)| is(inspect, key));
     let mut names = all.map(|(_, name)| *name).peekable();
     let unreadable = member(inspect, "inside").and_then(|inside| member(inside, "unreadable"));
+    // first: where files could not be read, that no use was found means nothing
     if let Some(why) = unreadable {
         html.within("p", &[], |html| {
             html.text("It cannot be told: ");

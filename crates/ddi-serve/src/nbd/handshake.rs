@@ -55,6 +55,7 @@ pub(super) fn shake(shared: &Shared, input: &mut Input<'_>) -> io::Result<Option
     link.write_all(&greeting)?;
 
     let flags = u32::from_be_bytes(input.array()?);
+    // nobody offered the others, and what they would change in what follows is not known
     if flags & !u32::from(wire::FIXED_NEWSTYLE | wire::NO_ZEROES) != 0 {
         return Ok(None);
     }
@@ -68,6 +69,7 @@ pub(super) fn shake(shared: &Shared, input: &mut Input<'_>) -> io::Result<Option
         else {
             return Ok(None);
         };
+        // no reply: the next option comes only behind all of this data, which nobody is to read
         let Some(length) = usize::try_from(length).ok().filter(|length| *length <= MAX_OPTION) else {
             return Ok(None);
         };
@@ -85,6 +87,7 @@ pub(super) fn shake(shared: &Shared, input: &mut Input<'_>) -> io::Result<Option
                 return Ok(export.map(|export| Agreed {
                     export,
                     structured: state.structured,
+                    // a context holds for the export that it was chosen for, and is told in chunks alone
                     allocation: state.structured && state.allocation == Some(index),
                 }));
             }

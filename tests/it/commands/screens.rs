@@ -502,12 +502,12 @@ fn an_interrupt_leaves_nothing() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // on a busy machine it is some time before there is something to interrupt
         let started = Instant::now();
-        std::thread::sleep(Duration::from_millis(2000));
+        std::thread::sleep(Duration::from_millis(700));
         run("kill", ["-INT", &child.id().to_string()]);
         let status = child.wait().unwrap();
-        assert!(started.elapsed() < Duration::from_secs(60), "{args:?}");
+        // what it wrote meanwhile may have to reach the disk before the file can go
+        assert!(started.elapsed() < Duration::from_secs(300), "{args:?}");
         use std::os::unix::process::ExitStatusExt;
         assert_eq!(status.signal(), Some(2), "{args:?}: {status:?}");
         assert_eq!(folder.names(), before, "{args:?}");

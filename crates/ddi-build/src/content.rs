@@ -217,6 +217,7 @@ impl<'a> Contents<'a> {
                 if !found.is_file() && !found.file_type().is_block_device() {
                     return Err(fail(SourceFault::NotBlocks));
                 }
+                // the metadata of a block device has no size
                 let size = rustix::fs::seek(&file, SeekFrom::End(0))
                     .map_err(|error| fail(SourceFault::Io(error.into())))?;
                 self.sizes.set(index, size);
@@ -232,12 +233,14 @@ impl<'a> Contents<'a> {
                     Blocks::File { file, path: image.clone(), offset: *offset, size: *size, modified };
                 self.blocks.insert(index, blocks);
             }
+            // `check_buildable` has refused it
             Some(CopyBlocks::Auto) => {}
             None => match &definition.format {
                 Some(Format::Empty | Format::Other(_)) | None => {}
                 Some(_) => {
                     let tree = self.gather(definition, definition, definitions)?;
                     self.blocks.insert(index, tree);
+                    // both are kept: the plan decides if the supplement becomes part of it
                     if let Some(joined) = definitions.with_supplement(definition) {
                         let tree = self.gather(&joined, definition, definitions)?;
                         self.joined.insert(index, tree);

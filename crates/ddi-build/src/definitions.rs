@@ -625,6 +625,7 @@ impl Definitions {
                     }
                 }
             }
+            // merged, they have the larger minimum and the smaller maximum
             for (key, min, max) in [
                 (
                     "SizeMinBytes",
@@ -678,6 +679,7 @@ impl Definitions {
         for (key, [data, hash, signature]) in sets {
             let all: Vec<usize> = [&data, &hash, &signature].into_iter().flatten().copied().collect();
             let of = |index: usize| self.list.get(index);
+            // an error about a member that is missing points to the first of the set
             let Some(first) = all.iter().copied().min().and_then(of) else { continue };
             for (role, members, most) in
                 [("data", &data, 1), ("hash", &hash, 1), ("signature", &signature, 1)]
@@ -688,11 +690,13 @@ impl Definitions {
                     return Err(Error::at(&place, DefinitionFault::VeritySet { match_key, role, count }));
                 }
             }
+            // without room, systemd-repart drops partitions by priority, and a set only as a whole
             if let Some(other) = all.iter().copied().filter_map(of).find(|it| it.priority != first.priority) {
                 let fault = DefinitionFault::SiblingPriority { match_key: key.to_owned() };
                 return Err(Error::at(&other.place("Priority"), fault));
             }
             let set = [&data, &hash, &signature].map(|members| members.first().copied());
+            // the size of a tree follows from that of the data, which must be known first
             if let (Some(data), Some(hash)) = (set[0].and_then(of), set[1].and_then(of))
                 && hash.is_minimized()
                 && !data.is_minimized()

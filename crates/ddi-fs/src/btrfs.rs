@@ -132,7 +132,9 @@ impl Btrfs {
             has_log: log_root != 0,
             cache: extent::Cache::default(),
         };
+        // all other addresses are logical, and lead nowhere without chunks
         fs.read_chunks(sb, sys_chunk_array_size, Root { logical: chunk_root, level: chunk_root_level })?;
+        // met first, so that its place in the list is 0, as in the node of the root
         let default = fs.default_subvolume(root_dir_objectid)?;
         if fs.subvolume(default)?.is_none() {
             return Err(Error::corrupt("subvolume number", SUPERBLOCK));

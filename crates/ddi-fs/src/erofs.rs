@@ -473,6 +473,7 @@ impl Erofs {
             }
             n
         };
+        // not locked while an extent is read and decompressed
         {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             let hit = cache.iter().find(|extent| {
@@ -492,6 +493,7 @@ impl Erofs {
                 let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut total: usize = cache.iter().map(|extent| extent.bytes.len()).sum();
                 total = total.saturating_add(bytes.len());
+                // the oldest go; one that is larger than the limit is kept alone
                 while !cache.is_empty() && (total > CACHE_BYTES || cache.len() >= CACHE_EXTENTS) {
                     total = total.saturating_sub(cache.remove(0).bytes.len());
                 }
@@ -503,6 +505,7 @@ impl Erofs {
                 buf.get_mut(..n).unwrap_or_default().fill(0);
                 Ok(n)
             }
+            // kept as extents of the packed inode, if that is compressed
             compressed::Content::Fragment { offset, len } => {
                 let packed = self.packed_for(inode)?;
                 let n = index(len).min(buf.len());

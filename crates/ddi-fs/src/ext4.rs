@@ -139,6 +139,7 @@ impl Ext4 {
         if s_magic != MAGIC || s_inodes_per_group == 0 || s_blocks_per_group == 0 {
             return Err(sb.corrupt());
         }
+        // `ro_compat` is not asked: what is unknown there forbids writing alone
         let unknown = s_feature_incompat & !INCOMPAT_KNOWN;
         if unknown != 0 {
             return Err(Error::Features { field: "s_feature_incompat", bits: unknown.into() });
@@ -147,6 +148,7 @@ impl Ext4 {
             return Err(Error::corrupt("block size", SUPERBLOCK));
         }
         let block_size = 1024_u64 << s_log_block_size;
+        // revision 0 has no such field
         let inode_size = if s_rev_level == 0 { 128 } else { s_inode_size };
         if inode_size < 128 || !inode_size.is_power_of_two() || u64::from(inode_size) > block_size {
             return Err(Error::corrupt("inode size", SUPERBLOCK));
@@ -176,6 +178,7 @@ impl Ext4 {
             feature_incompat: s_feature_incompat,
             feature_ro_compat: s_feature_ro_compat,
         };
+        // without a root nothing can be reached: better told on opening
         if fs.inode(ROOT)?.file_type()? != FileType::Directory {
             return Err(Error::corrupt("root inode", SUPERBLOCK));
         }
@@ -368,6 +371,7 @@ impl Ext4 {
         while at < block.len() {
             let inode = raw.le32(at)?;
             let rec_len = match raw.le16(at.saturating_add(4))? {
+                // 16 bits cannot say it
                 0 | u16::MAX if self.block_size == 65536 => 65536,
                 n => usize::from(n),
             };
@@ -379,12 +383,14 @@ impl Ext4 {
             }
             let name = raw.slice(at.saturating_add(8), name_len)?;
             at = next;
+            // not before the bounds: an entry that is free still leads to the next one
             if inode == 0 || matches!(name, b"." | b"..") {
                 continue;
             }
             if !is_name(name) {
                 return Err(raw.corrupt());
             }
+            // without the feature this byte is part of the length of the name
             let known = self.feature_incompat & INCOMPAT_FILETYPE != 0;
             let file_type = match file_type {
                 1 if known => Some(FileType::Regular),

@@ -131,6 +131,7 @@ pub fn owners(fs: &Arc<dyn FileSystem>, ranges: &[Range<u64>], walk: Walk) -> Re
         clock.tick(&walk)
     });
     match told {
+        // without places there is no answer at all; any other error only makes it incomplete
         Err(error @ Error::Unsupported { .. }) => return Err(error),
         Err(error) => system = Some(error),
         Ok(()) => {}
@@ -140,6 +141,7 @@ pub fn owners(fs: &Arc<dyn FileSystem>, ranges: &[Range<u64>], walk: Walk) -> Re
     if clock.spent.is_none() {
         let outcome = walk.tree(&tree, tree.root(), &mut |walk, visit| {
             let stat = match visit.stat {
+                // the second visit: where the directory itself lies was told in the first one
                 Err(error) if visit.again => {
                     untold.add(visit.path, Unknown::Entries, error);
                     return Ok(Step::Continue);
@@ -151,6 +153,7 @@ pub fn owners(fs: &Arc<dyn FileSystem>, ranges: &[Range<u64>], walk: Walk) -> Re
                 found.file(extent, visits, visit.path);
                 clock.tick(walk)
             });
+            // the clock ended the extents, which is no error of theirs, and ends the walk too
             if let Some(error) = clock.spent.take() {
                 return Err(error);
             }

@@ -232,12 +232,14 @@ impl Squashfs {
         let fragment_table = sb.le64(80)?;
         let export_table = sb.le64(88)?;
 
+        // before version 4 the magic told the byte order of the image
         if magic == MAGIC.swap_bytes() || magic == MAGIC && major != 4 {
             return Err(Error::Unsupported { what: "squashfs before version 4" });
         }
         if magic != MAGIC {
             return Err(sb.corrupt());
         }
+        // the format allows 4 KiB to 1 MiB, and says it twice
         if !(12..=20).contains(&block_log) || 1_u32.checked_shl(block_log.into()) != Some(block_size) {
             return Err(Error::corrupt("block size", 12));
         }
@@ -273,6 +275,7 @@ impl Squashfs {
             data: Mutex::default(),
             position: Mutex::default(),
         };
+        // without a root nothing can be reached: better told on opening
         if fs.inode(fs.root())?.file_type != FileType::Directory {
             return Err(Error::corrupt("root inode", 32));
         }
@@ -376,6 +379,7 @@ impl Squashfs {
             uid: common.le16(4)?,
             gid: common.le16(6)?,
             mtime: common.le32(8)?,
+            // a basic file has no field for it
             nlink: 1,
             size: 0,
             rdev: 0,
@@ -429,10 +433,12 @@ impl Squashfs {
                 inode.file_type = FileType::Symlink;
                 inode.nlink = at.le32()?;
                 inode.size = at.le32()?.into();
+                // only the image says so, and memory is taken for it
                 if inode.size > MAX_LINK {
                     return Err(Error::TooLarge { size: inode.size, limit: MAX_LINK });
                 }
                 inode.content = Content::Link(at.vec(index(inode.size))?);
+                // it stands behind the target
                 if inode_type == 10 {
                     inode.xattr = at.le32()?;
                 }
@@ -621,6 +627,7 @@ impl FileSystem for Squashfs {
             let from = index(rem(at, block_size));
             let expected = inode.size.saturating_sub(number.saturating_mul(block_size)).min(block_size);
             let expected32 = u32::try_from(expected).unwrap_or(u32::MAX);
+            // only what fills no whole block is in a fragment, with the ends of other files
             let bytes = if number >= whole && fragment != NO_FRAGMENT {
                 let begin = index32(fragment_offset);
                 let bytes = self.fragment(fragment)?;
@@ -629,6 +636,7 @@ impl FileSystem for Squashfs {
                 Some(Arc::from(part))
             } else {
                 let (offset, size) = self.data_block(start, sizes, number)?;
+                // a block of zeros takes no bytes
                 if size == 0 { None } else { Some(self.block(offset, size, expected32)?) }
             };
             let rest = buf.get_mut(done..).unwrap_or_default();

@@ -165,6 +165,7 @@ impl Xfs {
 
         let version = sb_versionnum & 0xf;
         let block_size = u64::from(sb_blocksize);
+        // in this order: the last ones shift by what was bounded before
         let sizes = sb_blocksize.is_power_of_two()
             && (512..=65536).contains(&sb_blocksize)
             && sb_inodesize.is_power_of_two()
@@ -181,6 +182,7 @@ impl Xfs {
         if !matches!(version, 4 | 5) {
             return Err(Error::Unsupported { what: "xfs before version 4" });
         }
+        // version 4 has no such field; `ro_compat` is not asked, as it forbids writing alone
         let unknown = if version == 5 { sb_features_incompat & !INCOMPAT_KNOWN } else { 0 };
         if unknown != 0 {
             return Err(Error::Features { field: "sb_features_incompat", bits: unknown.into() });
@@ -204,6 +206,7 @@ impl Xfs {
             has_ftype,
             extents: Mutex::default(),
         };
+        // without a root nothing can be reached: better told on opening
         if fs.inode(sb_rootino)?.file_type()? != FileType::Directory {
             return Err(Error::corrupt("root inode", 0));
         }

@@ -511,6 +511,7 @@ impl<'a> Checker<'a> {
             let reason = format!("it is for {machine}, the partitions are for {}", wanted.join(", "));
             self.find(Error, "machine-differs", subject, reason, "Discoverable Partitions Specification");
         }
+        // a key alone says as well that signed policies are meant to be there
         let has_pcr =
             uki.pe.sections.iter().any(|section| section.name.is(".pcrsig") || section.name.is(".pcrpkey"));
         let mut texts = Texts { in_menu: name.is_some(), ..Texts::default() };
@@ -600,6 +601,7 @@ impl<'a> Checker<'a> {
                 Some(Err(error)) => {
                     let reason = format!("profile @{number}: .pcrsig: {error}");
                     self.find(Error, "pcrsig-invalid", subject, reason, UAPI_5);
+                    // it is there, if no good: not to be told as missing too
                     has_policy = true;
                 }
                 Some(Ok(found)) => has_policy = own_pcr && !found.is_empty(),
@@ -626,6 +628,7 @@ impl<'a> Checker<'a> {
         };
         let _ = write!(text, " {}", line.map_or("no command line", |line| &line.shown));
         self.tell("profiles", &text);
+        // a line of the base is shown for each profile that has it, and judged once
         if is_new {
             let (shown, place) = (format!("{shown} @{number}"), format!("profile @{number}: "));
             self.root_hashes(subject, &shown, &place, line.unwrap_or(&Line::default()));

@@ -79,6 +79,7 @@ pub fn extension(
         }
     }
     report.fact("matches", matches);
+    // each class has hierarchies of its own, so neither hides anything of the other
     for class in [ExtensionClass::Sysext, ExtensionClass::Confext] {
         let mut stack: Vec<_> =
             accepted.iter().filter(|(other, _)| *other == class).map(|(_, image)| *image).collect();
@@ -86,6 +87,7 @@ pub fn extension(
             continue;
         }
         let name = |image: &ExtensionImage<'_>| image.name.clone().unwrap_or_default();
+        // the order in which systemd puts them on top of each other
         stack.sort_by(|a, b| compare_versions(&name(a), &name(b)));
         let title = match class {
             ExtensionClass::Sysext => "sysext-order",
@@ -95,6 +97,7 @@ pub fn extension(
         stack::same_names(&mut report, &stack);
         compare(&mut report, &stack, Merge::of(class), host.tree)?;
     }
+    // what was not found counts only if all was looked at
     for tree in images.iter().map(|image| &image.files.tree).chain(host.tree) {
         tree.check_complete().map_err(MountError::FileSystem)?;
     }

@@ -392,6 +392,7 @@ fn boot_loader(report: &mut CheckReport, esp: &Vfs) -> Result<(), MountError> {
 /// What the table says about slots and versions.
 fn table(report: &mut CheckReport, image: &Image, gpt: &Gpt, contents: &Contents<'_>) {
     let partitions = gpt.partitions();
+    // types with an architecture, as those of root and /usr: what an A/B image has in several slots
     let is_versioned = |partition: &&Partition| {
         let designator = partition.partition_type().designator();
         designator.is_some_and(|designator| designator.has_architecture())
@@ -414,6 +415,7 @@ fn table(report: &mut CheckReport, image: &Image, gpt: &Gpt, contents: &Contents
                 && other.type_guid == partition.type_guid
                 && other.name == partition.name
         };
+        // free slots are all called `_empty`
         if let Some(other) = partitions.iter().find(same).filter(|_| !is_empty) {
             let reason =
                 format!("its type and label, and so its version, are those of partition {}", other.number);
@@ -442,6 +444,7 @@ fn table(report: &mut CheckReport, image: &Image, gpt: &Gpt, contents: &Contents
         let grows = matches!(probe.map(|probe| probe.kind), Some(FsKind::Ext4 | FsKind::Btrfs | FsKind::Xfs));
         let knows = kind.known_attributes().grow_file_system();
         let subject = Subject::Partition { number: Some(partition.number), designator: kind.designator() };
+        // systemd grows no file system that it mounts read-only
         let is_written = !effect.read_only && !contents.is_protected(partition.number);
         match (grows && is_written, partition.attributes.grow_file_system()) {
             (true, false) if knows => {

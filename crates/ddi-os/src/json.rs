@@ -194,6 +194,7 @@ fn places(metadata: &Metadata, assurance: &str) -> Map<String, Value> {
     {
         let found = release.as_ref().ok().and_then(|release| release.found.as_ref());
         let mut more = Map::new();
+        // also without a file: what was passed over says why there is none
         if let Ok(release) = release
             && (release.found.is_some() || !release.passed_over.is_empty())
         {

@@ -497,6 +497,7 @@ fn judge_plan(
         }
         report.find(Error, "too-few-slots", subject(), reason, SLOTS);
     }
+    // then nothing is written, and room does not matter
     if plan.installed {
         return format!("{file}: version {version} is installed already");
     }
@@ -511,6 +512,7 @@ fn judge_plan(
                     let reason = "nothing says how large it is unpacked: the slot may be too small";
                     report.find(Note, "size-unknown", subject(), reason, SLOTS);
                 }
+                // with `@s` only a slot of that size would have been chosen
                 (Some(size), Some(slot_size)) if slot_size < size => {
                     let reason = format!(
                         "{name}: without @s in its name the smallest slot is taken, which has {slot_size} bytes of {size}"

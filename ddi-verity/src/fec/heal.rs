@@ -358,6 +358,7 @@ impl Healing {
                     continue;
                 }
             };
+            // perhaps it was healed for another row, or by another thread
             if !row.healed.contains_key(&symbol)
                 && let Some(kept) = self.kept(reader.checked_tree(), level, block)
             {
@@ -370,6 +371,7 @@ impl Healing {
             let wanted = if symbol == row.wanted {
                 Some(expected.to_vec())
             } else {
+                // nothing is healed for it here: `climb` does that, and only so often
                 expected_digest(reader, level, block, &mut |_, _, _| None)
             };
             let Some(wanted) = wanted else {
@@ -378,6 +380,7 @@ impl Healing {
             };
             self.read((reader, code), row, (symbol, 0), &mut scratch.block);
             let is_good = reader.hasher().hash_block(&scratch.block).as_bytes() == wanted;
+            // it was damaged when it was asked for, and now it is not: nothing to decode
             if is_good && symbol == row.wanted {
                 return Err(scratch.block.as_slice().into());
             }

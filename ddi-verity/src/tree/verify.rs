@@ -153,6 +153,7 @@ impl Window {
         let count = (range.end - range.start) as usize;
         self.first = range.start;
         self.proven.clear();
+        // nothing says what they should be, so they are not even read
         if !range.clone().any(|block| expected(block).proven) {
             self.proven.resize(count, false);
             findings.unproven.push(range);
@@ -174,6 +175,7 @@ impl Window {
                 (false, _) => findings.unproven.push(this),
                 (true, false) => findings.corrupt.push(this),
                 (true, true) => {
+                    // the digest covers spare bytes too: what is in them was put there, and is no damage
                     findings.proven += 1;
                     let children = layout.children_of(level, number);
                     if !spare_is_zero(layout, block, (children.end - children.start) as usize) {
@@ -365,6 +367,7 @@ impl<'a> Checker<'a> {
             blocks.start = run_blocks.end;
             let data =
                 layout.children_of(0, run_blocks.start).start..layout.children_of(0, run_blocks.end - 1).end;
+            // no digest to compare with is proven, so the data is not even read
             if !run[0] {
                 verdict.unproven_data.push(data);
                 continue;
@@ -373,6 +376,7 @@ impl<'a> Checker<'a> {
             let bytes = index * block_size..(index + run.len()) * block_size;
             let computed = &mut self.computed[bytes.clone()];
             self.feed.digests(data.clone(), computed, 0)?;
+            // the last hash block may have fewer digests, and what is behind them is of an earlier claim
             let last = layout.children_of(0, run_blocks.end - 1);
             clear_tail(
                 layout,
@@ -380,6 +384,7 @@ impl<'a> Checker<'a> {
                 (last.end - last.start) as usize,
             );
             let stored = &window.blocks[bytes];
+            // the usual case; junk in spare bytes makes them differ as well, so the digests decide
             if computed == stored {
                 verdict.proven_data += data.end - data.start;
                 continue;

@@ -258,6 +258,7 @@ impl<'a> Parser<'a> {
     fn map_before_contents(&mut self, stored: u64) -> Result<(Map, u64), ArchiveFault> {
         let malformed = || ArchiveFault::Sparse { what: "its map is malformed" };
         let begin = self.at;
+        // the map counts as contents, and ends within them
         let end = begin.checked_add(stored).filter(|end| *end <= self.source.size());
         let end = end.ok_or(ArchiveFault::Truncated)?;
         let mut numbers: Vec<u64> = Vec::new();
@@ -270,6 +271,7 @@ impl<'a> Parser<'a> {
             let block = self.block()?;
             for byte in block {
                 match byte {
+                    // what is left of the last block is padding
                     _ if wanted.is_some_and(|wanted| numbers.len() >= wanted) => break,
                     b'0'..=b'9' => {
                         let digit = u64::from(byte.saturating_sub(b'0'));
@@ -282,6 +284,7 @@ impl<'a> Parser<'a> {
                         match wanted {
                             Some(_) => numbers.push(number),
                             None => {
+                                // checked before so many numbers are kept
                                 let count = usize::try_from(number).ok().filter(|count| *count <= MAX_PARTS);
                                 let (what, max) = ("parts of a sparse file", 1 << 18);
                                 let count = count.ok_or(ArchiveFault::TooMuch { what, max })?;

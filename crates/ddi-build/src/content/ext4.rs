@@ -97,6 +97,7 @@ impl Contents<'_> {
         let mut script = Script::begin(epoch);
         let mut open: Vec<(File, u64, PathBuf)> = Vec::new();
         let mut at: Option<&[u8]> = None;
+        // mke2fs made these two; their metadata comes with that of all others
         let others = |key: &&Key| !key.is_empty() && key.as_slice() != b"lost+found";
         for (key, entry) in tree.entries().filter(|(key, _)| others(key)) {
             let above = parent(key).unwrap_or_default();
@@ -124,6 +125,7 @@ impl Contents<'_> {
                         }
                     }
                     let file = self.as_file(bytes, *size, entry.mtime, epoch)?;
+                    // by descriptor: its name could lead elsewhere by now, and what is in an archive has none
                     let source = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
                     script.line(&[b"write", source.as_bytes(), name]);
                     open.push((file, *size, bytes.shown()));
@@ -138,6 +140,7 @@ impl Contents<'_> {
         }
         self.debugfs(std::mem::replace(&mut script, Script::begin(epoch)), &node, epoch)?;
         unchanged(&open)?;
+        // only now it is known how many names each file has
         for (key, entry) in tree.entries() {
             let first = match &entry.kind {
                 Kind::File { link: Some(link), .. } => links.get(link).copied(),

@@ -193,6 +193,7 @@ impl Tree {
                 Walk { tree: &mut tree, root, owners, denied, place: &copy.place, notices, number };
             walk.copy(&copy.source, &copy.target)?;
         }
+        // behind all copies, as these stand in place of what was copied there
         for (path, bytes) in &options.files {
             let place = definition.place("CopyFiles");
             let key = tree.make_parent(path.as_bytes(), &place)?;
@@ -546,10 +547,12 @@ impl Walk<'_> {
         };
         let is_directory = matches!(kind, Kind::Directory);
         if self.tree.takes(&key, &kind).map_err(|fault| self.fail(&path, fault))? {
+            // its xattrs are read by path: through the open directory that leads nowhere else
             let own = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
             let entry = self.entry(kind, &stat, own, false).map_err(|error| self.failed(&path, error))?;
             self.tree.entries.insert(key.clone(), entry);
         }
+        // the other exclusions go by inode, and are asked once the directory is open
         let stays_empty = self.denied.targets.contains_key(&key);
         Ok((is_directory && !stays_empty).then_some(path))
     }

@@ -335,10 +335,12 @@ impl<'a> Parser<'a> {
                     without("a read-only file system", "CopyFiles= or MakeDirectories="),
                 );
             }
+            // since 258: a slot that systemd-sysupdate may fill, and that nothing mounts by itself
             Some(Format::Empty) if self.options.compatibility.is_new() => {
                 it.no_auto.get_or_insert(true);
                 it.label.get_or_insert_with(|| "_empty".to_owned());
             }
+            // no error yet: a plan can be made of it, only an image cannot
             Some(Format::Other(name)) => {
                 let fault = DefinitionFault::Unsupported { key: "Format", value: Some(name.clone()) };
                 let place = it.place("Format");
@@ -359,6 +361,7 @@ impl<'a> Parser<'a> {
             (None, Some(_)) => return fail(it, "VerityMatchKey", without("VerityMatchKey=", "Verity=")),
             _ => {}
         }
+        // systemd-repart gives a signature partition 16 KiB, whatever is asked for
         if it.verity == Some(VerityRole::Signature) {
             for (key, found) in [("SizeMinBytes", it.size_min), ("SizeMaxBytes", it.size_max)] {
                 if found.is_some() {

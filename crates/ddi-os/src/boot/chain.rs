@@ -148,6 +148,7 @@ impl Checker<'_> {
         }
         let of_role = || sets.iter().filter(|set| set.role == role);
         let is_its = |set: &&VeritySet| set.tree_root == Some(hash);
+        // of several slots with this root hash, the one that the initrd finds by it
         let with_halves = of_role().filter(is_its).find(|set| has_halves(image, set, &hash));
         let Some(set) = with_halves.or_else(|| of_role().find(is_its)) else {
             let known: Vec<_> = of_role()
@@ -174,6 +175,7 @@ impl Checker<'_> {
             let reason = format!("{place}{key}={hash}, and the signature partition is for another root hash");
             self.find(Warning, "signature-other-root-hash", subject, reason, DPS_VERITY);
         }
+        // a root hash that was given vouches for itself, and that it is another one is told above
         if wanted.is_none() && !signatures.verified && self.options.required == Assurance::Authenticated {
             let reason = format!("{place}{key}={hash}, which nobody vouches for that is trusted");
             self.find(Error, "not-authenticated", subject, reason, "ddi: trust options");
@@ -187,6 +189,7 @@ impl Checker<'_> {
             (false, false) if signatures.bad => "no good signature",
             (false, false) => "no signature",
         };
+        // never more than consistent: who changes the partitions can change the command line
         self.tell(
             "chain",
             &format!(

@@ -194,6 +194,7 @@ pub fn match_extension(
         return Err(ExtensionMismatch::Empty);
     }
     if let Some(scope) = scope {
+        // not set is the default, and set to nothing is for no scope
         let scopes = release.get(class.scope_key()).unwrap_or("system portable");
         if !words(scopes).any(|word| word == scope.name()) {
             return Err(ExtensionMismatch::Scope);
@@ -211,6 +212,7 @@ pub fn match_extension(
         return Err(ExtensionMismatch::Id);
     }
     let key = class.level_key();
+    // a level on both sides counts in place of the version
     match (theirs("VERSION_ID"), theirs(key), release.get_non_empty(key)) {
         (None, None, _) => Ok(ExtensionMatch::NoHostVersion),
         (_, Some(host), Some(ours)) if host == ours => Ok(ExtensionMatch::Level),
@@ -220,6 +222,7 @@ pub fn match_extension(
             Some(ours) if ours == host => Ok(ExtensionMatch::Version),
             Some(_) => Err(ExtensionMismatch::Version),
         },
+        // the specification would pass it over, and systemd takes it
         (None, Some(_), None) => Ok(ExtensionMatch::NoExtensionLevel),
     }
 }

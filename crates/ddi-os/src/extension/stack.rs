@@ -159,6 +159,7 @@ fn mount<'a>(
 ) -> Result<Option<Mount<'a>>, MountError> {
     let mut overlay = Overlay { layers: Vec::new() };
     let mut images = Vec::new();
+    // overlayfs counts layers from the uppermost
     for (at, image) in stack.iter().enumerate().rev() {
         let before = report.findings.len();
         let tree = &image.files.tree;
@@ -173,6 +174,7 @@ fn mount<'a>(
         for finding in report.findings.iter_mut().skip(before) {
             finding.image = Some(image.shown.clone());
         }
+        // systemd leaves out those that are empty
         if let Some(start) = start.filter(|(_, is_empty)| !is_empty) {
             overlay.layers.push((&image.files.tree, start.0));
             images.push(at);
@@ -185,6 +187,7 @@ fn mount<'a>(
         Some(host) => start_of(report, merge, host, hierarchy)?,
         None => None,
     };
+    // systemd makes what is missing; of what is there and no directory, `start_of` told
     if let (Some(host), None) = (host, start)
         && absent_is_none(host.resolve_link(hierarchy.as_bytes()))?.is_none()
     {
@@ -355,6 +358,7 @@ impl Comparison<'_, '_> {
             findings.push((image(at), Severity::Warning, "overlay-redirect", reason.to_owned()));
         }
         for at in &judged.whiteouts {
+            // with the files of the host known, a whiteout counts by what it hides of them
             if !self.is_known {
                 let reason = format!("it is a whiteout: a file of {} is hidden", self.merge.host);
                 findings.push((image(*at), Severity::Warning, "whiteout", reason));
@@ -386,6 +390,7 @@ impl Comparison<'_, '_> {
             && Some(last.layer) == host
         {
             let (ours, theirs) = (of.overlay.stat(*first)?, of.overlay.stat(*last)?);
+            // overlayfs shows the mode of the uppermost one, so this is what group or others lose
             let lost = theirs.permissions & !ours.permissions & 0o055;
             if first.layer != last.layer && lost != 0 {
                 let severity = if lost & 0o001 == 0 { Severity::Warning } else { Severity::Error };
@@ -404,6 +409,7 @@ impl Comparison<'_, '_> {
             _ => None,
         };
         let is_known = self.is_known;
+        // what only one layer has hides nothing; without the files of the host any whiteout counts
         let is_worth_it = |directories: &Vec<At>| !is_known || directories.len() > 1;
         let next = match judged.seen {
             Seen::Directory(directories) if is_worth_it(&directories) => Some(directories),

@@ -71,6 +71,7 @@ impl<'a> View<'a> {
             match &*name {
                 b"." => continue,
                 b".." => {
+                    // at the root it stays there
                     at.pop();
                     continue;
                 }
@@ -85,11 +86,13 @@ impl<'a> View<'a> {
                     continue;
                 }
                 Some(Child::Other(file_type)) => {
+                    // nothing is below a file
                     return Ok(pending.is_empty().then_some(Found::Other(file_type)));
                 }
                 Some(Child::Link(target)) => target,
             };
             links = links.saturating_add(1);
+            // the kernel refuses such a path, so for users it leads nowhere
             if links > MAX_LINKS || target.is_empty() {
                 return Ok(None);
             }
